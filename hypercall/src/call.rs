@@ -1,6 +1,7 @@
 //! The seam between a guest and its hypervisor.
 
 use crate::abi::Number;
+use crate::abi::errno::Errno;
 
 /// One argument of a hypercall: a plain value, or a pointer that keeps its provenance.
 ///
@@ -71,4 +72,20 @@ unsafe impl<H: Hypercall + ?Sized> Hypercall for &H {
         // SAFETY: the caller's promise is passed on as it is.
         unsafe { H::call(self, number, arguments) }
     }
+}
+
+/// A call of the usual form: a command, and a structure that Xen reads or writes.
+///
+/// # Safety
+///
+/// As for [`Hypercall::call`]; `argument` is valid for what the command reads and writes.
+#[inline(always)]
+pub(crate) unsafe fn command<H: Hypercall, T>(
+    xen: &H,
+    number: Number,
+    command: u32,
+    argument: *mut T,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller's promise.
+    Errno::check(unsafe { xen.call(number, [Arg::value(command as usize), Arg::pointer(argument)]) })
 }

@@ -43,3 +43,39 @@ macro_rules! constants {
         }
     };
 }
+
+/// Declares a transparent flag word with named flags, kept with the bits that nobody has named yet.
+///
+/// The same shape as [`constants!`], on top of `bitflags`, whose own struct form cannot carry zerocopy's
+/// derives. Unknown bits survive every operation: the other side may be newer than this list.
+macro_rules! flags {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident: $int:ty {
+            $( $(#[$flag_meta:ident $($flag_args:tt)*])* $flag:ident = $value:expr; )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(
+            Clone, Copy, Default, PartialEq, Eq, Hash,
+            zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout,
+        )]
+        #[repr(transparent)]
+        pub struct $name($int);
+
+        bitflags::bitflags! {
+            impl $name: $int {
+                $( $(#[$flag_meta $($flag_args)*])* const $flag = $value; )*
+                const _ = !0;
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(concat!(stringify!($name), "("))?;
+                bitflags::parser::to_writer(self, &mut *f)?;
+                f.write_str(")")
+            }
+        }
+    };
+}

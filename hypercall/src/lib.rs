@@ -3,6 +3,24 @@
 //! * [`abi`]: every structure, constant and flag of Xen's public headers that an unprivileged guest uses.
 //! * [`Hypercall`]: the only door to the hypervisor, with one small type per way to issue a call
 //!   ([`issue`]). A simulator implements the same trait.
+//! * One module for each of Xen's hypercalls, with a function for each of its operations.
+//! * [`pvclock`]: the time that Xen gives its guests.
+//!
+//! Every operation is a free function that takes the hypervisor first and answers with a `Result` whose error is an
+//! [`Errno`]. It is `unsafe` where its effect could break Rust's rules: where memory is given away, mapped, or
+//! entered. Nothing is remembered between calls, and nothing is allocated.
+//!
+//! ```
+//! use xen_hypercall::{Errno, Hypercall, event_channel, abi::{DomId, Port}};
+//!
+//! /// Opens a channel to oneself, and signals it.
+//! fn ring<H: Hypercall>(xen: &H) -> Result<Port, Errno> {
+//!     let open = event_channel::alloc_unbound(xen, DomId::SELF, DomId::SELF)?;
+//!     let ours = event_channel::bind_interdomain(xen, DomId::SELF, open)?;
+//!     event_channel::send(xen, ours)?;
+//!     Ok(open)
+//! }
+//! ```
 
 #![no_std]
 
@@ -11,7 +29,17 @@ mod constants;
 
 pub mod abi;
 mod call;
+pub mod callback;
+pub mod console_io;
+pub mod event_channel;
 pub mod issue;
+pub mod mmu;
+pub mod pv;
+pub mod pvclock;
+pub mod sched;
+pub mod timer;
+pub mod version;
+pub mod vm_assist;
 
 pub use abi::errno::Errno;
 pub use call::{Arg, Hypercall};

@@ -31,9 +31,7 @@ macro_rules! block {
 unsafe impl Hypercall for Hvc {
     #[inline(always)]
     unsafe fn call<const N: usize>(&self, number: Number, arguments: [Arg; N]) -> isize {
-        let first = arguments
-            .first()
-            .map_or(0, |argument| argument.as_ptr::<()>() as isize);
+        let first = arguments.first().map_or(0, |argument| argument.as_ptr::<()>() as isize);
         match N {
             0 | 1 => block!(number, first, arguments,),
             2 => block!(number, first, arguments, "x1" = 1),
@@ -41,15 +39,7 @@ unsafe impl Hypercall for Hvc {
             4 => block!(number, first, arguments, "x1" = 1, "x2" = 2, "x3" = 3),
             _ => {
                 const { assert!(N <= 5, "a hypercall has at most five arguments") }
-                block!(
-                    number,
-                    first,
-                    arguments,
-                    "x1" = 1,
-                    "x2" = 2,
-                    "x3" = 3,
-                    "x4" = 4
-                )
+                block!(number, first, arguments, "x1" = 1, "x2" = 2, "x3" = 3, "x4" = 4)
             }
         }
     }

@@ -34,14 +34,7 @@ macro_rules! issue {
         match N {
             0 => block!($template, $operands, $number, $arguments,),
             1 => block!($template, $operands, $number, $arguments, "rdi" = 0),
-            2 => block!(
-                $template,
-                $operands,
-                $number,
-                $arguments,
-                "rdi" = 0,
-                "rsi" = 1
-            ),
+            2 => block!($template, $operands, $number, $arguments, "rdi" = 0, "rsi" = 1),
             3 => block!(
                 $template,
                 $operands,
@@ -150,11 +143,7 @@ unsafe impl Hypercall for HypercallPage {
     #[inline(always)]
     unsafe fn call<const N: usize>(&self, number: Number, arguments: [Arg; N]) -> isize {
         let index = (number.0 as usize).min(Self::STUBS - 1);
-        let stub = self
-            .0
-            .as_ptr()
-            .cast::<[u8; Self::STUB]>()
-            .wrapping_add(index);
+        let stub = self.0.as_ptr().cast::<[u8; Self::STUB]>().wrapping_add(index);
         issue!("call {stub}", (stub = in(reg) stub,), number, arguments)
     }
 }

@@ -1,0 +1,68 @@
+//! The guest's clock and its timer.
+
+use core::time::Duration;
+
+use spin::Once;
+use xen_hypercall::abi::{Port, VcpuId, Virq};
+use xen_hypercall::pvclock::{self, Pvclock};
+use xen_hypercall::{Errno, event_channel, timer};
+
+use crate::events::Events;
+use crate::platform::{self, XEN};
+
+// SAFETY: shared info is mapped for good, and only Xen writes its time fields.
+static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().vcpus[0].time()) };
+static TIMER: Once<Port> = Once::new();
+
+/// Opens the timer's event channel.
+pub(crate) fn start() -> Result<(), Errno> {
+    // Xen gives a fresh PV vCPU a tick, which a guest that sleeps until its next deadline has no use for.
+    // TODO vcpu::stop_periodic_timer(&XEN, VcpuId(0))?;
+    let port = event_channel::bind_virq(&XEN, Virq::TIMER, VcpuId(0))?;
+    TIMER.call_once(|| port);
+    Ok(())
+}
+
+/// Has Xen wake the guest at `deadline`, time since boot.
+pub(crate) fn wake_at(deadline: Duration) -> Result<(), Errno> {
+    timer::set(&XEN, Some(deadline))
+}
+
+/// What time it is, and how to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(());
+
+impl Clock {
+    pub(crate) const fn new() -> Self {
+        Self(())
+    }
+
+    /// Time since the guest was started. Never goes back.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(PVCLOCK.now(pvclock::tsc))
+    }
+
+    /// Time since 1970-01-01 00:00 UTC. `None` if the hypervisor does not tell.
+    #[must_use]
+    pub fn wall(&self) -> Option<Duration> {
+        // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
+        let boot = unsafe { pvclock::wall_clock(platform::shared_info().as_abi()) }?;
+        Some(boot + self.now())
+    }
+
+    /// Sleeps for a time; the processor is free for others meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Xen's, where it refuses to set the timer.
+    pub fn sleep(&self, time: Duration) -> Result<(), Errno> {
+        let events = Events::new();
+        let deadline = self.now() + time;
+        let Some(&timer) = TIMER.get() else { return Ok(()) };
+        while self.now() < deadline {
+            events.wait(timer, events.count(timer), deadline)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Events as counters: how often each port was signalled.
+//!
+//! A waiter notes [`Events::count`], does its work, and waits for more than that. Whatever the order of event
+//! and check, nothing is lost. The upcall handler counts and does nothing else.
+//!
+//! This is the 2-level ABI on one vCPU.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+
+use xen_hypercall::abi::Port;
+use xen_hypercall::{Errno, event_channel, sched};
+
+use crate::clock::Clock;
+use crate::platform::{self, XEN};
+use crate::shared_info::WORDS;
+
+/// Ports of the 2-level ABI.
+const PORTS: usize = WORDS * u64::BITS as usize;
+
+/// How often each port was signalled. Wraps.
+static COUNTS: [AtomicU32; PORTS] = [const { AtomicU32::new(0) }; PORTS];
+
+/// The guest's event channels.
+#[derive(Clone, Copy, Debug)]
+pub struct Events(());
+
+impl Events {
+    pub(crate) const fn new() -> Self {
+        Self(())
+    }
+
+    /// How often `port` was signalled since boot, modulo 2^32. 0 for ports beyond the ABI's 4096.
+    #[must_use]
+    pub fn count(&self, port: Port) -> u32 {
+        COUNTS.get(port.0 as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Lets events of `port` reach the guest: a fresh port is masked, in [`count`](Self::count) nothing moves.
+    ///
+    /// # Errors
+    ///
+    /// Xen refuses ports that are not open.
+    pub fn unmask(&self, port: Port) -> Result<(), Errno> {
+        event_channel::unmask(&XEN, port)
+    }
+
+    /// Sleeps until `port` has been signalled more often than `seen`, or until `deadline` (time since boot, as
+    /// [`Clock::now`] tells it). Says whether the event came.
+    ///
+    /// # Errors
+    ///
+    /// Those of setting the timer.
+    pub fn wait(&self, port: Port, seen: u32, deadline: Duration) -> Result<bool, Errno> {
+        let clock = Clock::new();
+        loop {
+            // Masked from the check to the block, which unmasks: an event in between ends the block at once.
+            platform::mask_upcalls();
+            let came = self.count(port) != seen;
+            if came || clock.now() >= deadline {
+                platform::unmask_upcalls();
+                return Ok(came);
+            }
+            crate::clock::wake_at(deadline)?;
+            sched::block(&XEN)?;
+        }
+    }
+}
+
+/// The upcall: turns pending bits into counts. Bounded by the number of ports, needs no lock, and may be entered
+/// again on top of itself.
+///
+/// The pending flag is cleared before the selector is taken and the selector before the words are read, so that an
+/// event which comes at any moment is either seen here or calls again.
+pub(crate) extern "C" fn dispatch() {
+    let vcpu = &platform::shared_info().vcpus[0];
+    vcpu.upcall_pending.store(0, Ordering::Relaxed);
+    let mut words = vcpu.selector.swap(0, Ordering::AcqRel);
+    while words != 0 {
+        take(words.trailing_zeros() as usize);
+        words &= words - 1;
+    }
+}
+
+/// Clears and counts the unmasked pending ports of one word.
+#[inline(always)]
+fn take(word: usize) {
+    let shared = platform::shared_info();
+    let (Some(pending), Some(mask)) = (shared.pending.get(word), shared.mask.get(word)) else { return };
+    let mut bits = pending.load(Ordering::Relaxed) & !mask.load(Ordering::Relaxed);
+    pending.fetch_and(!bits, Ordering::AcqRel);
+    while bits != 0 {
+        let port = word * u64::BITS as usize + bits.trailing_zeros() as usize;
+        if let Some(count) = COUNTS.get(port) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        bits &= bits - 1;
+    }
+}

@@ -1,0 +1,62 @@
+//! What a unikernel on Xen needs around the SDK: boot, memory, traps, events, clock, console.
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//!
+//! use xen_rt::{ExitCode, Guest, entry, println};
+//!
+//! #[entry]
+//! fn main(_guest: Guest) -> ExitCode {
+//!     println!("Hello from Xen!");
+//!     ExitCode::SUCCESS
+//! }
+//! ```
+//!
+//! A guest's `build.rs` names the linker script that this crate brings along:
+//!
+//! ```ignore
+//! println!("cargo:rustc-link-arg-bins=-Txen-rt.x");
+//! println!("cargo:rustc-link-arg-bins=--no-pie");
+//! ```
+//!
+//! Everything that knows how the guest was started is in one private module (`pv` for PV on x86-64), behind
+//! the same surface that PVH and ARM64 will have. On other targets the crate builds without a boot path.
+
+#![no_std]
+
+extern crate alloc;
+
+mod boot;
+mod exit;
+#[cfg(all(target_arch = "x86_64", target_os = "none"))]
+mod pv;
+#[cfg(all(target_arch = "x86_64", target_os = "none"))]
+use pv as platform;
+
+/// What needs a way to boot.
+macro_rules! running {
+    ($($item:item)*) => { $(#[cfg(all(target_arch = "x86_64", target_os = "none"))] $item)* };
+}
+
+running! {
+    mod clock;
+    #[doc(hidden)]
+    pub mod console;
+    mod events;
+    mod guest;
+    mod heap;
+    mod panic;
+    mod shared_info;
+
+    pub use clock::Clock;
+    pub use console::read;
+    pub use events::Events;
+    pub use guest::{Guest, exit};
+    pub use platform::Xen;
+}
+
+pub use boot::{BootInfo, CommandLine, SharedPage};
+pub use exit::{ExitCode, Termination};
+pub use xen_hypercall as hypercall;
+pub use xen_rt_macros::entry;

@@ -1,0 +1,83 @@
+//! The guest's memory: which pages it has, where they are mapped, and which are free.
+
+use core::ops::Range;
+
+use xen_hypercall::Errno;
+use xen_hypercall::abi::Mfn;
+use xen_hypercall::abi::x86::start_info::StartInfo;
+
+use super::tables::Tables;
+use super::{PAGE, VIRT_BASE, entry};
+
+/// Where memory beyond the builder's mapping is mapped: the start of the part of the upper half that is the guest's.
+pub(super) const DIRECT: usize = 0xffff_8800_0000_0000;
+
+/// The guest's memory after boot. Each page is mapped at one address (see [`super::tables`]).
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// The pseudo-physical map: the machine frame of each page.
+    p2m: &'static [Mfn],
+    /// Pages that the builder mapped, at [`VIRT_BASE`]; the others are at [`DIRECT`].
+    initial: usize,
+    /// Pages that are in use since boot.
+    used: usize,
+    /// Pages that are mapped.
+    mapped: usize,
+}
+
+/// Gives every page its address and permissions.
+///
+/// # Safety
+///
+/// `info` and `boot_stack_end` are what Xen passed, nothing has changed the memory since, and the memory behind
+/// `boot_stack_end` is free.
+pub(super) unsafe fn set_up(info: &'static StartInfo, boot_stack_end: usize) -> Result<Memory, Errno> {
+    // SAFETY: the caller's promise; the builder's list holds one frame for each page.
+    let p2m = unsafe { core::slice::from_raw_parts(info.mfn_list as *const Mfn, info.nr_pages as usize) };
+    let free = (boot_stack_end - VIRT_BASE).div_ceil(PAGE);
+    // SAFETY: the caller's promise.
+    let mut tables = unsafe { Tables::of_builder(info, p2m, free) };
+    tables.rebuild()?;
+    tables.extend()?;
+    Ok(Memory {
+        p2m,
+        initial: tables.initial,
+        used: tables.used,
+        mapped: tables.mapped,
+    })
+}
+
+impl Memory {
+    /// Pages of 4 KiB that belong to the guest.
+    pub(crate) const fn pages(&self) -> usize {
+        self.p2m.len()
+    }
+
+    /// Where a machine frame that the builder mapped is mapped. `None` for a frame that is not among them.
+    pub(super) fn address_of(&self, mfn: Mfn) -> Option<usize> {
+        self.p2m[..self.initial]
+            .iter()
+            .position(|&frame| frame == mfn)
+            .map(|pfn| VIRT_BASE + pfn * PAGE)
+    }
+
+    /// The addresses of the memory that nothing uses yet.
+    pub(crate) fn free(&self) -> [Range<usize>; 2] {
+        let direct = self.used.max(self.initial)..self.mapped;
+        [
+            VIRT_BASE + self.used.min(self.initial) * PAGE..VIRT_BASE + self.initial * PAGE,
+            DIRECT + direct.start * PAGE..DIRECT + direct.end * PAGE,
+        ]
+    }
+}
+
+/// What an address that faulted is, where that says more than the number.
+pub(super) fn describe(address: usize) -> &'static str {
+    if entry::guard_page().contains(&address) {
+        " (the guard page below the main stack: the stack has overflowed)"
+    } else if address < PAGE {
+        " (a null pointer)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,80 @@
+//! PV on x86-64: everything that knows how this guest was started.
+//!
+//! The items that are `pub(crate)` here are the surface that PVH and ARM64 boots will offer as well.
+
+mod entry;
+mod memory;
+mod notes;
+mod start_info;
+mod tables;
+mod traps;
+
+use core::sync::atomic::Ordering;
+
+use xen_hypercall::abi::callback::{Flags, Type};
+use xen_hypercall::abi::sched::ShutdownReason;
+use xen_hypercall::abi::x86::start_info::StartInfo;
+use xen_hypercall::{callback, issue, sched, version};
+
+use crate::shared_info::Shared;
+
+pub(crate) use memory::Memory;
+pub(crate) use traps::Frame as Registers;
+
+/// How this guest calls Xen.
+pub type Xen = issue::Syscall;
+
+/// The handle for it.
+pub(crate) const XEN: Xen = issue::Syscall;
+
+pub(crate) const PAGE: usize = 4096;
+
+/// Where the image is linked, and where Xen's builder maps the guest's first pages. The linker script has the same.
+const VIRT_BASE: usize = 0xffff_ffff_8000_0000;
+
+/// The way from Xen's entry to the common part: memory first, then traps and events, and then `main`.
+unsafe extern "C" fn start(info: &'static StartInfo, boot_stack_end: usize) -> ! {
+    // SAFETY: nothing but this function has run, and it passes what Xen passed.
+    let memory = unsafe { memory::set_up(info, boot_stack_end) }.expect("Xen refuses the page tables");
+    traps::install().expect("Xen refuses the trap table");
+    // SAFETY: the handler keeps every register and the stack of the code that it interrupts.
+    unsafe { callback::register(&XEN, Type::EVENT, Flags::empty(), entry::upcall as *const () as u64) }
+        .expect("Xen refuses the event callback");
+    crate::guest::run(start_info::parse(info, &memory), &memory)
+}
+
+/// The page that Xen shares with the guest.
+#[inline(always)]
+pub(crate) const fn shared_info() -> &'static Shared {
+    &entry::SHARED_INFO.shared
+}
+
+/// Holds upcalls back.
+#[inline(always)]
+pub(crate) fn mask_upcalls() {
+    shared_info().vcpus[0].upcall_mask.store(1, Ordering::SeqCst);
+}
+
+/// Lets upcalls through, and takes at once what came while they were held back.
+#[inline(always)]
+pub(crate) fn unmask_upcalls() {
+    let vcpu = &shared_info().vcpus[0];
+    vcpu.upcall_mask.store(0, Ordering::SeqCst);
+    if vcpu.upcall_pending.load(Ordering::SeqCst) != 0 {
+        // Any hypercall delivers an upcall that is pending and not masked; this one cannot fail.
+        let _ = version::version(&XEN);
+    }
+}
+
+/// Ends the domain with `reason`.
+pub(crate) fn shut_down(reason: ShutdownReason) -> ! {
+    loop {
+        // Xen refuses no shutdown of oneself; were it to, there is nothing better to do than to ask again.
+        let _ = sched::shutdown(&XEN, reason);
+    }
+}
+
+/// Ends the domain as one that went wrong.
+pub(crate) fn crash() -> ! {
+    shut_down(ShutdownReason::CRASH)
+}

@@ -1,0 +1,324 @@
+//! One direction of a byte ring: a producer and a consumer that do not trust each other.
+//!
+//! The console page and the xenstore page each hold two such directions: a power of two of bytes, an index up
+//! to which they were produced and one up to which they were consumed. Both indices run freely and wrap at
+//! 2^32. (`xencons_interface`, public/io/console.h; `xenstore_domain_interface`, public/io/xs_wire.h)
+//!
+//! # What a hostile peer can cause
+//!
+//! * Any bytes in what is read, and none of what is written to arrive: the bytes are the peer's.
+//! * A full or an empty ring for ever: every call returns at once, the caller decides how long to try.
+//! * An index that it could not have reached, compared with what is outstanding and not with the ring's size,
+//!   breaks this direction for good: each later call returns the first [`PeerError`] and does not look at the
+//!   shared memory any more. Only a new end, made by [`Producer::attach`] or [`Consumer::attach`], heals it.
+//! * Nothing by changing *our* index: it is kept in private memory, and the shared one is only written.
+//!
+//! No call panics, waits or loops on what the peer wrote, and none reads an index twice.
+//!
+//! # Example
+//!
+//! Both ends over the same memory, as in a test; in a kernel the other end is another domain.
+//!
+//! ```
+//! use std::ptr::NonNull;
+//! use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+//! use xen_shared_ring::{ByteRing, Consumer, PeerError, Producer, RingSize};
+//!
+//! const SIZE: RingSize = RingSize::new(16).unwrap();
+//! let bytes = [const { AtomicU8::new(0) }; 16];
+//! let (consumed, produced) = (AtomicU32::new(0), AtomicU32::new(0));
+//! let ring = || {
+//!     let index = |word| NonNull::<AtomicU32>::from(word).cast();
+//!     // SAFETY: atomics of the right size, which outlive both ends.
+//!     unsafe { ByteRing::new(NonNull::from(&bytes).cast(), SIZE, index(&consumed), index(&produced)) }
+//! };
+//! let (mut producer, mut consumer) = (Producer::attach(ring()), Consumer::attach(ring()));
+//!
+//! assert_eq!(producer.write(b"more than sixteen bytes"), Ok(16));
+//! let mut copy = [0; 4];
+//! assert_eq!(consumer.read(&mut copy), Ok(4));
+//! assert_eq!(&copy, b"more");
+//!
+//! produced.store(99, Relaxed); // no room for so many bytes
+//! let error = PeerError::Produced { before: 16, now: 99, room: 4 };
+//! assert_eq!(consumer.read(&mut copy), Err(error));
+//! produced.store(16, Relaxed);
+//! assert_eq!(consumer.read(&mut copy), Err(error), "too late");
+//! ```
+
+use core::ptr::NonNull;
+
+use crate::error::PeerError;
+use crate::memory::{SharedBytes, SharedWord};
+use crate::order;
+
+/// How many bytes a ring holds: a power of two, so that wrapping indices stay in step with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingSize(u32);
+
+impl RingSize {
+    /// A size in bytes, or `None` where it is not a power of two.
+    #[must_use]
+    pub const fn new(bytes: u32) -> Option<Self> {
+        if bytes.is_power_of_two() {
+            Some(Self(bytes))
+        } else {
+            None
+        }
+    }
+
+    /// The size in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u32 {
+        self.0
+    }
+
+    /// Where in the ring the byte with this index lies.
+    const fn position(self, index: u32) -> usize {
+        (index & (self.0 - 1)) as usize
+    }
+}
+
+/// The shared memory of one direction: the bytes and both indices.
+#[derive(Debug)]
+pub struct ByteRing {
+    bytes: SharedBytes,
+    size: RingSize,
+    consumed: SharedWord,
+    produced: SharedWord,
+}
+
+impl ByteRing {
+    /// Names `size` bytes from `start` on, and the two indices, as a ring. Nothing is read yet.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the value, or an end made from it, is used: all three must stay mapped, readable and
+    /// writable, each inside one allocation, the indices aligned to four bytes; and this domain must only
+    /// reach them through atomics, such as values of this crate. Other domains may do to them what they like.
+    #[must_use]
+    pub const unsafe fn new(
+        start: NonNull<u8>,
+        size: RingSize,
+        consumed: NonNull<u32>,
+        produced: NonNull<u32>,
+    ) -> Self {
+        // SAFETY: the caller promises exactly this for the bytes.
+        let bytes = unsafe { SharedBytes::new(start, size.0 as usize) };
+        // SAFETY: and this for the consumer's index.
+        let consumed = unsafe { SharedWord::new(consumed) };
+        // SAFETY: and this for the producer's.
+        let produced = unsafe { SharedWord::new(produced) };
+        Self {
+            bytes,
+            size,
+            consumed,
+            produced,
+        }
+    }
+
+    /// Both indices as they are in shared memory, `(consumed, produced)`, for an end that takes them over.
+    ///
+    /// A new ring need not start at zero: a boot loader or an earlier kernel may have used it.
+    fn start(&self) -> (u32, u32, Result<(), PeerError>) {
+        let (consumed, produced, size) = (self.consumed.load(), self.produced.load(), self.size.0);
+        let possible = produced.wrapping_sub(consumed) <= size;
+        let health = if possible {
+            Ok(())
+        } else {
+            Err(PeerError::Start {
+                consumed,
+                produced,
+                size,
+            })
+        };
+        (consumed, produced, health)
+    }
+
+    fn write(&self, index: u32, bytes: &[u8]) {
+        let first = self.bytes.write(self.size.position(index), bytes);
+        let rest = bytes.get(first..).unwrap_or_default();
+        let _wrapped = self.bytes.write(0, rest);
+    }
+
+    fn read(&self, index: u32, into: &mut [u8]) {
+        let first = self.bytes.read(self.size.position(index), into);
+        let rest = into.get_mut(first..).unwrap_or_default();
+        let _wrapped = self.bytes.read(0, rest);
+    }
+}
+
+/// The end that writes.
+#[derive(Debug)]
+pub struct Producer {
+    ring: ByteRing,
+    /// Ours; the copy in shared memory is written and never read back.
+    produced: u32,
+    /// The peer's, as last accepted.
+    consumed: u32,
+    health: Result<(), PeerError>,
+}
+
+impl Producer {
+    /// Takes over the producing end at the indices that the shared memory holds.
+    ///
+    /// Impossible indices make an end that is broken from the start.
+    #[must_use]
+    pub fn attach(ring: ByteRing) -> Self {
+        let (consumed, produced, health) = ring.start();
+        Self {
+            ring,
+            produced,
+            consumed,
+            health,
+        }
+    }
+
+    /// Writes and publishes as many of `bytes` as there is room for, and returns how many that was.
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, PeerError> {
+        let count = self.room()?.min(bytes.len());
+        if count > 0 {
+            self.ring.write(self.produced, &bytes[..count]);
+            self.produced = self.produced.wrapping_add(count as u32);
+            order::publish(&self.ring.produced, self.produced);
+        }
+        Ok(count)
+    }
+
+    /// How many bytes can be written now; the peer can only make it more.
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    pub fn room(&mut self) -> Result<usize, PeerError> {
+        let unread = self.unread()?;
+        Ok(self.ring.size.0 as usize - unread)
+    }
+
+    /// How many bytes the peer has not consumed yet.
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    pub fn unread(&mut self) -> Result<usize, PeerError> {
+        self.health?;
+        let now = order::peer_index(&self.ring.consumed);
+        self.health = self.check(now);
+        self.health?;
+        self.consumed = now;
+        Ok(self.produced.wrapping_sub(now) as usize)
+    }
+
+    /// The violation that broke this direction, if there was one.
+    #[must_use]
+    pub const fn violation(&self) -> Option<PeerError> {
+        violation(self.health)
+    }
+
+    /// Gives the shared memory back, for a new end after the peer was replaced.
+    #[must_use]
+    pub const fn detach(self) -> ByteRing {
+        self.ring
+    }
+
+    /// The peer may have consumed up to all that was unread. A step back is a huge step forward.
+    const fn check(&self, now: u32) -> Result<(), PeerError> {
+        let (before, unread) = (self.consumed, self.produced.wrapping_sub(self.consumed));
+        if now.wrapping_sub(before) <= unread {
+            Ok(())
+        } else {
+            Err(PeerError::Consumed { before, now, unread })
+        }
+    }
+}
+
+/// The end that reads.
+#[derive(Debug)]
+pub struct Consumer {
+    ring: ByteRing,
+    /// Ours; the copy in shared memory is written and never read back.
+    consumed: u32,
+    /// The peer's, as last accepted.
+    produced: u32,
+    health: Result<(), PeerError>,
+}
+
+impl Consumer {
+    /// Takes over the consuming end at the indices that the shared memory holds.
+    ///
+    /// Impossible indices make an end that is broken from the start.
+    #[must_use]
+    pub fn attach(ring: ByteRing) -> Self {
+        let (consumed, produced, health) = ring.start();
+        Self {
+            ring,
+            consumed,
+            produced,
+            health,
+        }
+    }
+
+    /// Reads as many bytes as there are and `into` holds, gives their room back to the peer, and returns how
+    /// many they were.
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, PeerError> {
+        let count = self.available()?.min(into.len());
+        if count > 0 {
+            self.ring.read(self.consumed, &mut into[..count]);
+            self.consumed = self.consumed.wrapping_add(count as u32);
+            order::publish(&self.ring.consumed, self.consumed);
+        }
+        Ok(count)
+    }
+
+    /// How many bytes can be read now; the peer can only make it more.
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    pub fn available(&mut self) -> Result<usize, PeerError> {
+        self.health?;
+        let now = order::peer_index(&self.ring.produced);
+        self.health = self.check(now);
+        self.health?;
+        self.produced = now;
+        Ok(now.wrapping_sub(self.consumed) as usize)
+    }
+
+    /// The violation that broke this direction, if there was one.
+    #[must_use]
+    pub const fn violation(&self) -> Option<PeerError> {
+        violation(self.health)
+    }
+
+    /// Gives the shared memory back, for a new end after the peer was replaced.
+    #[must_use]
+    pub const fn detach(self) -> ByteRing {
+        self.ring
+    }
+
+    /// The peer may have filled up to all the room that we left. A step back is a huge step forward.
+    const fn check(&self, now: u32) -> Result<(), PeerError> {
+        let unread = self.produced.wrapping_sub(self.consumed);
+        let (before, room) = (self.produced, self.ring.size.0 - unread);
+        if now.wrapping_sub(before) <= room {
+            Ok(())
+        } else {
+            Err(PeerError::Produced { before, now, room })
+        }
+    }
+}
+
+const fn violation(health: Result<(), PeerError>) -> Option<PeerError> {
+    match health {
+        Ok(()) => None,
+        Err(error) => Some(error),
+    }
+}

@@ -1,0 +1,111 @@
+//! What a peer did that its protocol forbids.
+
+use core::fmt;
+
+/// A violation of the ring protocol by the domain at the other end, with the numbers that show it.
+///
+/// Indices count bytes since the ring was made and wrap at 2^32. They are kept as they were seen; nothing in
+/// this type was corrected or clamped.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerError {
+    /// The indices that a new end was to take over cannot belong to a ring of this size.
+    Start {
+        /// The consumer index in shared memory.
+        consumed: u32,
+        /// The producer index in shared memory.
+        produced: u32,
+        /// Bytes that the ring holds.
+        size: u32,
+    },
+    /// The peer's consumer index went back, or past what we produced.
+    Consumed {
+        /// The last index that was accepted.
+        before: u32,
+        /// The index that was refused.
+        now: u32,
+        /// Bytes that we produced and the peer had not consumed: the most it could move.
+        unread: u32,
+    },
+    /// The peer's producer index went back, or past the room that we left.
+    Produced {
+        /// The last index that was accepted.
+        before: u32,
+        /// The index that was refused.
+        now: u32,
+        /// Bytes of room that the peer had: the most it could move.
+        room: u32,
+    },
+}
+
+impl fmt::Display for PeerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Start {
+                consumed,
+                produced,
+                size,
+            } => write!(
+                f,
+                "the ring was found with consumer index {consumed:#x} and producer index {produced:#x}, \
+                 which are {} bytes apart in a ring of {size}",
+                produced.wrapping_sub(consumed)
+            ),
+            Self::Consumed { before, now, unread } => {
+                write_move(f, "consumer", before, now)?;
+                write!(f, "{unread} bytes were there to consume")
+            }
+            Self::Produced { before, now, room } => {
+                write_move(f, "producer", before, now)?;
+                write!(f, "there was room for {room} bytes")
+            }
+        }
+    }
+}
+
+impl core::error::Error for PeerError {}
+
+/// Describes the step of an index; a step back is printed as a negative number.
+fn write_move(f: &mut fmt::Formatter<'_>, whose: &str, before: u32, now: u32) -> fmt::Result {
+    let step = now.wrapping_sub(before).cast_signed();
+    write!(
+        f,
+        "the peer moved its {whose} index from {before:#x} to {now:#x} ({step:+}) where "
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_message_says_what_was_seen_and_what_was_possible() {
+        let back = PeerError::Consumed {
+            before: 2,
+            now: u32::MAX,
+            unread: 7,
+        };
+        assert_eq!(
+            back.to_string(),
+            "the peer moved its consumer index from 0x2 to 0xffffffff (-3) where 7 bytes were there to consume"
+        );
+        let far = PeerError::Produced {
+            before: 0xffff_fffe,
+            now: 3,
+            room: 4,
+        };
+        assert_eq!(
+            far.to_string(),
+            "the peer moved its producer index from 0xfffffffe to 0x3 (+5) where there was room for 4 bytes"
+        );
+        let start = PeerError::Start {
+            consumed: 5,
+            produced: 4,
+            size: 1024,
+        };
+        assert!(start.to_string().contains("4294967295 bytes apart in a ring of 1024"));
+    }
+}

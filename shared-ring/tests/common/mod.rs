@@ -1,0 +1,70 @@
+//! A ring in plain memory, with a canary on each side.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+
+use xen_shared_ring::{ByteRing, Consumer, Producer, RingSize};
+
+/// What the rest of the page holds; no end of a ring may touch it.
+const CANARY: u8 = 0xc5;
+const MARGIN: usize = 16;
+
+/// The shared page of one direction. Tests play the hostile peer by storing to its indices.
+pub(crate) struct Page {
+    memory: Vec<AtomicU8>,
+    size: RingSize,
+    pub(crate) consumed: AtomicU32,
+    pub(crate) produced: AtomicU32,
+}
+
+impl Page {
+    /// An empty ring of `size` bytes whose indices are both `start`, at a place that does not move.
+    pub(crate) fn new(size: u32, start: u32) -> Arc<Self> {
+        let memory = (0..size as usize + 2 * MARGIN).map(|_| AtomicU8::new(CANARY)).collect();
+        let size = RingSize::new(size).expect("tests use powers of two");
+        let [consumed, produced] = [start, start].map(AtomicU32::new);
+        Arc::new(Self {
+            memory,
+            size,
+            consumed,
+            produced,
+        })
+    }
+
+    /// The caller drops what is made from it before the page.
+    pub(crate) fn ring(&self) -> ByteRing {
+        let start = NonNull::from(&self.memory[MARGIN..]).cast();
+        let consumed = NonNull::from(&self.consumed).cast();
+        let produced = NonNull::from(&self.produced).cast();
+        // SAFETY: atomics of the right size, which outlive the ring in each test.
+        unsafe { ByteRing::new(start, self.size, consumed, produced) }
+    }
+
+    pub(crate) fn producer(&self) -> Producer {
+        Producer::attach(self.ring())
+    }
+
+    pub(crate) fn consumer(&self) -> Consumer {
+        Consumer::attach(self.ring())
+    }
+
+    pub(crate) fn poke(&self, at: usize, byte: u8) {
+        self.memory[MARGIN + at % self.size.bytes() as usize].store(byte, Relaxed);
+    }
+
+    pub(crate) fn byte(&self, index: u32) -> u8 {
+        self.memory[MARGIN + (index % self.size.bytes()) as usize].load(Relaxed)
+    }
+
+    pub(crate) fn assert_margins_untouched(&self) {
+        let end = self.memory.len() - MARGIN;
+        let outside = self.memory[..MARGIN].iter().chain(&self.memory[end..]);
+        assert!(outside.map(|byte| byte.load(Relaxed)).all(|byte| byte == CANARY));
+    }
+}
+
+/// Starts at which wrapping arithmetic can go wrong.
+pub(crate) const STARTS: [u32; 6] = [0, 5, 0x7fff_fff8, 0x8000_0000, 0xffff_fff0, u32::MAX];

@@ -1,0 +1,62 @@
+//! KVM where it can run Xen, which only a try can tell.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::cache;
+use crate::qemu::{Accelerator, Activity, Machine, Program, Qemu};
+
+/// How long the probe waits for Xen's last line before it looks for a domain 0.
+const PROBE_LIMIT: Duration = Duration::from_secs(6);
+
+/// Returns KVM if `/dev/kvm` is there and Xen boots on it, else TCG; the answer is kept until QEMU, Xen or the
+/// machine's kernel changes.
+///
+/// # Errors
+///
+/// When QEMU cannot be started or the user interrupts.
+pub fn accelerator(program: &Program, xen: &Path) -> Result<Accelerator> {
+    let usable = fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    if !usable {
+        return Ok(Accelerator::Tcg);
+    }
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let boot = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = boot.lines().find(|line| line.starts_with("model name")).unwrap_or_default().to_owned();
+    let key = cache::Key::default().with_file(program.path()).with_file(xen).with(kernel).with(model);
+    let answer = cache::file("kvm-probe", &key, |target| {
+        let answer = if probe(program, xen)? { "yes" } else { "no" };
+        Ok(fs::write(target, answer)?)
+    })?;
+    Ok(if fs::read_to_string(answer)? == "yes" { Accelerator::Kvm } else { Accelerator::Tcg })
+}
+
+/// Boots Xen without a domain 0: that panics at the end of a boot that works.
+fn probe(program: &Program, xen: &Path) -> Result<bool> {
+    let messages = xen.with_file_name("kvm-probe.log");
+    let machine = Machine {
+        accelerator: Accelerator::Kvm,
+        memory: 256,
+        cpus: 1,
+        icount: false,
+        kernel: (xen, "console=com1 com1=115200 noreboot=t".into()),
+        modules: Vec::new(),
+        com1_log: None,
+        messages: &messages,
+    };
+    let mut qemu = Qemu::start(&machine, program)?;
+    let deadline = Instant::now() + PROBE_LIMIT;
+    let mut log = String::new();
+    while Instant::now() < deadline && !log.contains("Panic on CPU") {
+        match qemu.next(Duration::from_millis(50))? {
+            Activity::Bytes(bytes) => log.push_str(&String::from_utf8_lossy(&bytes)),
+            Activity::Quiet => {}
+            Activity::Ended => break,
+        }
+    }
+    // Xen complains about the missing kernel right after its last own step.
+    Ok(log.contains("Panic on CPU") && log.contains("om0") )
+}

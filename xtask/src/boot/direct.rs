@@ -1,0 +1,281 @@
+//! Direct mode: the guest is Xen's domain 0 and shares the serial port with Xen.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::recorder::Recorder;
+use super::{BOOT_LIMIT, Ending, GuestSpec, Input, Outcome, Reason, Session, accelerator, logs};
+use crate::diagnose;
+use crate::qemu::{self, Accelerator, Activity, Machine, Program, Qemu};
+
+/// What Xen needs besides the guest's memory, in mebibytes.
+const XEN_MEMORY: u32 = 144;
+/// How long the log may go on after a panic of Xen.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+const TICK: Duration = Duration::from_millis(50);
+
+/// Boots Xen with the guest as domain 0.
+pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcome> {
+    let xen = super::xen(&session.progress)?;
+    let program = Program::find(&session.progress)?;
+    let accelerator = choose(session, &program, &xen)?;
+    let folder = logs::folder(&guest.name)?;
+    let qemu = Qemu::start(&machine(guest, session, &xen, accelerator, &folder.join("qemu.log")), &program)?;
+    let step = session.progress.step("xen", "booting");
+    let mut boot = Boot {
+        qemu,
+        splitter: Splitter::default(),
+        recorder: Recorder::start(),
+        log: File::create(folder.join("xen.log")).context("cannot write the log")?,
+        xen_log: String::new(),
+        started: false,
+        reason: None,
+        step: Some(step),
+        accelerator,
+    };
+    let ending = boot.watch(guest, session)?;
+    Ok(Outcome {
+        name: guest.name.clone(),
+        console: boot.recorder.text(),
+        ending,
+        elapsed: boot.recorder.elapsed(),
+        xen_log: boot.xen_log,
+        logs: folder,
+    })
+}
+
+fn choose(session: &Session<'_>, program: &Program, xen: &Path) -> Result<Accelerator> {
+    if session.icount { Ok(Accelerator::Tcg) } else { accelerator(program, xen) }
+}
+
+fn machine<'a>(
+    guest: &GuestSpec,
+    session: &Session<'_>,
+    xen: &'a Path,
+    accelerator: Accelerator,
+    messages: &'a Path,
+) -> Machine<'a> {
+    let memory = guest.memory;
+    Machine {
+        accelerator,
+        memory: memory + XEN_MEMORY,
+        cpus: 1,
+        icount: session.icount,
+        kernel: (
+            xen,
+            format!(
+                "console=com1 com1=115200 dom0_mem={memory}M,max:{memory}M loglvl=all guest_loglvl=all {}",
+                session.xen_options
+            ),
+        ),
+        modules: vec![(guest.elf.clone(), guest.arguments.clone())],
+        com1_log: None,
+        messages,
+    }
+}
+
+/// A boot under way.
+struct Boot {
+    qemu: Qemu,
+    splitter: Splitter,
+    recorder: Recorder,
+    log: File,
+    xen_log: String,
+    started: bool,
+    reason: Option<Reason>,
+    step: Option<crate::progress::Step>,
+    accelerator: Accelerator,
+}
+
+impl Boot {
+    fn watch(&mut self, guest: &GuestSpec, session: &mut Session<'_>) -> Result<Ending> {
+        let mut deadline = Instant::now() + BOOT_LIMIT;
+        loop {
+            let was_started = self.started;
+            let activity = self.qemu.next(TICK)?;
+            if let Activity::Bytes(bytes) = &activity {
+                self.take(bytes, session)?;
+            }
+            if let Some(ending) = self.ending(&activity, deadline, session)? {
+                return Ok(ending);
+            }
+            if self.started && !was_started {
+                deadline = Instant::now() + guest.timeout;
+                self.type_input(&guest.input);
+            }
+        }
+    }
+
+    /// Sorts what came on the serial port.
+    fn take(&mut self, bytes: &[u8], session: &mut Session<'_>) -> Result<()> {
+        self.log.write_all(bytes)?;
+        for item in self.splitter.feed(bytes) {
+            match item {
+                Item::Guest(bytes) if self.started => self.recorder.feed(&bytes, &mut session.output),
+                Item::Guest(bytes) => self.xen_log.push_str(&String::from_utf8_lossy(&bytes)),
+                Item::Xen(line) => self.take_line(&line, session),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_line(&mut self, line: &str, session: &Session<'_>) {
+        self.xen_log.push_str(line);
+        self.xen_log.push('\n');
+        if session.verbose {
+            eprintln!("{line}");
+        }
+        if !self.started && line.contains("*** Serial input to DOM0") {
+            self.started = true;
+            self.recorder = Recorder::start();
+            let text = format!("{} in QEMU ({:?}), guest is domain 0", diagnose::xen_version(&self.xen_log), self.accelerator);
+            self.step.take().into_iter().for_each(|step| step.done(&text));
+        }
+        self.reason = self.reason.or_else(|| shutdown_reason(line));
+    }
+
+    fn ending(&mut self, activity: &Activity, deadline: Instant, session: &mut Session<'_>) -> Result<Option<Ending>> {
+        if let Some(reason) = self.reason {
+            self.qemu.end();
+            return Ok(Some(self.recorder.shut_down(reason, &self.xen_log, &mut session.output)));
+        }
+        if let Some(panic) = diagnose::xen_panic(&self.xen_log) {
+            self.hear_out(session)?;
+            self.recorder.stop(&mut session.output);
+            return Ok(Some(Ending::NotStarted(format!("Xen panicked: {panic}"))));
+        }
+        if matches!(activity, Activity::Ended) {
+            self.recorder.stop(&mut session.output);
+            return Ok(Some(self.gone()));
+        }
+        if Instant::now() < deadline {
+            return Ok(None);
+        }
+        let sign = if self.started { self.recorder.last_sign() } else { diagnose::last_line(&self.xen_log) };
+        self.recorder.stop(&mut session.output);
+        Ok(Some(Ending::TimedOut(sign)))
+    }
+
+    /// Says why QEMU ended by itself.
+    fn gone(&self) -> Ending {
+        if self.started {
+            // Xen was told not to reboot, so a machine that resets is one that triple-faulted.
+            return Ending::Crashed { report: "the machine reset itself (triple fault)".into() };
+        }
+        Ending::NotStarted("QEMU ended before Xen had booted; see qemu.log".into())
+    }
+
+    /// Collects the rest of a message.
+    fn hear_out(&mut self, session: &mut Session<'_>) -> Result<()> {
+        while let Activity::Bytes(bytes) = self.qemu.next(LAST_WORDS)? {
+            self.take(&bytes, session)?;
+        }
+        Ok(())
+    }
+
+    fn type_input(&mut self, input: &Input) {
+        let Some(port) = self.qemu.take_input() else { return };
+        match input {
+            Input::None => {}
+            Input::Stdin => qemu::send_in_background(port, std::io::stdin()),
+            Input::Bytes(bytes) => qemu::send_in_background(port, std::io::Cursor::new(bytes.clone())),
+        }
+    }
+}
+
+/// Reads what Xen says when its domain 0 shuts down.
+fn shutdown_reason(line: &str) -> Option<Reason> {
+    let (_, text) = line.split_once("Hardware Dom0 ")?;
+    [
+        ("halted", Reason::Poweroff),
+        ("crashed", Reason::Crash),
+        ("shutdown: watchdog", Reason::Watchdog),
+        ("shutdown: rebooting", Reason::Reboot),
+        ("did unsupported soft reset", Reason::SoftReset),
+    ]
+    .into_iter()
+    .find_map(|(start, reason)| text.starts_with(start).then_some(reason))
+}
+
+const PREFIX: &[u8] = b"(XEN) ";
+
+/// A piece of the serial port's stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A line of Xen's, without its end.
+    Xen(String),
+    /// Bytes of the guest's, with the carriage returns removed that Xen adds.
+    Guest(Vec<u8>),
+}
+
+/// Separates Xen's lines, which begin with `(XEN) `, from what domain 0 writes through Xen's console.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    held: Vec<u8>,
+}
+
+impl Splitter {
+    /// Takes bytes from the port; an incomplete line of Xen's waits for its end, the guest's bytes do not wait.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Item> {
+        self.held.extend(bytes.iter().filter(|&&byte| byte != b'\r'));
+        let mut items = Vec::new();
+        while let Some(item) = self.next() {
+            items.push(item);
+        }
+        items
+    }
+
+    fn next(&mut self) -> Option<Item> {
+        if self.held.starts_with(PREFIX) {
+            let end = self.held.iter().position(|&byte| byte == b'\n')?;
+            let line: Vec<u8> = self.held.drain(..=end).collect();
+            return Some(Item::Xen(String::from_utf8_lossy(&line).trim_end().to_owned()));
+        }
+        let count = guest_bytes(&self.held);
+        (count > 0).then(|| Item::Guest(self.held.drain(..count).collect()))
+    }
+}
+
+/// Returns how many bytes come before Xen's prefix, or before what may become it.
+fn guest_bytes(bytes: &[u8]) -> usize {
+    let here = |at: &usize| {
+        let rest = &bytes[*at..];
+        rest.starts_with(PREFIX) || PREFIX.starts_with(rest)
+    };
+    (0..bytes.len()).find(here).unwrap_or(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_separated_however_they_are_cut() {
+        let stream = b"(XEN) one\r\nhello\r\nwor(XEN) two\r\nld (X\n";
+        for cut in 0..stream.len() {
+            let mut splitter = Splitter::default();
+            let items: Vec<Item> = [&stream[..cut], &stream[cut..]].iter().flat_map(|part| splitter.feed(part)).collect();
+            let mut guest = Vec::new();
+            let mut xen = Vec::new();
+            for item in items {
+                match item {
+                    Item::Xen(line) => xen.push(line),
+                    Item::Guest(bytes) => guest.extend(bytes),
+                }
+            }
+            assert_eq!((xen, guest), (vec!["(XEN) one".into(), "(XEN) two".into()], b"hello\nworld (X\n".to_vec()));
+        }
+    }
+
+    #[test]
+    fn each_way_to_shut_down_is_recognised() {
+        assert_eq!(shutdown_reason("(XEN) Hardware Dom0 halted: halting machine"), Some(Reason::Poweroff));
+        assert_eq!(shutdown_reason("(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds."), Some(Reason::Crash));
+        assert_eq!(shutdown_reason("(XEN) Hardware Dom0 shutdown: rebooting machine"), Some(Reason::Reboot));
+        assert_eq!(shutdown_reason("(XEN) Domain 1 crashed"), None);
+    }
+}

@@ -1,0 +1,288 @@
+//! Full mode: Linux as domain 0, guests started by xl.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::recorder::Recorder;
+use super::{BOOT_LIMIT, Ending, GuestSpec, Input, Outcome, Reason, Session, accelerator, logs};
+use crate::channel::{Item, Parser};
+use crate::dom0::{self, Dom0};
+use crate::progress::Step;
+use crate::qemu::{self, Accelerator, Activity, Machine, Program, Qemu};
+use crate::{diagnose, xen_log};
+
+/// Domain 0's memory in mebibytes.
+const DOM0_MEMORY: u32 = 320;
+/// What Xen needs for itself, in mebibytes.
+const XEN_MEMORY: u32 = 160;
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a boot needs besides its guests.
+struct Parts {
+    xen: PathBuf,
+    program: Program,
+    accelerator: Accelerator,
+    dom0: Dom0,
+}
+
+/// Runs all guests, in as many boots as it takes: a guest that hangs takes its boot with it.
+pub(super) fn run(guests: &[GuestSpec], session: &mut Session<'_>) -> Result<Vec<Outcome>> {
+    let parts = Parts::prepare(session)?;
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    while outcomes.len() < guests.len() {
+        let rest = &guests[outcomes.len()..];
+        let before = outcomes.len();
+        outcomes.extend(Boot::start(&parts, rest, session)?.watch(session)?);
+        if outcomes.len() == before {
+            bail!("domain 0 ran no guest");
+        }
+    }
+    Ok(outcomes)
+}
+
+impl Parts {
+    fn prepare(session: &Session<'_>) -> Result<Self> {
+        let xen = super::xen(&session.progress)?;
+        let dom0 = dom0::prepare(&session.progress)?;
+        let program = Program::find(&session.progress)?;
+        let accelerator = if session.icount { Accelerator::Tcg } else { accelerator(&program, &xen)? };
+        Ok(Self { xen, program, accelerator, dom0 })
+    }
+
+    fn machine<'a>(&'a self, guests: &[GuestSpec], session: &Session<'_>, logs: &'a Logs) -> Machine<'a> {
+        let largest = guests.iter().map(|guest| guest.memory).max().unwrap_or(0);
+        Machine {
+            accelerator: self.accelerator,
+            memory: DOM0_MEMORY + XEN_MEMORY + largest,
+            cpus: if session.icount { 1 } else { 2 },
+            icount: session.icount,
+            kernel: (
+                &self.xen,
+                format!(
+                    "console=com1 com1=115200 dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M loglvl=all guest_loglvl=all {}",
+                    session.xen_options
+                ),
+            ),
+            modules: vec![
+                (self.dom0.kernel.clone(), std::env::var("K").unwrap_or("console=hvc0 quiet".to_owned())),
+                (logs.initramfs.clone(), String::new()),
+            ],
+            com1_log: Some(&logs.xen),
+            messages: &logs.qemu,
+        }
+    }
+}
+
+/// The files of a boot.
+struct Logs {
+    folder: PathBuf,
+    xen: PathBuf,
+    qemu: PathBuf,
+    initramfs: PathBuf,
+}
+
+impl Logs {
+    fn new(name: &str) -> Result<Self> {
+        let folder = logs::folder(name)?;
+        let file = |name| folder.join(name);
+        Ok(Self { xen: file("xen.log"), qemu: file("qemu.log"), initramfs: file("dom0.cpio"), folder })
+    }
+}
+
+/// A boot under way.
+struct Boot<'a> {
+    guests: &'a [GuestSpec],
+    accelerator: Accelerator,
+    logs: Logs,
+    qemu: Qemu,
+    parser: Parser,
+    log: xen_log::Tail,
+    step: Option<Step>,
+    deadline: Instant,
+    /// The guest that runs, and where in Xen's log its time begins.
+    running: Option<(Recorder, usize)>,
+    /// What xl said about a guest that it refused.
+    refusal: Vec<String>,
+    outcomes: Vec<Outcome>,
+    done: bool,
+}
+
+impl<'a> Boot<'a> {
+    fn start(parts: &Parts, guests: &'a [GuestSpec], session: &Session<'_>) -> Result<Self> {
+        let logs = Logs::new(guests.first().map_or("none", |guest| guest.name.as_str()))?;
+        let token = format!("{:016x}", RandomState::new().build_hasher().finish());
+        dom0::write_initramfs(&parts.dom0.base, guests, &token, &logs.initramfs)?;
+        let qemu = Qemu::start(&parts.machine(guests, session, &logs), &parts.program)?;
+        Ok(Self {
+            guests,
+            accelerator: parts.accelerator,
+            parser: Parser::new(&token),
+            log: xen_log::Tail::new(&logs.xen, session.verbose),
+            logs,
+            qemu,
+            step: Some(session.progress.step("xen", "booting Xen and Linux")),
+            deadline: Instant::now() + BOOT_LIMIT,
+            running: None,
+            refusal: Vec::new(),
+            outcomes: Vec::new(),
+            done: false,
+        })
+    }
+
+    fn watch(mut self, session: &mut Session<'_>) -> Result<Vec<Outcome>> {
+        while !self.done && self.outcomes.len() < self.guests.len() {
+            let activity = self.qemu.next(TICK)?;
+            self.log.read();
+            match activity {
+                Activity::Bytes(bytes) => self.take(&bytes, session)?,
+                Activity::Quiet => {}
+                Activity::Ended => self.gone(session)?,
+            }
+            self.check(session)?;
+        }
+        self.qemu.end();
+        // It is large, and made anew for each boot.
+        let _ = std::fs::remove_file(&self.logs.initramfs);
+        Ok(self.outcomes)
+    }
+
+    fn take(&mut self, bytes: &[u8], session: &mut Session<'_>) -> Result<()> {
+        for item in self.parser.feed(bytes) {
+            match item {
+                Item::Guest(bytes) => {
+                    if let Some((recorder, _)) = &mut self.running {
+                        recorder.feed(&bytes, &mut session.output);
+                    }
+                }
+                Item::Event(word, text) => self.event(&word, &text, session)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, word: &str, text: &str, session: &mut Session<'_>) -> Result<()> {
+        match word {
+            "booted" => self.booted(text, session),
+            "toolstack" => self.finish_step("xenstored, xenconsoled up"),
+            "starting" => self.step = Some(session.progress.step("domain", format!("xl creates {text:?}"))),
+            "created" => self.created(text),
+            "refused" => self.refusal.push(text.to_owned()),
+            "failed" if self.refusal.is_empty() => bail!(self.explain(&format!("domain 0: {text}"))),
+            "failed" => {
+                let text = std::mem::take(&mut self.refusal).join("\n");
+                self.conclude(Ending::NotStarted(format!("xl could not create the domain:\n{text}")));
+            }
+            "ended" => self.ended(text.parse().unwrap_or(u32::MAX), session),
+            "destroyed" => self.stopped(Ending::Killed, session),
+            "done" => self.done = true,
+            _ => session.progress.note("dom0", format!("{word} {text}")),
+        }
+        Ok(())
+    }
+
+    fn booted(&mut self, release: &str, session: &Session<'_>) {
+        let xen = diagnose::xen_version(self.log.text());
+        let linux = release.split('-').next().unwrap_or(release);
+        self.finish_step(&format!("{xen} in QEMU ({:?}), dom0 Linux {linux}", self.accelerator));
+        self.step = Some(session.progress.step("toolstack", "starting xenstored and xenconsoled"));
+    }
+
+    fn created(&mut self, domain: &str) {
+        let guest = self.guest();
+        let text = format!("{domain} {:?} created, {} MB", guest.name, guest.memory);
+        self.finish_step(&text);
+        self.deadline = Instant::now() + self.guest().timeout;
+        self.running = Some((Recorder::start(), self.log.text().len()));
+        self.type_input();
+    }
+
+    fn ended(&mut self, code: u32, session: &mut Session<'_>) {
+        let Some((mut recorder, from)) = self.running.take() else { return };
+        let log = self.log.text()[from..].to_owned();
+        let ending = recorder.shut_down(Reason::from_code(code), &log, &mut session.output);
+        self.running = Some((recorder, from));
+        self.conclude(ending);
+    }
+
+    /// Ends a guest that did not shut down.
+    fn stopped(&mut self, ending: Ending, session: &mut Session<'_>) {
+        if let Some((recorder, _)) = &mut self.running {
+            recorder.stop(&mut session.output);
+        }
+        self.conclude(ending);
+    }
+
+    fn conclude(&mut self, ending: Ending) {
+        let (recorder, from) = self.running.take().unwrap_or_else(|| (Recorder::start(), 0));
+        self.outcomes.push(Outcome {
+            name: self.guest().name.clone(),
+            console: recorder.text(),
+            ending,
+            elapsed: recorder.elapsed(),
+            xen_log: self.log.text()[from..].to_owned(),
+            logs: self.logs.folder.clone(),
+        });
+        self.step = None;
+        self.deadline = Instant::now() + BOOT_LIMIT;
+    }
+
+    /// Looks for a panic of Xen and for a limit that has passed.
+    fn check(&mut self, session: &mut Session<'_>) -> Result<()> {
+        if let Some(reason) = diagnose::xen_panic(self.log.text()) {
+            return self.broken(&format!("Xen panicked: {reason}"), session);
+        }
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        let Some((recorder, _)) = &self.running else {
+            let last = diagnose::last_line(self.log.text());
+            return self.broken(&format!("domain 0 did not come up in {} s: {last}", BOOT_LIMIT.as_secs()), session);
+        };
+        let sign = recorder.last_sign();
+        self.done = true;
+        self.stopped(Ending::TimedOut(sign), session);
+        Ok(())
+    }
+
+    fn gone(&mut self, session: &mut Session<'_>) -> Result<()> {
+        self.broken("QEMU ended by itself", session)
+    }
+
+    /// The boot is lost: with it the guest that runs, or, without one, everything.
+    fn broken(&mut self, why: &str, session: &mut Session<'_>) -> Result<()> {
+        if self.running.is_none() {
+            bail!(self.explain(why));
+        }
+        self.done = true;
+        self.stopped(Ending::Crashed { report: why.to_owned() }, session);
+        Ok(())
+    }
+
+    fn explain(&self, why: &str) -> String {
+        format!("{why}\n{}\nlogs: {}", diagnose::xen_tail(self.log.text()), self.logs.folder.display())
+    }
+
+    fn guest(&self) -> &'a GuestSpec {
+        &self.guests[self.outcomes.len()]
+    }
+
+    fn type_input(&mut self) {
+        let port = match self.guest().input {
+            Input::None => None,
+            _ => self.qemu.take_input(),
+        };
+        let Some(port) = port else { return };
+        match &self.guest().input {
+            Input::None => {}
+            Input::Stdin => qemu::send_in_background(port, std::io::stdin()),
+            Input::Bytes(bytes) => qemu::send_in_background(port, std::io::Cursor::new(bytes.clone())),
+        }
+    }
+
+    fn finish_step(&mut self, text: &str) {
+        self.step.take().into_iter().for_each(|step| step.done(text));
+    }
+}

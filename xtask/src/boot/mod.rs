@@ -1,0 +1,157 @@
+//! Boots guests on real Xen, in QEMU, and says how they ended.
+//!
+//! [`direct()`] gives Xen the guest as its domain 0: a second or two, no toolstack, no xenstore. [`full()`] boots Linux as
+//! domain 0 and starts each guest with xl, as on a real host.
+
+mod accelerator;
+mod direct;
+mod full;
+mod logs;
+mod outcome;
+mod recorder;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+pub use self::accelerator::accelerator;
+pub use self::direct::Splitter;
+pub use self::outcome::{Ending, Outcome, Reason};
+use crate::packages::{self, HYPERVISOR};
+use crate::progress::Progress;
+use crate::{cache, elf};
+
+/// How long Xen and domain 0 may take until the guest starts; translation on a busy machine is slow.
+const BOOT_LIMIT: Duration = Duration::from_secs(180);
+
+/// A guest to run.
+#[derive(Debug, Clone)]
+pub struct GuestSpec {
+    /// A name for xl, logs and messages: letters, digits, `-`, `_`.
+    pub name: String,
+    /// The kernel: a PV ELF file.
+    pub elf: PathBuf,
+    /// The kernel's command line.
+    pub arguments: String,
+    /// Memory in mebibytes.
+    pub memory: u32,
+    /// The number of virtual processors (full mode).
+    pub vcpus: u32,
+    /// The limit for the run, counted from the start of the guest.
+    pub timeout: Duration,
+    /// What is typed at the guest's console.
+    pub input: Input,
+    /// More lines for the guest's xl configuration, such as `disk = [...]` (full mode).
+    pub config: Vec<String>,
+}
+
+/// What is typed at a guest's console; its end is sent as Ctrl-D.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing, not even Ctrl-D.
+    #[default]
+    None,
+    /// The standard input of this process.
+    Stdin,
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+impl GuestSpec {
+    /// Describes a guest with 16 MiB, one virtual processor, no arguments, no input and a limit of 60 s.
+    #[must_use]
+    pub fn new(name: impl Into<String>, elf: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            elf: elf.into(),
+            arguments: String::new(),
+            memory: 16,
+            vcpus: 1,
+            timeout: Duration::from_secs(60),
+            input: Input::None,
+            config: Vec::new(),
+        }
+    }
+}
+
+/// How a boot is done and who watches it.
+pub struct Session<'a> {
+    /// Where steps are shown.
+    pub progress: Progress,
+    /// Receives the guest's console bytes as they come, without the final status line.
+    pub output: Box<dyn FnMut(&[u8]) + 'a>,
+    /// Shows Xen's and domain 0's log on standard error as it comes.
+    pub verbose: bool,
+    /// Makes virtual time count instructions: slower, one thread, and figures repeat exactly.
+    pub icount: bool,
+    /// More options for Xen's command line.
+    pub xen_options: String,
+}
+
+impl Default for Session<'_> {
+    fn default() -> Self {
+        Self {
+            progress: Progress::quiet(),
+            output: Box::new(|_| ()),
+            verbose: false,
+            icount: false,
+            xen_options: String::new(),
+        }
+    }
+}
+
+/// Boots Xen with the guest as domain 0 and waits for its end.
+///
+/// # Errors
+///
+/// When the boot cannot be tried (no packages, no QEMU, a file that is no guest) or the user interrupts. A guest that
+/// fails is an [`Outcome`].
+pub fn direct(guest: &GuestSpec) -> Result<Outcome> {
+    direct_with(guest, &mut Session::default())
+}
+
+/// As [`direct()`], with a session of one's own.
+///
+/// # Errors
+///
+/// As [`direct()`].
+pub fn direct_with(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcome> {
+    elf::check_guest(&guest.elf)?;
+    direct::run(guest, session)
+}
+
+/// Boots Xen with Linux as domain 0, runs the guests one after the other, and returns an outcome for each.
+///
+/// # Errors
+///
+/// When the boot cannot be tried, domain 0 does not come up, or the user interrupts.
+pub fn full(guests: &[GuestSpec]) -> Result<Vec<Outcome>> {
+    full_with(guests, &mut Session::default())
+}
+
+/// As [`full()`], with a session of one's own.
+///
+/// # Errors
+///
+/// As [`full()`].
+pub fn full_with(guests: &[GuestSpec], session: &mut Session<'_>) -> Result<Vec<Outcome>> {
+    guests.iter().try_for_each(|guest| elf::check_guest(&guest.elf))?;
+    full::run(guests, session)
+}
+
+/// Returns Xen as QEMU's multiboot loader wants it: an uncompressed ELF file.
+///
+/// # Errors
+///
+/// When the package cannot be fetched or holds no Xen.
+pub fn xen(progress: &Progress) -> Result<PathBuf> {
+    let tree = packages::ensure(&HYPERVISOR, progress)?;
+    let compressed = tree.find("boot", |name| name.starts_with("xen-") && name.ends_with(".gz"))?;
+    cache::file("xen", &cache::Key::default().with_file(&compressed), |target| {
+        let mut reader = flate2::read::GzDecoder::new(std::fs::File::open(&compressed)?);
+        let mut writer = std::fs::File::create(target)?;
+        std::io::copy(&mut reader, &mut writer).with_context(|| format!("cannot unpack {}", compressed.display()))?;
+        Ok(())
+    })
+}

@@ -1,0 +1,90 @@
+//! What logs say about a boot that failed.
+
+/// Returns Xen's version, such as `Xen 4.17.7`, from the start of its log.
+#[must_use]
+pub fn xen_version(log: &str) -> String {
+    let version = log.lines().find_map(|line| line.split_once("Xen version "));
+    let number = version.and_then(|(_, rest)| rest.split([' ', '+', '-']).next());
+    number.map_or_else(|| "Xen".to_owned(), |number| format!("Xen {number}"))
+}
+
+/// Returns why Xen itself panicked, if it did.
+#[must_use]
+pub fn xen_panic(log: &str) -> Option<String> {
+    let mut lines = log.lines().skip_while(|line| !line.contains("Panic on CPU")).skip(1);
+    let mut reason = lines.by_ref().map(plain).skip_while(|line| line.starts_with('*') || line.is_empty());
+    log.contains("Panic on CPU").then(|| reason.next().unwrap_or("no reason given").to_owned())
+}
+
+/// Returns what the guest said when it panicked, from its first line about it on.
+#[must_use]
+pub fn panic_message(console: &str) -> Option<&str> {
+    console.find("panicked at ").map(|at| console[at..].trim_end())
+}
+
+/// Returns the lines in which Xen tells why it, or the guest, gave the domain up: the fault, the registers, the stack.
+#[must_use]
+pub fn crash_report(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().map(plain).collect();
+    let Some(first) = lines.iter().position(|line| crash_begins(line)) else { return String::new() };
+    let last = lines.iter().rposition(|line| crash_goes_on(line)).unwrap_or(first).max(first);
+    lines[first..=last].join("\n")
+}
+
+/// Returns the address in a register dump's `RIP:    e033:[<ffffffff80001234>]`.
+#[must_use]
+pub fn instruction_pointer(report: &str) -> Option<u64> {
+    let line = report.lines().find(|line| line.trim_start().starts_with("RIP:"))?;
+    let (_, rest) = line.split_once("[<")?;
+    u64::from_str_radix(rest.split_once(">]")?.0, 16).ok()
+}
+
+/// Returns the last line of a log that has one.
+#[must_use]
+pub fn last_line(log: &str) -> String {
+    match log.trim_end().lines().next_back() {
+        Some(line) => format!("the last line was {line:?}"),
+        None => "nothing was ever written".to_owned(),
+    }
+}
+
+/// Returns the end of a log, for a message about a boot that broke off.
+#[must_use]
+pub fn xen_tail(log: &str) -> String {
+    crate::process::last_lines(log, 15)
+}
+
+fn plain(line: &str) -> &str {
+    line.trim_start_matches("(XEN) ").trim_end()
+}
+
+fn crash_begins(line: &str) -> bool {
+    let fault = line.contains("Unhandled") && line.contains("fault/trap");
+    let walk = line.starts_with("Pagetable walk");
+    let crash = line.contains("(vcpu#") && line.contains("crashed on");
+    fault || walk || crash || line.contains("domain_crash")
+}
+
+fn crash_goes_on(line: &str) -> bool {
+    let registers = ["RIP:", "RFLAGS:", "rax:", "rbx:", "rdx:", "rsi:", "r8:", "r9:", "r12:", "r15:", "cr3:", "fsb:", "ds:"];
+    let trimmed = line.trim_start();
+    crash_begins(line) || registers.iter().any(|name| trimmed.starts_with(name)) || trimmed.starts_with("Guest stack trace")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read() {
+        assert_eq!(xen_version("x\n(XEN) Xen version 4.17.7+13 (Debian 4.17)\n"), "Xen 4.17.7");
+        assert_eq!(xen_version(""), "Xen");
+    }
+
+    #[test]
+    fn a_panic_of_xen_gives_its_reason() {
+        let log = "(XEN) \n(XEN) ****************************************\n(XEN) Panic on CPU 0:\n(XEN) Could not construct d0\n";
+        assert_eq!(xen_panic(log).as_deref(), Some("Could not construct d0"));
+        assert_eq!(xen_panic("(XEN) fine\n"), None);
+    }
+}

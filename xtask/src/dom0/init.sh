@@ -1,0 +1,105 @@
+#!/bin/sh
+# Domain 0's init: starts the toolstack, then each guest in turn, and tells everything on the second serial port.
+#
+# The port carries the console bytes of the guest that runs, in order with events. An event is one line:
+# byte 1e, the token of this boot, a space, a word, and what belongs to the word.
+
+export PATH=/bin
+port=/dev/ttyS1
+consoles=/var/log/xen/console
+
+event() { printf '\036%s %s\n' "$token" "$*" >&4; }
+
+# Sends each line of a file as an event of its own.
+event_lines() {
+	while IFS= read -r line; do event "$1" "$line"; done <"$2"
+}
+
+start_system() {
+	mount -t proc proc /proc
+	mount -t sysfs sysfs /sys
+	mount -t devtmpfs devtmpfs /dev 2>/dev/null
+	mkdir -p /dev/pts $consoles
+	mount -t devpts devpts /dev/pts
+	token=$(cat /domu/token)
+	exec 4<>$port
+	stty -F $port raw -echo 115200
+	event booted "$(uname -r)"
+}
+
+start_toolstack() {
+	for module in /domu/modules/*; do
+		insmod "$module" || event warning "cannot load $module"
+	done
+	mount -t xenfs xenfs /proc/xen
+	xenstored --internal-db || event failed "xenstored did not start"
+	xen-init-dom0 >/tmp/init-dom0 2>&1 || event_lines failed /tmp/init-dom0
+	xenconsoled --log=all --log-dir=$consoles || event failed "xenconsoled did not start"
+	event toolstack
+}
+
+# Sends what the guest has written since the last call; descriptor 3 remembers the place.
+pump() { cat <&3 >&4; }
+
+# Sends the rest: the domain has ended, but xenconsoled may still be reading its ring.
+drain() {
+	size=-1
+	while now=$(wc -c <"$log"); [ "$now" != "$size" ]; do
+		size=$now
+		pump
+		usleep 60000
+	done
+	pump
+}
+
+# What is typed goes to the guest's console, a pseudo-terminal of xenconsoled's.
+connect_input() {
+	while ! tty=$(xenstore-read "/local/domain/$1/console/tty" 2>/dev/null) || [ -z "$tty" ]; do
+		usleep 20000
+	done
+	cat <&4 >"$tty" &
+	typist=$!
+}
+
+report_end() {
+	reason=$(sed -n 's/.*has shut down, reason code \([0-9]*\).*/\1/p' /tmp/xl | tail -n 1)
+	if [ -n "$reason" ]; then
+		event ended "$reason"
+	else
+		event destroyed
+	fi
+}
+
+run_guest() {
+	name=$(cat "$1/name")
+	log=$consoles/guest-$name.log
+	rm -f /tmp/xl.done
+	event starting "$name"
+	{ xl create -F "$1/config" >/tmp/xl 2>&1; : >/tmp/xl.done; } &
+	while [ ! -e "$log" ] && [ ! -e /tmp/xl.done ]; do usleep 20000; done
+	if [ ! -e "$log" ]; then
+		event_lines refused /tmp/xl
+		event failed
+		return
+	fi
+	domain=$(xenstore-list /local/domain | tail -n 1)
+	event created "$domain"
+	exec 3<"$log"
+	[ -e "$1/input" ] && connect_input "$domain"
+	while [ ! -e /tmp/xl.done ]; do
+		pump
+		usleep 30000
+	done
+	drain
+	report_end
+	[ -n "$typist" ] && kill "$typist"
+	typist=
+	xl destroy "$name" 2>/dev/null
+}
+
+start_system
+start_toolstack
+for guest in /domu/guests/*; do run_guest "$guest"; done
+event done
+# The runner ends the machine.
+while :; do sleep 1000; done

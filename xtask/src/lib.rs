@@ -1,0 +1,23 @@
+//! One command for everything: runs guests on real Xen and checks the workspace.
+//!
+//! The library is what tests use: packages, boots, outcomes. `cargo xtask` is a thin command line over it.
+
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod cache;
+pub mod channel;
+pub mod diagnose;
+pub mod dom0;
+pub mod elf;
+pub mod initramfs;
+pub mod interrupt;
+pub mod packages;
+pub mod paths;
+pub mod process;
+pub mod progress;
+pub mod qemu;
+pub mod status;
+pub mod xen_log;
+
+pub use packages::{aarch64_compiler, xen_headers};

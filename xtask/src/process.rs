@@ -1,0 +1,210 @@
+//! Child processes that never outlive us.
+//!
+//! Each child leads its own process group, which is ended when its handle is dropped, and it asks the kernel (through
+//! util-linux's `setpriv`, where present) to be killed when the thread that started it ends.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::interrupt;
+
+/// How often a wait looks again.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A child process that ends, with its process group, when this is dropped.
+#[derive(Debug)]
+pub struct Guarded {
+    child: Child,
+    ended: bool,
+}
+
+impl Guarded {
+    /// Starts a command as the leader of a new process group.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started; the message names it.
+    pub fn spawn(mut command: Command) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.process_group(0).spawn().with_context(|| format!("cannot start {program}"))?;
+        Ok(Self { child, ended: false })
+    }
+
+    /// Gives access to the child's pipes.
+    pub const fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Returns how the child ended, or `None` while it runs.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot tell.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.ended |= status.is_some();
+        Ok(status)
+    }
+
+    /// Waits for the end of the child, at most until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts, or when the deadline passes.
+    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
+            }
+            interrupt::check()?;
+            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                bail!("the time limit passed");
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Kills the process group and reaps the child.
+    pub fn end(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        // Errors mean that the processes are gone already.
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Runs a command to its end and returns its standard output.
+///
+/// # Errors
+///
+/// When it cannot be started, is interrupted, or fails: then the message holds the end of its standard error.
+pub fn output(mut command: Command) -> Result<String> {
+    let line = describe(&command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut guarded = Guarded::spawn(command)?;
+    let stdout = drain(guarded.child().stdout.take());
+    let stderr = drain(guarded.child().stderr.take());
+    let status = guarded.wait(None)?;
+    let (stdout, stderr) = (collect(stdout), collect(stderr));
+    if !status.success() {
+        bail!("`{line}` failed ({status}):\n{}", last_lines(&stderr, 12));
+    }
+    Ok(stdout)
+}
+
+/// Returns the absolute path of a program on `PATH`, or in the folders where administration tools are.
+#[must_use]
+pub fn find(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|folder| folder.join(program))
+        .find(|file| fs::metadata(file).is_ok_and(|data| data.is_file()))
+}
+
+/// Returns the command for a long-lived program that must end with the current thread.
+#[must_use]
+pub fn tied(program: &std::path::Path) -> Command {
+    let Some(setpriv) = find("setpriv") else { return Command::new(program) };
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// Returns a command as one would type it.
+#[must_use]
+pub fn describe(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    words.extend(command.get_args().map(|arg| quote(&arg.to_string_lossy())));
+    words.join(" ")
+}
+
+/// Returns the last lines of a text.
+#[must_use]
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Reads a pipe to its end in a thread, so that the child never blocks on it.
+fn drain<R: std::io::Read + Send + 'static>(pipe: Option<R>) -> Option<thread::JoinHandle<Vec<u8>>> {
+    pipe.map(|mut pipe| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // A pipe that breaks ends the output; the exit status tells the rest.
+            let _ = pipe.read_to_end(&mut bytes);
+            bytes
+        })
+    })
+}
+
+fn collect(reader: Option<thread::JoinHandle<Vec<u8>>>) -> String {
+    let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_returned_and_failure_quotes_standard_error() {
+        let mut echo = Command::new("echo");
+        echo.arg("words");
+        assert_eq!(output(echo).unwrap(), "words\n");
+        let mut bad = Command::new("sh");
+        bad.args(["-c", "echo reason >&2; exit 3"]);
+        let message = output(bad).unwrap_err().to_string();
+        assert!(message.contains("reason") && message.contains('3'), "{message}");
+    }
+
+    #[test]
+    fn dropping_the_handle_ends_the_whole_group() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60 & echo $!; wait"]).stdout(Stdio::piped());
+        let mut guarded = Guarded::spawn(command).unwrap();
+        let mut line = String::new();
+        let stdout = guarded.child().stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+        drop(guarded);
+        let stat = format!("/proc/{}/stat", line.trim());
+        let gone = || fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !gone() {
+            assert!(Instant::now() < deadline, "the grandchild still runs");
+            thread::sleep(POLL);
+        }
+    }
+
+    #[test]
+    fn commands_are_described_as_typed() {
+        let mut command = Command::new("xl");
+        command.args(["create", "a b", "it's"]);
+        assert_eq!(describe(&command), r"xl create 'a b' 'it'\''s'");
+    }
+}

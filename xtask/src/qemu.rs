@@ -1,0 +1,256 @@
+//! A QEMU process whose serial ports carry everything.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::packages::{self, QEMU};
+use crate::process::{self, Guarded};
+use crate::progress::Progress;
+use crate::interrupt;
+
+/// How the guest's instructions are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// By the processor.
+    Kvm,
+    /// By translation; works everywhere.
+    Tcg,
+}
+
+/// A machine to start.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    /// How instructions are executed.
+    pub accelerator: Accelerator,
+    /// Memory in mebibytes.
+    pub memory: u32,
+    /// The number of processors.
+    pub cpus: u32,
+    /// Makes virtual time count instructions, for figures that repeat exactly (TCG only).
+    pub icount: bool,
+    /// The multiboot kernel (Xen) and its command line.
+    pub kernel: (&'a Path, String),
+    /// Multiboot modules with their command lines.
+    pub modules: Vec<(PathBuf, String)>,
+    /// Where the first serial port is written; the stream is then the second one, else the first.
+    pub com1_log: Option<&'a Path>,
+    /// Where QEMU's own messages go.
+    pub messages: &'a Path,
+}
+
+/// What a running machine did.
+#[derive(Debug)]
+pub enum Activity {
+    /// The stream port wrote bytes.
+    Bytes(Vec<u8>),
+    /// Nothing happened for the given time.
+    Quiet,
+    /// The process ended by itself.
+    Ended,
+}
+
+/// A running machine; dropping it ends it.
+#[derive(Debug)]
+pub struct Qemu {
+    process: Guarded,
+    stream: Receiver<Vec<u8>>,
+    input: Option<ChildStdin>,
+}
+
+impl Qemu {
+    /// Starts a machine. The thread that calls this must outlive the machine.
+    ///
+    /// # Errors
+    ///
+    /// When there is no QEMU or it cannot be started.
+    pub fn start(machine: &Machine<'_>, program: &Program) -> Result<Self> {
+        let mut command = program.command();
+        command.args(arguments(machine));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(File::create(machine.messages).context("cannot write QEMU's log")?);
+        let mut process = Guarded::spawn(command)?;
+        let input = process.child().stdin.take();
+        let output = process.child().stdout.take().context("QEMU has no output")?;
+        Ok(Self { process, stream: read_in_background(output), input })
+    }
+
+    /// Waits for bytes, at most for `patience`.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts.
+    pub fn next(&mut self, patience: Duration) -> Result<Activity> {
+        interrupt::check()?;
+        Ok(match self.stream.recv_timeout(patience) {
+            Ok(bytes) => Activity::Bytes(bytes),
+            Err(RecvTimeoutError::Timeout) => Activity::Quiet,
+            Err(RecvTimeoutError::Disconnected) => Activity::Ended,
+        })
+    }
+
+    /// Takes the writing end of the stream port; it is closed when the machine ends.
+    pub const fn take_input(&mut self) -> Option<ChildStdin> {
+        self.input.take()
+    }
+
+    /// Ends the machine.
+    pub fn end(&mut self) {
+        self.process.end();
+    }
+}
+
+/// A QEMU executable: the installed one, or the one unpacked from packages.
+#[derive(Debug, Clone)]
+pub struct Program {
+    path: PathBuf,
+    /// Libraries and firmware of an unpacked QEMU.
+    unpacked: Option<Unpacked>,
+}
+
+#[derive(Debug, Clone)]
+struct Unpacked {
+    libraries: String,
+    modules: Option<PathBuf>,
+    firmware: Vec<PathBuf>,
+}
+
+impl Program {
+    /// Finds the installed QEMU, or unpacks one.
+    ///
+    /// # Errors
+    ///
+    /// When none is installed and the packages cannot be fetched.
+    pub fn find(progress: &Progress) -> Result<Self> {
+        match process::find("qemu-system-x86_64") {
+            Some(path) => Ok(Self { path, unpacked: None }),
+            None => Self::unpack(progress),
+        }
+    }
+
+    /// Returns the executable.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns what QEMU says its version is, such as `7.2.22`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run.
+    pub fn version(&self) -> Result<String> {
+        let mut command = self.command();
+        command.arg("--version");
+        let text = process::output(command)?;
+        let mut words = text.split_whitespace().skip_while(|word| *word != "version");
+        Ok(words.nth(1).unwrap_or("of unknown version").to_owned())
+    }
+
+    fn unpack(progress: &Progress) -> Result<Self> {
+        let tree = packages::ensure(&QEMU, progress).context("QEMU is not installed")?;
+        let path = tree.elf("qemu-system-x86_64")?;
+        let folders = ["usr/share/qemu", "usr/share/seabios"];
+        let unpacked = Unpacked {
+            libraries: packages::library_path(&tree, "qemu-system-x86_64")?,
+            modules: tree.path("usr/lib/x86_64-linux-gnu/qemu"),
+            firmware: folders.iter().flat_map(|folder| tree.paths(folder)).collect(),
+        };
+        Ok(Self { path, unpacked: Some(unpacked) })
+    }
+
+    fn command(&self) -> Command {
+        let Some(unpacked) = &self.unpacked else { return process::tied(&self.path) };
+        // The libraries are named after setpriv has started, which must use the machine's own.
+        let mut command = process::tied(Path::new("/usr/bin/env"));
+        command.arg(format!("LD_LIBRARY_PATH={}", unpacked.libraries));
+        if let Some(modules) = &unpacked.modules {
+            command.arg(format!("QEMU_MODULE_DIR={}", modules.display()));
+        }
+        command.arg(&self.path);
+        for folder in &unpacked.firmware {
+            command.arg("-L").arg(folder);
+        }
+        command
+    }
+}
+
+/// Sends bytes to the machine's stream port in a thread: the port takes them at its own pace.
+pub fn send_in_background(mut port: ChildStdin, mut source: impl std::io::Read + Send + 'static) {
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = source.read(&mut buffer) {
+            if port.write_all(&buffer[..count]).and_then(|()| port.flush()).is_err() {
+                return;
+            }
+        }
+        // End of input is Ctrl-D, as on a terminal.
+        let _ = port.write_all(b"\x04");
+        // Closing the pipe would make QEMU see a hang-up before it has read the last bytes.
+        thread::sleep(Duration::MAX);
+    });
+}
+
+fn arguments(machine: &Machine<'_>) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |text: &str| words.extend(text.split_whitespace().map(str::to_owned));
+    add("-nodefaults -no-user-config -display none -vga none -net none -monitor none -no-reboot");
+    match machine.accelerator {
+        Accelerator::Kvm => add("-accel kvm -cpu host"),
+        // TCG counts no instructions with several threads, and faults wrongly under SMAP.
+        Accelerator::Tcg if machine.icount => add("-accel tcg -icount shift=0,sleep=off -cpu max,-smap"),
+        Accelerator::Tcg => add("-accel tcg,thread=multi -cpu max,-smap"),
+    }
+    add(&format!("-m {} -smp {}", machine.memory, machine.cpus));
+    add("-chardev stdio,id=stream,signal=off");
+    if let Some(log) = machine.com1_log {
+        words.extend(["-serial".into(), format!("file:{}", comma(&log.display().to_string()))]);
+    }
+    words.extend(["-serial", "chardev:stream"].map(str::to_owned));
+    words.extend(["-kernel".into(), machine.kernel.0.display().to_string()]);
+    words.extend(["-append".into(), machine.kernel.1.clone()]);
+    if !machine.modules.is_empty() {
+        words.extend(["-initrd".into(), modules(&machine.modules)]);
+    }
+    words
+}
+
+/// Returns multiboot modules as QEMU wants them: separated by commas, a comma inside doubled.
+fn modules(modules: &[(PathBuf, String)]) -> String {
+    let one = |(path, line): &(PathBuf, String)| comma(format!("{} {line}", path.display()).trim_end());
+    modules.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+fn comma(text: &str) -> String {
+    text.replace(',', ",,")
+}
+
+fn read_in_background(mut output: impl std::io::Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 16384];
+        while let Ok(count @ 1..) = output.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_module_lines_are_doubled() {
+        let list = [("/a,b".into(), "x=1,2".to_owned()), ("/c".into(), String::new())];
+        assert_eq!(modules(&list), "/a,,b x=1,,2,/c");
+    }
+}
