@@ -89,7 +89,7 @@ impl<N: Notify> Input<N> {
         for start in (0..bytes).step_by(CHUNK) {
             let chunk = &mut chunk[..CHUNK.min(bytes - start)];
             let count = self.ring.read(chunk)?;
-            sink(&chunk[..count]);
+            sink(chunk.get(..count).unwrap_or_default());
         }
         if bytes > 0 {
             self.notify.notify();

@@ -7,7 +7,7 @@
 //!
 //! Both are [`core::fmt::Write`]. [`CrLf`] ends lines for a terminal in raw mode, [`LogBudget`] bounds the log
 //! lines that a peer can cause. With the feature `embedded-io` the PV console has that crate's traits, with
-//! the feature `log` there is a [`Logger`].
+//! the feature `log` there is a `Logger`.
 //!
 //! # Promises
 //!

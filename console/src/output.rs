@@ -65,15 +65,15 @@ impl<N: Notify> Output<N> {
     /// from then on) is kept in [`violation`](Self::violation). There is no wait while the backend says that it
     /// is not connected; what fits in the ring is kept for it.
     pub fn write_or_drop(&mut self, bytes: &[u8]) -> usize {
-        let (mut written, mut patience) = (0, self.patience);
-        while let Ok(count) = self.try_write(&bytes[written..]) {
-            written += count;
-            if written == bytes.len() || !patience.wait(&self.notify) {
+        let (mut rest, mut patience) = (bytes, self.patience);
+        while let Ok(count) = self.try_write(rest) {
+            rest = rest.get(count..).unwrap_or_default();
+            if rest.is_empty() || !self.is_served() || !patience.wait(&self.notify) {
                 break;
             }
         }
-        self.drop_newest(bytes.len() - written);
-        written
+        self.drop_newest(rest.len());
+        bytes.len() - rest.len()
     }
 
     /// Writes at least one byte, waiting for room if need be, and returns how many were written. Drops nothing.

@@ -1,26 +1,39 @@
 //! The guest's console: the ring where there is one, Xen's emergency console before and otherwise.
 
+use core::convert::Infallible;
 use core::fmt::{self, Arguments, Write};
+use core::time::Duration;
 
 use log::LevelFilter;
 use spin::Mutex;
 use xen_console::{Console, CrLf, EmergencyConsole, Input, Logger, Notify, Output};
 use xen_hypercall::abi::Port;
-use xen_hypercall::{event_channel, sched};
+use xen_hypercall::{Errno, event_channel, sched};
 
 use crate::boot::BootInfo;
 use crate::clock::Clock;
+use crate::events::Events;
 use crate::platform::{XEN, Xen};
 
 static CONSOLE: Mutex<Stdout> = Mutex::new(Stdout::Emergency(EmergencyConsole::new(XEN)));
-static INPUT: Mutex<Option<Input<Doorbell>>> = Mutex::new(None);
-static LOGGER: Logger<Printer> = Logger::new(Printer, || Clock::new().now());
+static INPUT: Mutex<Stdin> = Mutex::new(Stdin::Emergency(EmergencyConsole::new(XEN)));
+static LOGGER: Logger<Terminal> = Logger::new(Terminal::new(), || Clock::new().now());
 
 /// Where the output goes.
 enum Stdout {
     Emergency(EmergencyConsole<Xen>),
     // A terminal on the ring is in raw mode.
     Ring(CrLf<Output<Doorbell>>),
+}
+
+impl Stdout {
+    fn write_bytes(&mut self, bytes: &[u8]) {
+        match self {
+            // A hypervisor that does not let this domain print cannot be helped.
+            Self::Emergency(console) => drop(console.write(bytes)),
+            Self::Ring(CrLf(output)) => drop(output.write_or_drop(bytes)),
+        }
+    }
 }
 
 impl Write for Stdout {
@@ -30,6 +43,12 @@ impl Write for Stdout {
             Self::Ring(output) => output.write_str(text),
         }
     }
+}
+
+/// Where the input comes from.
+enum Stdin {
+    Emergency(EmergencyConsole<Xen>),
+    Ring(Input<Doorbell>, Port),
 }
 
 /// Tells the console daemon that there is something to do.
@@ -56,21 +75,12 @@ pub(crate) fn connect(boot: &BootInfo) {
         // SAFETY: the platform vouches for the page, and nothing else reaches it.
         let console = unsafe { Console::attach(shared.page.cast(), Doorbell(shared.port)) };
         *CONSOLE.lock() = Stdout::Ring(CrLf(console.output));
-        *INPUT.lock() = Some(console.input);
+        *INPUT.lock() = Stdin::Ring(console.input, shared.port);
     }
     let level = boot.command_line.value("log").and_then(|level| level.parse().ok());
     log::set_max_level(level.unwrap_or(LevelFilter::Info));
     // It fails if it was done before, which nothing does.
     let _ = log::set_logger(&LOGGER);
-}
-
-/// Takes what was typed on the console, if anything, and says how many bytes. Never waits.
-pub fn read(buffer: &mut [u8]) -> usize {
-    match &mut *INPUT.lock() {
-        // Input that the daemon broke is input that does not come.
-        Some(input) => input.try_read(buffer).unwrap_or(0),
-        None => EmergencyConsole::new(XEN).try_read(buffer).unwrap_or(0),
-    }
 }
 
 /// Prints to the console. What the console daemon does not take within a bounded time is dropped and counted.
@@ -100,13 +110,79 @@ pub(crate) fn print_last_words(words: Arguments<'_>) {
     flush();
 }
 
-/// The console as a [`Write`] of no size, for the log.
-#[derive(Debug)]
-struct Printer;
+/// How often input is looked for where no event tells of it.
+const NAP: Duration = Duration::from_millis(10);
 
-impl Write for Printer {
+/// The guest's console: [`core::fmt::Write`] and [`embedded_io`] for output, [`read`](Self::read) for input.
+///
+/// Output that the console daemon does not take within a bounded time is dropped and counted, so that writing never
+/// fails.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal(());
+
+impl Terminal {
+    pub(crate) const fn new() -> Self {
+        Self(())
+    }
+
+    /// Takes what was typed, if anything, and says how many bytes. Never waits.
+    pub fn try_read(&self, buffer: &mut [u8]) -> usize {
+        match &mut *INPUT.lock() {
+            // Input that the daemon broke is input that does not come.
+            Stdin::Ring(input, _) => input.try_read(buffer).unwrap_or(0),
+            Stdin::Emergency(console) => console.try_read(buffer).unwrap_or(0),
+        }
+    }
+
+    /// Takes what was typed, and waits for it until `deadline` (time since boot). 0 bytes mean that nothing came.
+    ///
+    /// # Errors
+    ///
+    /// Xen's, where it refuses to set the timer.
+    pub fn read(&self, buffer: &mut [u8], deadline: Duration) -> Result<usize, Errno> {
+        let (events, clock) = (Events::new(), Clock::new());
+        loop {
+            let port = Self::port();
+            let seen = port.map(|port| events.count(port));
+            let count = self.try_read(buffer);
+            if count > 0 || clock.now() >= deadline {
+                return Ok(count);
+            }
+            match port.zip(seen) {
+                Some((port, seen)) => drop(events.wait(port, seen, deadline)?),
+                None => clock.sleep(NAP)?,
+            }
+        }
+    }
+
+    fn port() -> Option<Port> {
+        match &*INPUT.lock() {
+            Stdin::Ring(_, port) => Some(*port),
+            Stdin::Emergency(_) => None,
+        }
+    }
+}
+
+impl Write for Terminal {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         CONSOLE.lock().write_str(text)
+    }
+}
+
+impl embedded_io::ErrorType for Terminal {
+    type Error = Infallible;
+}
+
+impl embedded_io::Write for Terminal {
+    /// Takes all bytes; those that are not UTF-8 as they are.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        CONSOLE.lock().write_bytes(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        flush();
+        Ok(())
     }
 }
 

@@ -9,17 +9,17 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use xen_hypercall::abi::Port;
-use xen_hypercall::{Errno, event_channel, sched};
+use xen_hypercall::{Errno, sched};
 
 use crate::clock::Clock;
 use crate::platform::{self, XEN};
 use crate::shared_info::WORDS;
 
-/// Ports of the 2-level ABI.
-const PORTS: usize = WORDS * u64::BITS as usize;
+/// Ports in each word.
+const PORTS: usize = u64::BITS as usize;
 
 /// How often each port was signalled. Wraps.
-static COUNTS: [AtomicU32; PORTS] = [const { AtomicU32::new(0) }; PORTS];
+static COUNTS: [[AtomicU32; PORTS]; WORDS] = [const { [const { AtomicU32::new(0) }; PORTS] }; WORDS];
 
 /// The guest's event channels.
 #[derive(Clone, Copy, Debug)]
@@ -33,16 +33,15 @@ impl Events {
     /// How often `port` was signalled since boot, modulo 2^32. 0 for ports beyond the ABI's 4096.
     #[must_use]
     pub fn count(&self, port: Port) -> u32 {
-        COUNTS.get(port.0 as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+        COUNTS.as_flattened().get(port.0 as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// Lets events of `port` reach the guest: a fresh port is masked, in [`count`](Self::count) nothing moves.
-    ///
-    /// # Errors
-    ///
-    /// Xen refuses ports that are not open.
-    pub fn unmask(&self, port: Port) -> Result<(), Errno> {
-        event_channel::unmask(&XEN, port)
+    /// Does something while upcalls are held back. What comes meanwhile is counted right afterwards.
+    pub fn held_back<T>(&self, work: impl FnOnce() -> T) -> T {
+        platform::mask_upcalls();
+        let result = work();
+        platform::unmask_upcalls();
+        result
     }
 
     /// Sleeps until `port` has been signalled more often than `seen`, or until `deadline` (time since boot, as
@@ -86,12 +85,14 @@ pub(crate) extern "C" fn dispatch() {
 #[inline(always)]
 fn take(word: usize) {
     let shared = platform::shared_info();
-    let (Some(pending), Some(mask)) = (shared.pending.get(word), shared.mask.get(word)) else { return };
+    let (Some(pending), Some(mask), Some(counts)) = (shared.pending.get(word), shared.mask.get(word), COUNTS.get(word))
+    else {
+        return;
+    };
     let mut bits = pending.load(Ordering::Relaxed) & !mask.load(Ordering::Relaxed);
     pending.fetch_and(!bits, Ordering::AcqRel);
     while bits != 0 {
-        let port = word * u64::BITS as usize + bits.trailing_zeros() as usize;
-        if let Some(count) = COUNTS.get(port) {
+        if let Some(count) = counts.get(bits.trailing_zeros() as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         bits &= bits - 1;

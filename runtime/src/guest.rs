@@ -1,14 +1,18 @@
 //! The guest as its author sees it.
 
+use core::ptr::NonNull;
+
+use xen_hypercall::abi::arch::SharedInfo;
 use xen_hypercall::abi::sched::ShutdownReason;
 
 use crate::boot::BootInfo;
 use crate::clock::{self, Clock};
-use crate::console;
+use crate::console::{self, Terminal};
 use crate::events::Events;
 use crate::exit::ExitCode;
 use crate::platform::{self, Memory, XEN, Xen};
 use crate::heap;
+use crate::memory::Region;
 
 unsafe extern "Rust" {
     /// What `#[entry]` makes of the user's function.
@@ -19,6 +23,7 @@ unsafe extern "Rust" {
 #[derive(Debug)]
 pub struct Guest {
     boot: BootInfo,
+    memory: [Region; platform::REGIONS],
 }
 
 impl Guest {
@@ -32,6 +37,24 @@ impl Guest {
     #[must_use]
     pub const fn xen(&self) -> Xen {
         XEN
+    }
+
+    /// The console.
+    #[must_use]
+    pub const fn console(&self) -> Terminal {
+        Terminal::new()
+    }
+
+    /// What the guest's memory is used for, by address.
+    #[must_use]
+    pub const fn memory(&self) -> &[Region] {
+        &self.memory
+    }
+
+    /// The page that Xen shares with the guest.
+    #[must_use]
+    pub const fn shared_info(&self) -> NonNull<SharedInfo> {
+        platform::shared_info().as_abi()
     }
 
     /// What time it is, and how to wait.
@@ -56,7 +79,7 @@ pub(crate) fn run(boot: BootInfo, memory: &Memory) -> ! {
     }
     platform::unmask_upcalls();
     clock::start().expect("Xen refuses the timer");
-    let status = __xen_rt_main(Guest { boot });
+    let status = __xen_rt_main(Guest { boot, memory: memory.regions() });
     exit(status)
 }
 

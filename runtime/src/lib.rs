@@ -46,13 +46,15 @@ running! {
     mod events;
     mod guest;
     mod heap;
+    mod memory;
     mod panic;
     mod shared_info;
 
     pub use clock::Clock;
-    pub use console::read;
+    pub use console::Terminal;
     pub use events::Events;
     pub use guest::{Guest, exit};
+    pub use memory::{Access, Region};
     pub use platform::Xen;
 }
 

@@ -14,6 +14,7 @@
 //! * Nothing by changing *our* index: it is kept in private memory, and the shared one is only written.
 //!
 //! No call panics, waits or loops on what the peer wrote, and none reads an index twice.
+//! (Tests `hc_001` to `hc_013` and `hc_150` in `tests/`, each run from starts at which the indices wrap.)
 //!
 //! # Example
 //!

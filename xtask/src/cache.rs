@@ -71,7 +71,10 @@ mod tests {
         let write = |text: &'static str| move |path: &Path| Ok(fs::write(path, text)?);
         let first = file(&name, &Key::default().with(1), write("one")).unwrap();
         let again = file(&name, &Key::default().with(1), write("unused")).unwrap();
-        assert_eq!((first.clone(), fs::read_to_string(again).unwrap()), (first.clone(), "one".into()));
+        assert_eq!(
+            (first.clone(), fs::read_to_string(again).unwrap()),
+            (first.clone(), "one".into())
+        );
         let second = file(&name, &Key::default().with(2), write("two")).unwrap();
         assert!(!first.exists());
         fs::remove_file(second).unwrap();

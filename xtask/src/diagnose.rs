@@ -1,5 +1,7 @@
 //! What logs say about a boot that failed.
 
+use std::path::Path;
+
 /// Returns Xen's version, such as `Xen 4.17.7`, from the start of its log.
 #[must_use]
 pub fn xen_version(log: &str) -> String {
@@ -12,8 +14,12 @@ pub fn xen_version(log: &str) -> String {
 #[must_use]
 pub fn xen_panic(log: &str) -> Option<String> {
     let mut lines = log.lines().skip_while(|line| !line.contains("Panic on CPU")).skip(1);
-    let mut reason = lines.by_ref().map(plain).skip_while(|line| line.starts_with('*') || line.is_empty());
-    log.contains("Panic on CPU").then(|| reason.next().unwrap_or("no reason given").to_owned())
+    let mut reason = lines
+        .by_ref()
+        .map(plain)
+        .skip_while(|line| line.starts_with('*') || line.is_empty());
+    log.contains("Panic on CPU")
+        .then(|| reason.next().unwrap_or("no reason given").to_owned())
 }
 
 /// Returns what the guest said when it panicked, from its first line about it on.
@@ -26,8 +32,14 @@ pub fn panic_message(console: &str) -> Option<&str> {
 #[must_use]
 pub fn crash_report(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(plain).collect();
-    let Some(first) = lines.iter().position(|line| crash_begins(line)) else { return String::new() };
-    let last = lines.iter().rposition(|line| crash_goes_on(line)).unwrap_or(first).max(first);
+    let Some(first) = lines.iter().position(|line| crash_begins(line)) else {
+        return String::new();
+    };
+    let last = lines
+        .iter()
+        .rposition(|line| crash_goes_on(line))
+        .unwrap_or(first)
+        .max(first);
     lines[first..=last].join("\n")
 }
 
@@ -48,6 +60,37 @@ pub fn last_line(log: &str) -> String {
     }
 }
 
+/// Returns a crash report for people: what happened, where in the program, and Xen's own lines.
+#[must_use]
+pub fn explain_crash(report: &str, elf: &Path) -> String {
+    if report.is_empty() {
+        return "The guest asked for SHUTDOWN_crash without a message of its own; Xen logged nothing about it.".into();
+    }
+    let place = instruction_pointer(report).and_then(|address| source_place(elf, address));
+    let place = place.map(|place| format!("\n\nRIP is in {place}")).unwrap_or_default();
+    format!("{report}{place}{}", hint(report))
+}
+
+/// Explains the commonest reason for a crash that Xen reports in words of its own.
+fn hint(report: &str) -> &'static str {
+    if report.contains("create_bounce_frame") {
+        return "\n\nXen had an exception or event to deliver and could not: the guest has no handler for it, or its stack is \
+                not mapped. The exception happened at RIP.";
+    }
+    ""
+}
+
+/// Returns the function and the source line that hold an address of a program.
+#[must_use]
+pub fn source_place(elf: &Path, address: u64) -> Option<String> {
+    let loader = addr2line::Loader::new(elf).ok()?;
+    let symbol = loader.find_symbol(address)?;
+    let name = format!("{:#}", rustc_demangle::demangle(symbol));
+    let line = loader.find_location(address).ok().flatten();
+    let line = line.and_then(|place| Some(format!(" ({}:{})", place.file?, place.line?)));
+    Some(name + &line.unwrap_or_default())
+}
+
 /// Returns the end of a log, for a message about a boot that broke off.
 #[must_use]
 pub fn xen_tail(log: &str) -> String {
@@ -66,9 +109,13 @@ fn crash_begins(line: &str) -> bool {
 }
 
 fn crash_goes_on(line: &str) -> bool {
-    let registers = ["RIP:", "RFLAGS:", "rax:", "rbx:", "rdx:", "rsi:", "r8:", "r9:", "r12:", "r15:", "cr3:", "fsb:", "ds:"];
+    let registers = [
+        "RIP:", "RFLAGS:", "rax:", "rbx:", "rdx:", "rsi:", "r8:", "r9:", "r12:", "r15:", "cr3:", "fsb:", "ds:",
+    ];
     let trimmed = line.trim_start();
-    crash_begins(line) || registers.iter().any(|name| trimmed.starts_with(name)) || trimmed.starts_with("Guest stack trace")
+    crash_begins(line)
+        || registers.iter().any(|name| trimmed.starts_with(name))
+        || trimmed.starts_with("Guest stack trace")
 }
 
 #[cfg(test)]
@@ -77,7 +124,10 @@ mod tests {
 
     #[test]
     fn the_version_is_read() {
-        assert_eq!(xen_version("x\n(XEN) Xen version 4.17.7+13 (Debian 4.17)\n"), "Xen 4.17.7");
+        assert_eq!(
+            xen_version("x\n(XEN) Xen version 4.17.7+13 (Debian 4.17)\n"),
+            "Xen 4.17.7"
+        );
         assert_eq!(xen_version(""), "Xen");
     }
 

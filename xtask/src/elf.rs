@@ -54,7 +54,11 @@ fn needed_by(data: &[u8]) -> Result<Vec<String>> {
     let mut names: Vec<String> = table
         .iter()
         .filter(|entry| entry.tag == DT_NEEDED)
-        .map(|entry| table.string(entry).map(|name| String::from_utf8_lossy(name).into_owned()))
+        .map(|entry| {
+            table
+                .string(entry)
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+        })
         .collect::<object::Result<_>>()?;
     names.extend(interpreter(&file, data)?);
     Ok(names)
@@ -79,7 +83,9 @@ fn xen_notes(data: &[u8]) -> Result<Vec<u32>> {
     }
     let mut types = Vec::new();
     for segment in header.program_headers(endian, data)? {
-        let Some(mut notes) = segment.notes(endian, data)? else { continue };
+        let Some(mut notes) = segment.notes(endian, data)? else {
+            continue;
+        };
         while let Some(note) = notes.next()? {
             if note.name() == b"Xen" {
                 types.push(note.n_type(endian).0);

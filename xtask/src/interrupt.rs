@@ -22,12 +22,13 @@ impl std::error::Error for Interrupted {}
 
 /// Turns Ctrl-C, SIGTERM and SIGHUP into a flag, so that every child process is ended in order.
 ///
-/// Only a program calls this; under a test harness the default action (to end the process) remains, and
-/// the children end with it (see [`crate::process`]).
+/// Only a program calls this. Under a test harness the default action remains, which ends the process and with it
+/// the children (see [`crate::process`]).
 pub fn install() {
     INSTALLED.call_once(|| {
-        // A handler that exists already belongs to the program that called us, and keeps its job.
-        let _ = ctrlc::try_set_handler(|| REQUESTED.store(true, Ordering::Relaxed));
+        if ctrlc::set_handler(|| REQUESTED.store(true, Ordering::Relaxed)).is_err() {
+            eprintln!("warning: cannot catch signals; the children end with this process all the same");
+        }
     });
 }
 

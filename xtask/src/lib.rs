@@ -7,9 +7,13 @@
 pub mod boot;
 pub mod cache;
 pub mod channel;
+pub mod check;
+pub mod cli;
 pub mod diagnose;
+pub mod doctor;
 pub mod dom0;
 pub mod elf;
+pub mod guests;
 pub mod initramfs;
 pub mod interrupt;
 pub mod packages;
@@ -17,7 +21,9 @@ pub mod paths;
 pub mod process;
 pub mod progress;
 pub mod qemu;
+pub mod run;
 pub mod status;
+pub mod workspace;
 pub mod xen_log;
 
 pub use packages::{aarch64_compiler, xen_headers};

@@ -1,12 +1,36 @@
 //! See `cargo xtask --help`.
-fn main() -> anyhow::Result<()> {
-    xtask::interrupt::install();
-    let a: Vec<String> = std::env::args().collect();
-    let mk = |args: &str| { let mut g = xtask::boot::GuestSpec::new("mini", &a[2]); g.arguments = args.into(); g.timeout = std::time::Duration::from_secs(10); g };
-    let mut s = xtask::boot::Session { verbose: std::env::var("V").is_ok(), progress: xtask::progress::Progress::new(), output: Box::new(|b| print!("{}", String::from_utf8_lossy(b))), ..Default::default() };
-    let gs: Vec<_> = a[3..].iter().enumerate().map(|(i,x)| {let mut g=mk(x); g.name=format!("mini{i}"); g}).collect();
-    let o = if a[1]=="d" { vec![xtask::boot::direct_with(&gs[0], &mut s)?] } else { xtask::boot::full_with(&gs, &mut s)? };
-    for o in o { s.progress.line("exit", o.ending.to_string());
-    println!("{:?} {:?} {:?}", o.name,o.ending, o.console); }
-    Ok(())
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use xtask::cli::{Cli, Command};
+use xtask::interrupt::{self, Interrupted};
+use xtask::{check, doctor, run};
+
+/// The exit status for failures of our own, and for usage errors.
+const FAILURE: u8 = 2;
+/// The exit status after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    interrupt::install();
+    let result = match &cli.command {
+        Command::Run(options) => run::run(options),
+        Command::Test(options) => check::run(options),
+        Command::Doctor => doctor::run(),
+    };
+    ExitCode::from(result.unwrap_or_else(|error| explain(&error)))
+}
+
+fn explain(error: &anyhow::Error) -> u8 {
+    if error.is::<Interrupted>() {
+        eprintln!("\n  interrupted; nothing is left running");
+        return INTERRUPTED;
+    }
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    eprintln!("error: {}", causes.join("\n  because: "));
+    FAILURE
 }

@@ -12,9 +12,15 @@ use anyhow::{Context, Result, bail};
 ///
 /// When neither the package that cargo runs nor the current folder lies in the workspace.
 pub fn workspace() -> Result<PathBuf> {
-    let starts = [env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from), env::current_dir().ok()];
+    let starts = [
+        env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from),
+        env::current_dir().ok(),
+    ];
     for start in starts.into_iter().flatten() {
-        if let Some(root) = start.ancestors().find(|folder| folder.join("xtask/Cargo.toml").is_file()) {
+        if let Some(root) = start
+            .ancestors()
+            .find(|folder| folder.join("xtask/Cargo.toml").is_file())
+        {
             return Ok(root.to_owned());
         }
     }

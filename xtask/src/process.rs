@@ -32,7 +32,10 @@ impl Guarded {
     /// When the program cannot be started; the message names it.
     pub fn spawn(mut command: Command) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.process_group(0).spawn().with_context(|| format!("cannot start {program}"))?;
+        let child = command
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {program}"))?;
         Ok(Self { child, ended: false })
     }
 
@@ -97,7 +100,10 @@ impl Drop for Guarded {
 /// When it cannot be started, is interrupted, or fails: then the message holds the end of its standard error.
 pub fn output(mut command: Command) -> Result<String> {
     let line = describe(&command);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut guarded = Guarded::spawn(command)?;
     let stdout = drain(guarded.child().stdout.take());
     let stderr = drain(guarded.child().stderr.take());
@@ -122,7 +128,9 @@ pub fn find(program: &str) -> Option<std::path::PathBuf> {
 /// Returns the command for a long-lived program that must end with the current thread.
 #[must_use]
 pub fn tied(program: &std::path::Path) -> Command {
-    let Some(setpriv) = find("setpriv") else { return Command::new(program) };
+    let Some(setpriv) = find("setpriv") else {
+        return Command::new(program);
+    };
     let mut command = Command::new(setpriv);
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
@@ -143,6 +151,17 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
+/// Returns a size in bytes as people say it.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{} KB", bytes.div_ceil(1_000)),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes.div_ceil(1_000_000)),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -152,7 +171,8 @@ fn quote(word: &str) -> String {
 }
 
 /// Reads a pipe to its end in a thread, so that the child never blocks on it.
-fn drain<R: std::io::Read + Send + 'static>(pipe: Option<R>) -> Option<thread::JoinHandle<Vec<u8>>> {
+#[must_use]
+pub fn drain<R: std::io::Read + Send + 'static>(pipe: Option<R>) -> Option<thread::JoinHandle<Vec<u8>>> {
     pipe.map(|mut pipe| {
         thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -163,7 +183,9 @@ fn drain<R: std::io::Read + Send + 'static>(pipe: Option<R>) -> Option<thread::J
     })
 }
 
-fn collect(reader: Option<thread::JoinHandle<Vec<u8>>>) -> String {
+/// Waits for the end of a pipe that [`drain`] reads, and returns its text.
+#[must_use]
+pub fn collect(reader: Option<thread::JoinHandle<Vec<u8>>>) -> String {
     let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

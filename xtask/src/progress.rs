@@ -23,14 +23,24 @@ impl Progress {
     /// Shows steps on standard error.
     #[must_use]
     pub fn new() -> Self {
-        let style = if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Lines };
-        Self { started: Instant::now(), style }
+        let style = if std::io::stderr().is_terminal() {
+            Style::Terminal
+        } else {
+            Style::Lines
+        };
+        Self {
+            started: Instant::now(),
+            style,
+        }
     }
 
     /// Shows nothing.
     #[must_use]
     pub fn quiet() -> Self {
-        Self { started: Instant::now(), style: Style::Quiet }
+        Self {
+            started: Instant::now(),
+            style: Style::Quiet,
+        }
     }
 
     /// Returns the time since the start.
@@ -46,13 +56,21 @@ impl Progress {
             Style::Terminal => spinner(name, text.into()),
             Style::Lines | Style::Quiet => ProgressBar::hidden(),
         };
-        Step { progress: *self, name, bar }
+        Step {
+            progress: *self,
+            name,
+            bar,
+        }
     }
 
     /// Prints a finished step.
     pub fn line(&self, name: &str, text: impl AsRef<str>) {
         if self.style != Style::Quiet {
-            eprintln!("  {name:<11} {:<52} {:>6.1} s", text.as_ref(), self.elapsed().as_secs_f32());
+            eprintln!(
+                "  {name:<11} {:<52} {:>6.1} s",
+                text.as_ref(),
+                self.elapsed().as_secs_f32()
+            );
         }
     }
 
@@ -106,12 +124,11 @@ impl Drop for Step {
 }
 
 fn spinner(name: &'static str, text: String) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:<11} {msg} {elapsed:.dim}") {
-        bar.set_style(style);
-    }
-    bar.set_prefix(name);
-    bar.set_message(text);
+    let style = ProgressStyle::with_template("{spinner} {prefix:<11} {msg} {elapsed:.dim}");
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        .with_prefix(name)
+        .with_message(text);
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::interrupt;
 use crate::packages::{self, QEMU};
 use crate::process::{self, Guarded};
 use crate::progress::Progress;
-use crate::interrupt;
 
 /// How the guest's instructions are executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,15 @@ pub enum Accelerator {
     Kvm,
     /// By translation; works everywhere.
     Tcg,
+}
+
+impl std::fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "KVM",
+            Self::Tcg => "TCG",
+        })
+    }
 }
 
 /// A machine to start.
@@ -78,7 +87,11 @@ impl Qemu {
         let mut process = Guarded::spawn(command)?;
         let input = process.child().stdin.take();
         let output = process.child().stdout.take().context("QEMU has no output")?;
-        Ok(Self { process, stream: read_in_background(output), input })
+        Ok(Self {
+            process,
+            stream: read_in_background(output),
+            input,
+        })
     }
 
     /// Waits for bytes, at most for `patience`.
@@ -162,11 +175,16 @@ impl Program {
             modules: tree.path("usr/lib/x86_64-linux-gnu/qemu"),
             firmware: folders.iter().flat_map(|folder| tree.paths(folder)).collect(),
         };
-        Ok(Self { path, unpacked: Some(unpacked) })
+        Ok(Self {
+            path,
+            unpacked: Some(unpacked),
+        })
     }
 
     fn command(&self) -> Command {
-        let Some(unpacked) = &self.unpacked else { return process::tied(&self.path) };
+        let Some(unpacked) = &self.unpacked else {
+            return process::tied(&self.path);
+        };
         // The libraries are named after setpriv has started, which must use the machine's own.
         let mut command = process::tied(Path::new("/usr/bin/env"));
         command.arg(format!("LD_LIBRARY_PATH={}", unpacked.libraries));

@@ -6,7 +6,7 @@ constants! {
     /// Numbers that this list does not know are values like any other and print as they are. The numbers are
     /// Xen's own; they do not follow the guest's or any C library's.
     ///
-    /// `XEN_E*`, public/errno.h
+    /// `enum xen_errno`, public/errno.h
     pub struct Errno: u32 {
         /// Operation not permitted.
         ///
@@ -20,10 +20,6 @@ constants! {
         ///
         /// `XEN_ESRCH`, public/errno.h
         SRCH = 3;
-        /// Interrupted system call.
-        ///
-        /// `XEN_EINTR`, public/errno.h
-        INTR = 4;
         /// I/O error.
         ///
         /// `XEN_EIO`, public/errno.h
@@ -52,7 +48,7 @@ constants! {
         ///
         /// `XEN_EAGAIN`, public/errno.h
         AGAIN = 11;
-        /// Operation would block.  Aliases EAGAIN.
+        /// Operation would block. Aliases EAGAIN.
         ///
         /// `XEN_EWOULDBLOCK`, public/errno.h
         WOULDBLOCK = 11;
@@ -168,15 +164,11 @@ constants! {
         ///
         /// `XEN_EILSEQ`, public/errno.h
         ILSEQ = 84;
-        /// Interrupted system call should be restarted.
-        ///
-        /// `XEN_ERESTART`, public/errno.h
-        RESTART = 85;
         /// Socket operation on non-socket.
         ///
         /// `XEN_ENOTSOCK`, public/errno.h
         NOTSOCK = 88;
-        /// Message too large..
+        /// Message too large.
         ///
         /// `XEN_EMSGSIZE`, public/errno.h
         MSGSIZE = 90;

@@ -120,6 +120,7 @@ unsafe extern "C" {
     static __text_start: u8;
     static __text_end: u8;
     static __rodata_end: u8;
+    static __image_end: u8;
 }
 
 /// The addresses of the text.
@@ -130,6 +131,11 @@ pub(super) fn text() -> Range<usize> {
 /// The addresses of the constants.
 pub(super) fn constants() -> Range<usize> {
     (&raw const __text_end).addr()..(&raw const __rodata_end).addr()
+}
+
+/// Where the image ends.
+pub(super) fn image_end() -> usize {
+    (&raw const __image_end).addr()
 }
 
 /// The addresses of the page below the stack.

@@ -8,9 +8,13 @@ use xen_hypercall::abi::x86::start_info::StartInfo;
 
 use super::tables::Tables;
 use super::{PAGE, VIRT_BASE, entry};
+use crate::memory::{Access, Region};
 
 /// Where memory beyond the builder's mapping is mapped: the start of the part of the upper half that is the guest's.
 pub(super) const DIRECT: usize = 0xffff_8800_0000_0000;
+
+/// How many regions the memory has.
+pub(crate) const REGIONS: usize = 8;
 
 /// The guest's memory after boot. Each page is mapped at one address (see [`super::tables`]).
 #[derive(Debug)]
@@ -59,6 +63,28 @@ impl Memory {
             .iter()
             .position(|&frame| frame == mfn)
             .map(|pfn| VIRT_BASE + pfn * PAGE)
+    }
+
+    /// What the memory is used for, in the order of the addresses.
+    pub(crate) fn regions(&self) -> [Region; REGIONS] {
+        let [low, high] = self.free();
+        let (text, constants, guard) = (entry::text(), entry::constants(), entry::guard_page());
+        let region = |name, addresses, access| Region {
+            name,
+            addresses,
+            access,
+        };
+        [
+            region("text", text, Access::Execute),
+            region("constants", constants.clone(), Access::Read),
+            region("data", constants.end..guard.start, Access::Write),
+            region("stack guard", guard.clone(), Access::None),
+            region("stack and data", guard.end..entry::image_end(), Access::Write),
+            // The page tables among them are read-only.
+            region("boot structures", entry::image_end()..low.start, Access::Write),
+            region("free", low, Access::Write),
+            region("free", high, Access::Write),
+        ]
     }
 
     /// The addresses of the memory that nothing uses yet.

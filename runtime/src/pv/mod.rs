@@ -18,7 +18,7 @@ use xen_hypercall::{callback, issue, sched, version};
 
 use crate::shared_info::Shared;
 
-pub(crate) use memory::Memory;
+pub(crate) use memory::{Memory, REGIONS};
 pub(crate) use traps::Frame as Registers;
 
 /// How this guest calls Xen.

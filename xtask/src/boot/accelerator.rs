@@ -25,13 +25,25 @@ pub fn accelerator(program: &Program, xen: &Path) -> Result<Accelerator> {
     }
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let boot = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = boot.lines().find(|line| line.starts_with("model name")).unwrap_or_default().to_owned();
-    let key = cache::Key::default().with_file(program.path()).with_file(xen).with(kernel).with(model);
+    let model = boot
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .unwrap_or_default()
+        .to_owned();
+    let key = cache::Key::default()
+        .with_file(program.path())
+        .with_file(xen)
+        .with(kernel)
+        .with(model);
     let answer = cache::file("kvm-probe", &key, |target| {
         let answer = if probe(program, xen)? { "yes" } else { "no" };
         Ok(fs::write(target, answer)?)
     })?;
-    Ok(if fs::read_to_string(answer)? == "yes" { Accelerator::Kvm } else { Accelerator::Tcg })
+    Ok(if fs::read_to_string(answer)? == "yes" {
+        Accelerator::Kvm
+    } else {
+        Accelerator::Tcg
+    })
 }
 
 /// Boots Xen without a domain 0: that panics at the end of a boot that works.
@@ -58,5 +70,5 @@ fn probe(program: &Program, xen: &Path) -> Result<bool> {
         }
     }
     // Xen complains about the missing kernel right after its last own step.
-    Ok(log.contains("Panic on CPU") && log.contains("om0") )
+    Ok(log.contains("Panic on CPU") && log.contains("om0"))
 }

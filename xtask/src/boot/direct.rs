@@ -24,7 +24,10 @@ pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcom
     let program = Program::find(&session.progress)?;
     let accelerator = choose(session, &program, &xen)?;
     let folder = logs::folder(&guest.name)?;
-    let qemu = Qemu::start(&machine(guest, session, &xen, accelerator, &folder.join("qemu.log")), &program)?;
+    let qemu = Qemu::start(
+        &machine(guest, session, &xen, accelerator, &folder.join("qemu.log")),
+        &program,
+    )?;
     let step = session.progress.step("xen", "booting");
     let mut boot = Boot {
         qemu,
@@ -49,7 +52,11 @@ pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcom
 }
 
 fn choose(session: &Session<'_>, program: &Program, xen: &Path) -> Result<Accelerator> {
-    if session.icount { Ok(Accelerator::Tcg) } else { accelerator(program, xen) }
+    if session.icount {
+        Ok(Accelerator::Tcg)
+    } else {
+        accelerator(program, xen)
+    }
 }
 
 fn machine<'a>(
@@ -132,7 +139,11 @@ impl Boot {
         if !self.started && line.contains("*** Serial input to DOM0") {
             self.started = true;
             self.recorder = Recorder::start();
-            let text = format!("{} in QEMU ({:?}), guest is domain 0", diagnose::xen_version(&self.xen_log), self.accelerator);
+            let text = format!(
+                "{} in QEMU ({}), the guest is domain 0",
+                diagnose::xen_version(&self.xen_log),
+                self.accelerator
+            );
             self.step.take().into_iter().for_each(|step| step.done(&text));
         }
         self.reason = self.reason.or_else(|| shutdown_reason(line));
@@ -141,7 +152,11 @@ impl Boot {
     fn ending(&mut self, activity: &Activity, deadline: Instant, session: &mut Session<'_>) -> Result<Option<Ending>> {
         if let Some(reason) = self.reason {
             self.qemu.end();
-            return Ok(Some(self.recorder.shut_down(reason, &self.xen_log, &mut session.output)));
+            return Ok(Some(self.recorder.shut_down(
+                reason,
+                &self.xen_log,
+                &mut session.output,
+            )));
         }
         if let Some(panic) = diagnose::xen_panic(&self.xen_log) {
             self.hear_out(session)?;
@@ -155,7 +170,11 @@ impl Boot {
         if Instant::now() < deadline {
             return Ok(None);
         }
-        let sign = if self.started { self.recorder.last_sign() } else { diagnose::last_line(&self.xen_log) };
+        let sign = if self.started {
+            self.recorder.last_sign()
+        } else {
+            diagnose::last_line(&self.xen_log)
+        };
         self.recorder.stop(&mut session.output);
         Ok(Some(Ending::TimedOut(sign)))
     }
@@ -164,7 +183,9 @@ impl Boot {
     fn gone(&self) -> Ending {
         if self.started {
             // Xen was told not to reboot, so a machine that resets is one that triple-faulted.
-            return Ending::Crashed { report: "the machine reset itself (triple fault)".into() };
+            return Ending::Crashed {
+                report: "the machine reset itself (triple fault)".into(),
+            };
         }
         Ending::NotStarted("QEMU ended before Xen had booted; see qemu.log".into())
     }
@@ -258,7 +279,10 @@ mod tests {
         let stream = b"(XEN) one\r\nhello\r\nwor(XEN) two\r\nld (X\n";
         for cut in 0..stream.len() {
             let mut splitter = Splitter::default();
-            let items: Vec<Item> = [&stream[..cut], &stream[cut..]].iter().flat_map(|part| splitter.feed(part)).collect();
+            let items: Vec<Item> = [&stream[..cut], &stream[cut..]]
+                .iter()
+                .flat_map(|part| splitter.feed(part))
+                .collect();
             let mut guest = Vec::new();
             let mut xen = Vec::new();
             for item in items {
@@ -267,15 +291,30 @@ mod tests {
                     Item::Guest(bytes) => guest.extend(bytes),
                 }
             }
-            assert_eq!((xen, guest), (vec!["(XEN) one".into(), "(XEN) two".into()], b"hello\nworld (X\n".to_vec()));
+            assert_eq!(
+                (xen, guest),
+                (
+                    vec!["(XEN) one".into(), "(XEN) two".into()],
+                    b"hello\nworld (X\n".to_vec()
+                )
+            );
         }
     }
 
     #[test]
     fn each_way_to_shut_down_is_recognised() {
-        assert_eq!(shutdown_reason("(XEN) Hardware Dom0 halted: halting machine"), Some(Reason::Poweroff));
-        assert_eq!(shutdown_reason("(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds."), Some(Reason::Crash));
-        assert_eq!(shutdown_reason("(XEN) Hardware Dom0 shutdown: rebooting machine"), Some(Reason::Reboot));
+        assert_eq!(
+            shutdown_reason("(XEN) Hardware Dom0 halted: halting machine"),
+            Some(Reason::Poweroff)
+        );
+        assert_eq!(
+            shutdown_reason("(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds."),
+            Some(Reason::Crash)
+        );
+        assert_eq!(
+            shutdown_reason("(XEN) Hardware Dom0 shutdown: rebooting machine"),
+            Some(Reason::Reboot)
+        );
         assert_eq!(shutdown_reason("(XEN) Domain 1 crashed"), None);
     }
 }

@@ -16,8 +16,12 @@ use crate::{diagnose, xen_log};
 
 /// Domain 0's memory in mebibytes.
 const DOM0_MEMORY: u32 = 320;
+/// How long domain 0 may take from one guest to the next.
+const NEXT_LIMIT: Duration = Duration::from_secs(60);
 /// What Xen needs for itself, in mebibytes.
 const XEN_MEMORY: u32 = 160;
+/// Linux without what costs time and is of no use here.
+const LINUX_OPTIONS: &str = "console=hvc0 quiet audit=0 cryptomgr.notests";
 const TICK: Duration = Duration::from_millis(50);
 
 /// What a boot needs besides its guests.
@@ -48,8 +52,17 @@ impl Parts {
         let xen = super::xen(&session.progress)?;
         let dom0 = dom0::prepare(&session.progress)?;
         let program = Program::find(&session.progress)?;
-        let accelerator = if session.icount { Accelerator::Tcg } else { accelerator(&program, &xen)? };
-        Ok(Self { xen, program, accelerator, dom0 })
+        let accelerator = if session.icount {
+            Accelerator::Tcg
+        } else {
+            accelerator(&program, &xen)?
+        };
+        Ok(Self {
+            xen,
+            program,
+            accelerator,
+            dom0,
+        })
     }
 
     fn machine<'a>(&'a self, guests: &[GuestSpec], session: &Session<'_>, logs: &'a Logs) -> Machine<'a> {
@@ -67,7 +80,7 @@ impl Parts {
                 ),
             ),
             modules: vec![
-                (self.dom0.kernel.clone(), std::env::var("K").unwrap_or("console=hvc0 quiet".to_owned())),
+                (self.dom0.kernel.clone(), LINUX_OPTIONS.to_owned()),
                 (logs.initramfs.clone(), String::new()),
             ],
             com1_log: Some(&logs.xen),
@@ -88,7 +101,12 @@ impl Logs {
     fn new(name: &str) -> Result<Self> {
         let folder = logs::folder(name)?;
         let file = |name| folder.join(name);
-        Ok(Self { xen: file("xen.log"), qemu: file("qemu.log"), initramfs: file("dom0.cpio"), folder })
+        Ok(Self {
+            xen: file("xen.log"),
+            qemu: file("qemu.log"),
+            initramfs: file("dom0.cpio"),
+            folder,
+        })
     }
 }
 
@@ -186,7 +204,7 @@ impl<'a> Boot<'a> {
     fn booted(&mut self, release: &str, session: &Session<'_>) {
         let xen = diagnose::xen_version(self.log.text());
         let linux = release.split('-').next().unwrap_or(release);
-        self.finish_step(&format!("{xen} in QEMU ({:?}), dom0 Linux {linux}", self.accelerator));
+        self.finish_step(&format!("{xen} in QEMU ({}), dom0 Linux {linux}", self.accelerator));
         self.step = Some(session.progress.step("toolstack", "starting xenstored and xenconsoled"));
     }
 
@@ -200,7 +218,9 @@ impl<'a> Boot<'a> {
     }
 
     fn ended(&mut self, code: u32, session: &mut Session<'_>) {
-        let Some((mut recorder, from)) = self.running.take() else { return };
+        let Some((mut recorder, from)) = self.running.take() else {
+            return;
+        };
         let log = self.log.text()[from..].to_owned();
         let ending = recorder.shut_down(Reason::from_code(code), &log, &mut session.output);
         self.running = Some((recorder, from));
@@ -226,7 +246,7 @@ impl<'a> Boot<'a> {
             logs: self.logs.folder.clone(),
         });
         self.step = None;
-        self.deadline = Instant::now() + BOOT_LIMIT;
+        self.deadline = Instant::now() + NEXT_LIMIT;
     }
 
     /// Looks for a panic of Xen and for a limit that has passed.
@@ -239,7 +259,7 @@ impl<'a> Boot<'a> {
         }
         let Some((recorder, _)) = &self.running else {
             let last = diagnose::last_line(self.log.text());
-            return self.broken(&format!("domain 0 did not come up in {} s: {last}", BOOT_LIMIT.as_secs()), session);
+            return self.broken(&format!("domain 0 did not get on in time: {last}"), session);
         };
         let sign = recorder.last_sign();
         self.done = true;
@@ -251,18 +271,25 @@ impl<'a> Boot<'a> {
         self.broken("QEMU ended by itself", session)
     }
 
-    /// The boot is lost: with it the guest that runs, or, without one, everything.
+    /// The boot is lost, and with it the guest that runs; between guests, another boot goes on with the next one.
     fn broken(&mut self, why: &str, session: &mut Session<'_>) -> Result<()> {
-        if self.running.is_none() {
+        if self.running.is_some() {
+            self.stopped(Ending::Crashed { report: why.to_owned() }, session);
+        } else if self.outcomes.is_empty() {
             bail!(self.explain(why));
+        } else {
+            session.progress.note("dom0", format!("{why}; starting it again"));
         }
         self.done = true;
-        self.stopped(Ending::Crashed { report: why.to_owned() }, session);
         Ok(())
     }
 
     fn explain(&self, why: &str) -> String {
-        format!("{why}\n{}\nlogs: {}", diagnose::xen_tail(self.log.text()), self.logs.folder.display())
+        format!(
+            "{why}\n{}\nlogs: {}",
+            diagnose::xen_tail(self.log.text()),
+            self.logs.folder.display()
+        )
     }
 
     fn guest(&self) -> &'a GuestSpec {

@@ -75,12 +75,15 @@ impl GuestSpec {
     }
 }
 
+/// A receiver of console bytes.
+pub type Output<'a> = Box<dyn FnMut(&[u8]) + 'a>;
+
 /// How a boot is done and who watches it.
 pub struct Session<'a> {
     /// Where steps are shown.
     pub progress: Progress,
     /// Receives the guest's console bytes as they come, without the final status line.
-    pub output: Box<dyn FnMut(&[u8]) + 'a>,
+    pub output: Output<'a>,
     /// Shows Xen's and domain 0's log on standard error as it comes.
     pub verbose: bool,
     /// Makes virtual time count instructions: slower, one thread, and figures repeat exactly.

@@ -67,7 +67,7 @@ impl fmt::Display for Ending {
             Self::Panicked => f.write_str("the guest panicked"),
             Self::Crashed { .. } => f.write_str("the guest crashed"),
             Self::ShutDown(reason) => write!(f, "the guest asked for {reason}"),
-            Self::TimedOut(sign) => write!(f, "time limit reached: {sign}"),
+            Self::TimedOut(_) => f.write_str("the time limit passed"),
             Self::Killed => f.write_str("the guest was destroyed"),
             Self::NotStarted(text) => f.write_str(text.lines().next().unwrap_or("the guest did not start")),
         }

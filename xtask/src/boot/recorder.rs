@@ -18,7 +18,12 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn start() -> Self {
         let now = Instant::now();
-        Self { started: now, last_sign: now, filter: ExitFilter::default(), console: Vec::new() }
+        Self {
+            started: now,
+            last_sign: now,
+            filter: ExitFilter::default(),
+            console: Vec::new(),
+        }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -46,7 +51,9 @@ impl Recorder {
         match reason {
             Reason::Poweroff => Ending::Exited(0),
             Reason::Crash if diagnose::panic_message(&self.text()).is_some() => Ending::Panicked,
-            Reason::Crash => Ending::Crashed { report: diagnose::crash_report(xen_log) },
+            Reason::Crash => Ending::Crashed {
+                report: diagnose::crash_report(xen_log),
+            },
             other => Ending::ShutDown(other),
         }
     }
@@ -54,7 +61,9 @@ impl Recorder {
     /// Ends the console of a domain that came to no end.
     pub(super) fn stop(&mut self, output: &mut dyn FnMut(&[u8])) {
         let (status, held) = std::mem::take(&mut self.filter).finish();
-        let line = status.map(|status| format!("domu: exit status {status}\n")).unwrap_or_default();
+        let line = status
+            .map(|status| format!("domu: exit status {status}\n"))
+            .unwrap_or_default();
         self.show(&[line.as_bytes(), &held].concat(), output);
     }
 
@@ -97,13 +106,22 @@ mod tests {
     fn a_status_counts_only_with_power_off() {
         let text = "a\ndomu: exit status 3\n";
         assert_eq!(end(text, Reason::Poweroff), (Ending::Exited(3), "a\n".into()));
-        assert_eq!(end(text, Reason::Reboot), (Ending::ShutDown(Reason::Reboot), text.into()));
+        assert_eq!(
+            end(text, Reason::Reboot),
+            (Ending::ShutDown(Reason::Reboot), text.into())
+        );
         assert_eq!(end("a\n", Reason::Poweroff), (Ending::Exited(0), "a\n".into()));
     }
 
     #[test]
     fn a_crash_after_a_panic_message_is_a_panic() {
-        assert_eq!(end("panicked at src/a.rs:1:2:\nno\n", Reason::Crash).0, Ending::Panicked);
-        assert_eq!(end("hello\n", Reason::Crash).0, Ending::Crashed { report: String::new() });
+        assert_eq!(
+            end("panicked at src/a.rs:1:2:\nno\n", Reason::Crash).0,
+            Ending::Panicked
+        );
+        assert_eq!(
+            end("hello\n", Reason::Crash).0,
+            Ending::Crashed { report: String::new() }
+        );
     }
 }

@@ -28,8 +28,16 @@ pub const PROGRAMS: &[&str] = &[
 ];
 
 /// The programs that the packages must hold: those of domain 0, and what unpacks Linux.
-pub const NEEDED_PROGRAMS: &[&str] =
-    &["busybox", "xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper", "xenstore-list", "xz"];
+pub const NEEDED_PROGRAMS: &[&str] = &[
+    "busybox",
+    "xl",
+    "xenstored",
+    "xenconsoled",
+    "xen-init-dom0",
+    "libxl-save-helper",
+    "xenstore-list",
+    "xz",
+];
 
 /// The modules that init loads, besides those that they depend on.
 const MODULES: &[&str] = &["xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc"];
@@ -60,7 +68,10 @@ pub fn prepare(progress: &Progress) -> Result<Dom0> {
     let tree = packages::ensure(&DOM0, progress)?;
     let image = tree.find("boot", |name| name.starts_with("vmlinuz-"))?;
     let closure = tree.closure(PROGRAMS)?;
-    let mut key = Key::default().with_file(&image).with(INIT).with((PROGRAMS, MODULES, APPLETS));
+    let mut key = Key::default()
+        .with_file(&image)
+        .with(INIT)
+        .with((PROGRAMS, MODULES, APPLETS));
     for file in closure.found.values() {
         key = key.with_file(file);
     }
@@ -96,7 +107,17 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
 
 fn write_base(tree: &Tree, target: &Path) -> Result<()> {
     let mut archive = Archive::new(BufWriter::new(File::create(target)?));
-    for folder in ["proc", "sys", "dev", "tmp", "run/xen", "run/lock", "var/lib/xen", "var/lib/xenstored", "var/log/xen"] {
+    for folder in [
+        "proc",
+        "sys",
+        "dev",
+        "tmp",
+        "run/xen",
+        "run/lock",
+        "var/lib/xen",
+        "var/lib/xenstored",
+        "var/log/xen",
+    ] {
         archive.folder(folder)?;
     }
     archive.link("var/run", "../run")?;
@@ -121,7 +142,11 @@ fn write_programs(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result
     }
     libraries.sort();
     for (name, file) in libraries {
-        let folder = if name.starts_with("ld-linux") { "lib64" } else { LIBRARIES };
+        let folder = if name.starts_with("ld-linux") {
+            "lib64"
+        } else {
+            LIBRARIES
+        };
         archive.copy(&format!("{folder}/{name}"), &file)?;
     }
     Ok(())
@@ -152,7 +177,10 @@ fn config(guest: &GuestSpec, folder: &str) -> String {
 
 /// Quotes a string for xl's configuration language.
 fn quote(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n"))
+    format!(
+        "\"{}\"",
+        text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+    )
 }
 
 #[cfg(test)]

@@ -34,7 +34,9 @@ impl Apt {
         }
         // With an empty status file nothing depends on what happens to be installed.
         fs::write(folder.join("state/status"), "")?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     /// Fetches the package lists unless they are there.
@@ -148,7 +150,9 @@ fn parse_depends(text: &str) -> Vec<String> {
 
 fn parse_libraries(text: &str) -> Vec<String> {
     let field = |stanza: &str, name: &str| {
-        let found = stanza.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()));
+        let found = stanza
+            .lines()
+            .find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()));
         found.unwrap_or_default()
     };
     text.split("\n\n")
@@ -169,7 +173,8 @@ mod tests {
 
     #[test]
     fn only_the_section_libs_counts() {
-        let text = "Package: zlib1g\nSection: libs\n\nPackage: python3\nSection: python\n\nPackage: old\nSection: oldlibs\n";
+        let text =
+            "Package: zlib1g\nSection: libs\n\nPackage: python3\nSection: python\n\nPackage: old\nSection: oldlibs\n";
         assert_eq!(parse_libraries(text), ["zlib1g", "old"]);
     }
 }

@@ -75,17 +75,27 @@ pub const QEMU: Set = Set {
 };
 
 /// Xen's public headers.
-pub const HEADERS: Set =
-    Set { name: "headers", roots: &[Named("libxen-dev")], programs: &[], libraries: &[] };
+pub const HEADERS: Set = Set {
+    name: "headers",
+    roots: &[Named("libxen-dev")],
+    programs: &[],
+    libraries: &[],
+};
 
 /// A C compiler for ARM64 that compiles to assembly (no assembler, no linker).
 pub const AARCH64_COMPILER: Set = Set {
     name: "aarch64-compiler",
     roots: &[
         Via("gcc-aarch64-linux-gnu", &["gcc-*-aarch64-linux-gnu"]),
-        Via("gcc-aarch64-linux-gnu", &["gcc-*-aarch64-linux-gnu", "cpp-*-aarch64-linux-gnu"]),
+        Via(
+            "gcc-aarch64-linux-gnu",
+            &["gcc-*-aarch64-linux-gnu", "cpp-*-aarch64-linux-gnu"],
+        ),
         // The compiler's own headers: stddef.h, stdint.h.
-        Via("gcc-aarch64-linux-gnu", &["gcc-*-aarch64-linux-gnu", "libgcc-*-dev-arm64-cross"]),
+        Via(
+            "gcc-aarch64-linux-gnu",
+            &["gcc-*-aarch64-linux-gnu", "libgcc-*-dev-arm64-cross"],
+        ),
     ],
     programs: &["cc1"],
     libraries: &[],
@@ -112,8 +122,15 @@ pub fn aarch64_compiler() -> Result<PathBuf> {
     let tree = ensure(&AARCH64_COMPILER, &Progress::new())?;
     let driver = tree.find("usr/bin", |name| matches("aarch64-linux-gnu-gcc-*", name))?;
     let cc1 = tree.elf("cc1")?;
-    let include = tree.files("stdint-gcc.h").pop().context("the compiler's packages hold no stdint-gcc.h")?;
-    let options = format!("-B'{}' -isystem '{}'", parent(&cc1).display(), parent(&include).display());
+    let include = tree
+        .files("stdint-gcc.h")
+        .pop()
+        .context("the compiler's packages hold no stdint-gcc.h")?;
+    let options = format!(
+        "-B'{}' -isystem '{}'",
+        parent(&cc1).display(),
+        parent(&include).display()
+    );
     let wrapper = paths::domu()?.join("aarch64-gcc");
     libraries::write_wrapper(&wrapper, &tree, &driver, "cc1", &options)?;
     Ok(wrapper)
@@ -158,7 +175,9 @@ impl Store {
         let complete = names.lines().all(|name| self.folder.join(name).is_dir());
         complete.then(|| {
             let mut tree = Tree::default();
-            names.lines().try_for_each(|name| tree.add(name, &self.folder.join(name)))?;
+            names
+                .lines()
+                .try_for_each(|name| tree.add(name, &self.folder.join(name)))?;
             Ok(tree)
         })
     }
@@ -167,19 +186,30 @@ impl Store {
         let step = progress.step("packages", format!("{}: looking them up", set.name));
         let apt = Apt::open(&self.folder.join(".apt"))?;
         apt.need_lists()?;
-        let roots = set.roots.iter().map(|root| root.package(&apt)).collect::<Result<Vec<_>>>()?;
+        let roots = set
+            .roots
+            .iter()
+            .map(|root| root.package(&apt))
+            .collect::<Result<Vec<_>>>()?;
         let mut tree = Tree::default();
         self.fetch(&apt, &roots, &mut tree, &step)?;
         libraries::complete(set, &apt, &mut tree, |names, tree| self.fetch(&apt, names, tree, &step))?;
         fs::write(self.list(set), tree.names().join("\n"))?;
-        step.done(format!("{} unpacked for {}", count(tree.names().len(), "package"), set.name));
+        step.done(format!(
+            "{} unpacked for {}",
+            count(tree.names().len(), "package"),
+            set.name
+        ));
         Ok(tree)
     }
 
     /// Downloads and unpacks what is not there, and adds all of it to the tree.
     fn fetch(&self, apt: &Apt, names: &[String], tree: &mut Tree, step: &Step) -> Result<()> {
-        let absent: Vec<String> =
-            names.iter().filter(|name| !self.folder.join(name).is_dir()).cloned().collect();
+        let absent: Vec<String> = names
+            .iter()
+            .filter(|name| !self.folder.join(name).is_dir())
+            .cloned()
+            .collect();
         if !absent.is_empty() {
             step.announce(format!("downloading {}", absent.join(", ")));
             let partial = self.folder.join(".partial");
@@ -189,7 +219,9 @@ impl Store {
             self.unpack_all(&partial, step)?;
             remove(&partial)?;
         }
-        names.iter().try_for_each(|name| tree.add(name, &self.folder.join(name)))
+        names
+            .iter()
+            .try_for_each(|name| tree.add(name, &self.folder.join(name)))
     }
 
     fn unpack_all(&self, partial: &Path, step: &Step) -> Result<()> {
@@ -197,7 +229,9 @@ impl Store {
             let deb = entry?.path();
             // The archive's file names are NAME_VERSION_ARCHITECTURE.deb.
             let file = deb.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let Some((name, _)) = file.split_once('_') else { continue };
+            let Some((name, _)) = file.split_once('_') else {
+                continue;
+            };
             step.update(format!("unpacking {name}"));
             let root = partial.join(name);
             let mut command = Command::new("dpkg-deb");
@@ -238,7 +272,9 @@ impl Root {
 
 /// Returns whether a name matches a pattern with one `*`, which stands for a version.
 fn matches(pattern: &str, name: &str) -> bool {
-    let Some((prefix, suffix)) = pattern.split_once('*') else { return pattern == name };
+    let Some((prefix, suffix)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
     let version = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
     version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
 }

@@ -1,0 +1,76 @@
+//! Which headers are compared, and where they are.
+
+use crate::Architecture;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+/// A public header that the ABI covers.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// Its path below `xen/`.
+    pub path: &'static str,
+    /// The one architecture that has it; nothing for both.
+    pub architecture: Option<Architecture>,
+}
+
+/// The headers that the ABI covers; all others are in `excluded.txt`.
+pub const COVERED: &[Header] = &[
+    both("xen.h"),
+    only("arch-x86/xen.h", Architecture::X86),
+    only("arch-x86/xen-x86_64.h", Architecture::X86),
+    only("arch-x86/cpuid.h", Architecture::X86),
+    only("arch-x86/hvm/start_info.h", Architecture::X86),
+    only("arch-arm.h", Architecture::Arm),
+    both("callback.h"),
+    both("elfnote.h"),
+    both("errno.h"),
+    both("event_channel.h"),
+    both("features.h"),
+    both("grant_table.h"),
+    both("hvm/hvm_op.h"),
+    only("hvm/hvm_vcpu.h", Architecture::X86),
+    both("hvm/params.h"),
+    both("io/console.h"),
+    both("io/xenbus.h"),
+    both("io/xs_wire.h"),
+    both("memory.h"),
+    both("nmi.h"),
+    both("physdev.h"),
+    both("sched.h"),
+    both("vcpu.h"),
+    both("version.h"),
+];
+
+/// The covered headers of an architecture, in an order in which C accepts them.
+pub fn covered(architecture: Architecture) -> impl Iterator<Item = &'static str> {
+    COVERED
+        .iter()
+        .filter(move |header| header.architecture.is_none_or(|only| only == architecture))
+        .map(|header| header.path)
+}
+
+/// The folder that holds `xen/xen.h`.
+///
+/// # Errors
+///
+/// When the distribution's package cannot be fetched.
+pub fn folder() -> Result<PathBuf> {
+    match std::env::var_os("XEN_HEADERS") {
+        Some(folder) => Ok(folder.into()),
+        None => xtask::xen_headers().context("Xen's headers are missing; XEN_HEADERS can name a folder with xen/xen.h"),
+    }
+}
+
+const fn both(path: &'static str) -> Header {
+    Header {
+        path,
+        architecture: None,
+    }
+}
+
+const fn only(path: &'static str, architecture: Architecture) -> Header {
+    Header {
+        path,
+        architecture: Some(architecture),
+    }
+}

@@ -1,0 +1,100 @@
+//! A guest that goes wrong in the way that its command line names.
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+use core::hint::black_box;
+
+use xen_hypercall::abi::sched::ShutdownReason;
+use xen_hypercall::sched;
+use xen_rt::{ExitCode, Guest, entry, println};
+
+#[entry]
+fn main(guest: Guest) -> ExitCode {
+    let how = guest.boot().command_line.as_str();
+    println!("going to: {how}");
+    match how {
+        "panic" => panic!("as asked"),
+        "panic-in-panic" => panic!("{}", Explosive),
+        "exit" => return ExitCode::from(42),
+        "error" => return xen_rt::Termination::report(Err::<(), _>("as asked")),
+        "poweroff" => drop(sched::shutdown(&guest.xen(), ShutdownReason::POWEROFF)),
+        "reboot" => drop(sched::shutdown(&guest.xen(), ShutdownReason::REBOOT)),
+        "crash" => drop(sched::shutdown(&guest.xen(), ShutdownReason::CRASH)),
+        "overflow" => drop(black_box(dig(0))),
+        "hang" => hang(),
+        "spin" => spin(),
+        "flood" => flood(),
+        _ => wild(how),
+    }
+    ExitCode::FAILURE
+}
+
+/// Uses memory as it is not meant to be used. Each of these must be caught.
+fn wild(how: &str) {
+    let text = main as *const () as *mut u8;
+    let constant = how.as_ptr().cast_mut();
+    // SAFETY: none. Each of these is an error of the guest, which the page tables and the trap handlers are there for.
+    unsafe {
+        match how {
+            "null" => drop(black_box((black_box(8) as *const u8).read_volatile())),
+            "write-text" => text.write_volatile(0x90),
+            "write-constant" => b"constant".as_ptr().cast_mut().write_volatile(0),
+            "execute-data" => call(black_box([0xc3_u8; 16]).as_ptr()),
+            "execute-heap" => call(constant),
+            "undefined" => asm!("ud2"),
+            "divide" => asm!("xor edx, edx", "xor ecx, ecx", "div ecx", out("eax") _, out("edx") _, out("ecx") _),
+            "privileged" => asm!("mov cr3, {zero}", zero = in(reg) 0_u64),
+            // Xen finds no stack for the frame of the fault: nothing is left but to end the domain.
+            "no-stack" => asm!("mov rsp, 16", "ud2"),
+            _ => println!("not a way to go wrong: {how}"),
+        }
+    }
+}
+
+/// # Safety
+///
+/// There is none.
+unsafe fn call(address: *const u8) {
+    // SAFETY: see `wild`.
+    let function: extern "C" fn() = unsafe { core::mem::transmute(address) };
+    function();
+}
+
+struct Explosive;
+
+impl core::fmt::Display for Explosive {
+    fn fmt(&self, _: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        panic!("while a panic is printed")
+    }
+}
+
+#[expect(unconditional_recursion, reason = "this is the point")]
+fn dig(depth: usize) -> usize {
+    let hole = black_box([depth; 64]);
+    dig(depth + 1) + hole[depth % 64]
+}
+
+/// Waits for an event that never comes.
+fn hang() {
+    let _ = sched::poll(&xen_rt::Xen::default(), &[], None);
+    loop {
+        let _ = sched::block(&xen_rt::Xen::default());
+    }
+}
+
+/// Works for ever.
+fn spin() {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// Prints more than the ring holds, many times over.
+fn flood() {
+    for line in 0..20_000 {
+        println!("line {line:05} of a flood");
+    }
+    xen_rt::exit(ExitCode::SUCCESS)
+}

@@ -1,0 +1,168 @@
+//! What the SDK adds to Xen's own cost, in instructions.
+//!
+//! Only meaningful under `-icount shift=0`, where the processor's counter counts instructions: of the guest and of
+//! Xen together, exactly and repeatably. Each figure is the difference of two loops that differ in one thing.
+
+#![no_std]
+#![no_main]
+
+use core::arch::{asm, naked_asm};
+use core::hint::black_box;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use xen_hypercall::abi::arch::SharedInfo;
+use xen_hypercall::abi::callback::{Flags, Type};
+use xen_hypercall::abi::version::Command;
+use xen_hypercall::abi::{DomId, Number, Port, event_channel as abi};
+use xen_hypercall::pvclock::tsc;
+use xen_hypercall::{callback, event_channel, version};
+use xen_rt::{ExitCode, Guest, entry, println};
+
+/// What a wrapper may cost beyond the bare instructions.
+const WRAPPER: i64 = 2;
+/// What the way from the upcall's entry to its return may cost.
+const UPCALL: i64 = 60;
+
+#[entry]
+fn main(guest: Guest) -> ExitCode {
+    let xen = guest.xen();
+    let bare = cost(|| _ = black_box(bare_page_size()));
+    let wrapped = cost(|| {
+        if let Ok(size) = version::page_size(&xen) {
+            black_box(size);
+        }
+    });
+    let mut good = report("xen_version", bare, wrapped, WRAPPER);
+
+    let (hears, sends) = loopback(&guest);
+    let port = black_box(sends);
+    // Held back, so that the two calls differ in nothing but the way they are made: the port stays pending.
+    let (bare, wrapped) = guest.events().held_back(|| {
+        let bare = cost(|| _ = black_box(bare_send(port)));
+        let wrapped = cost(|| {
+            if let Ok(sent) = event_channel::send(&xen, port) {
+                black_box(sent);
+            }
+        });
+        (bare, wrapped)
+    });
+    good &= report("evtchn_send", bare, wrapped, WRAPPER);
+
+    let seen = guest.events().count(hears);
+    let ours = cost(|| _ = black_box(event_channel::send(&xen, port)));
+    let came = guest.events().count(hears).wrapping_sub(seen) as usize;
+    let shortest = cost_with_shortest_handler(&guest, port);
+    let upcall = ours - shortest + SHORTEST;
+    println!(
+        "upcall: {upcall} instructions from entry to return, one port (send and upcall together: {ours}, {shortest} with the shortest handler)"
+    );
+    good &= upcall <= UPCALL && came == BATCHES * CALLS;
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+const BATCHES: usize = 50;
+const CALLS: usize = 20;
+
+/// Instructions of one call: the smallest batch, since Xen's timer adds to some.
+#[inline(never)]
+fn cost(mut call: impl FnMut()) -> i64 {
+    let batch = |_| {
+        let start = tsc();
+        for _ in 0..CALLS {
+            call();
+        }
+        tsc() - start
+    };
+    (0..BATCHES).map(batch).min().unwrap_or(0) as i64 / CALLS as i64
+}
+
+fn report(what: &str, bare: i64, wrapped: i64, limit: i64) -> bool {
+    let extra = wrapped - bare;
+    println!("{what}: {bare} instructions bare, {wrapped} through the wrapper, {extra:+}");
+    // A bare call that costs nothing means that the counter does not count.
+    (..=limit).contains(&extra) && bare > 100
+}
+
+#[inline(always)]
+fn bare_page_size() -> usize {
+    let size;
+    // SAFETY: the command takes no argument.
+    unsafe {
+        asm!(
+            "mov eax, {number}",
+            "mov edi, {command}",
+            "xor esi, esi",
+            "syscall",
+            number = const Number::XEN_VERSION.0,
+            command = const Command::PAGESIZE.0,
+            out("rax") size, out("rdi") _, out("rsi") _, out("rcx") _, out("r11") _,
+            options(nostack),
+        );
+    }
+    size
+}
+
+#[inline(always)]
+fn bare_send(port: Port) -> isize {
+    let mut send = abi::Send { port };
+    let answer;
+    // SAFETY: Xen reads the structure.
+    unsafe {
+        asm!(
+            "mov eax, {number}",
+            "mov edi, {command}",
+            "syscall",
+            number = const Number::EVENT_CHANNEL_OP.0,
+            command = const abi::Command::SEND.0,
+            inlateout("rsi") &raw mut send => _,
+            out("rax") answer, out("rdi") _, out("rcx") _, out("r11") _,
+            options(nostack),
+        );
+    }
+    answer
+}
+
+fn loopback(guest: &Guest) -> (Port, Port) {
+    let open = event_channel::alloc_unbound(&guest.xen(), DomId::SELF, DomId::SELF).expect("no port");
+    let ours = event_channel::bind_interdomain(&guest.xen(), DomId::SELF, open).expect("no connection");
+    assert!(
+        open.0 < u64::BITS,
+        "the shortest handler knows the first word of ports only"
+    );
+    (open, ours)
+}
+
+static SHARED: AtomicPtr<SharedInfo> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Instructions of [`shortest`].
+const SHORTEST: i64 = 12;
+
+/// The least that a handler can do: forget that there was an event, and return.
+#[unsafe(naked)]
+unsafe extern "C" fn shortest() -> ! {
+    naked_asm!(
+        "pop rcx",
+        "pop r11",
+        "or byte ptr [rsp + 8], 3",
+        "or byte ptr [rsp + 32], 3",
+        "push rax",
+        "mov rax, [rip + {shared}]",
+        "mov byte ptr [rax], 0",
+        "mov qword ptr [rax + 8], 0",
+        "mov qword ptr [rax + 2048], 0",
+        "mov byte ptr [rax + 1], 0",
+        "pop rax",
+        "iretq",
+        shared = sym SHARED,
+    )
+}
+
+/// As the loop with the runtime's handler, with the shortest one in its place. There is no way back.
+fn cost_with_shortest_handler(guest: &Guest, port: Port) -> i64 {
+    let xen = guest.xen();
+    SHARED.store(guest.shared_info().as_ptr(), Ordering::Relaxed);
+    // SAFETY: the handler keeps every register.
+    unsafe { callback::register(&xen, Type::EVENT, Flags::empty(), shortest as *const () as u64) }
+        .expect("no callback");
+    cost(|| _ = black_box(event_channel::send(&xen, port)))
+}

@@ -1,0 +1,241 @@
+//! What the runtime and the hypercalls promise, checked from inside. Runs as a domU and as domain 0.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use xen_hypercall::abi::features::Feature;
+use xen_hypercall::abi::{DomId, Port, VcpuId, Virq};
+use xen_hypercall::{Errno, event_channel, sched, version};
+use xen_rt::{ExitCode, Guest, entry, println};
+
+/// A check, and what it found where it did not hold.
+type Check = fn(&Guest) -> Result<(), &'static str>;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("the command line is the one given", command_line),
+    ("memory adds up to what the domain has", memory),
+    ("all free memory can be used", heap),
+    ("a block of many pages keeps what is written", large_block),
+    ("the clock moves on and never goes back", clock),
+    ("the wall clock tells a time of this century", wall_clock),
+    ("a sleep takes at least its time", sleep),
+    ("a wait for an event that does not come ends in time", wait_ends),
+    ("an event to oneself is counted once", event),
+    ("events while upcalls are held back are not lost", held_back),
+    ("many events on many ports are counted each", many_events),
+    ("an event wakes a poll", poll),
+    ("Xen's errors come as what they are", errors),
+    ("Xen tells its version and features", features),
+];
+
+#[entry]
+fn main(guest: Guest) -> ExitCode {
+    let mut failed = 0;
+    for (name, check) in CHECKS {
+        match check(&guest) {
+            Ok(()) => println!("ok {name}"),
+            Err(what) => {
+                failed += 1;
+                println!("not ok {name}: {what}");
+            }
+        }
+    }
+    println!("{} checks, {failed} failed", CHECKS.len());
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn ensure(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+fn command_line(guest: &Guest) -> Result<(), &'static str> {
+    let line = guest.boot().command_line;
+    ensure(line.value("key") == Some("value=1"), "no key=value=1")?;
+    ensure(line.words().any(|word| word == "flag"), "no flag")
+}
+
+fn memory(guest: &Guest) -> Result<(), &'static str> {
+    let mapped: usize = guest.memory().iter().map(|region| region.addresses.len()).sum();
+    ensure(mapped <= guest.boot().pages * 4096, "more is mapped than there is")?;
+    ensure(
+        mapped + (64 << 10) >= guest.boot().pages * 4096,
+        "more than 64 KiB are missing",
+    )
+}
+
+fn heap(guest: &Guest) -> Result<(), &'static str> {
+    const BLOCK: usize = 32 << 10;
+    let free: usize = guest
+        .memory()
+        .iter()
+        .filter(|region| region.name == "free")
+        .map(|free| free.addresses.len())
+        .sum();
+    let mut blocks = Vec::new();
+    loop {
+        let mut block = Vec::<u8>::new();
+        if blocks.try_reserve(1).is_err() || block.try_reserve_exact(BLOCK).is_err() {
+            break;
+        }
+        block.resize(BLOCK, blocks.len() as u8);
+        blocks.push(block);
+    }
+    ensure(
+        blocks.len() * BLOCK * 10 >= free * 8,
+        "less than 80 % of the free memory could be allocated",
+    )?;
+    let intact = blocks
+        .iter()
+        .enumerate()
+        .all(|(index, block)| block.iter().all(|&byte| byte == index as u8));
+    ensure(intact, "two blocks share memory")
+}
+
+fn large_block(_: &Guest) -> Result<(), &'static str> {
+    let block: Vec<u64> = (0..100_000).collect();
+    ensure(block.iter().sum::<u64>() == 100_000 * 99_999 / 2, "it changed")
+}
+
+fn clock(guest: &Guest) -> Result<(), &'static str> {
+    let clock = guest.clock();
+    let start = clock.now();
+    let mut last = start;
+    for _ in 0..100_000 {
+        let now = clock.now();
+        ensure(now >= last, "it went back")?;
+        last = now;
+    }
+    ensure(last > start, "it stands still")
+}
+
+fn wall_clock(guest: &Guest) -> Result<(), &'static str> {
+    const YEAR: u64 = 31_556_952;
+    let wall = guest.clock().wall().ok_or("Xen does not tell")?;
+    ensure((30 * YEAR..130 * YEAR).contains(&wall.as_secs()), "it does not")
+}
+
+fn sleep(guest: &Guest) -> Result<(), &'static str> {
+    let clock = guest.clock();
+    let start = clock.now();
+    clock.sleep(Duration::from_millis(20)).map_err(|_| "no timer")?;
+    let slept = clock.now() - start;
+    ensure(slept >= Duration::from_millis(20), "it was shorter")?;
+    ensure(slept < Duration::from_secs(5), "it was far longer")
+}
+
+fn wait_ends(guest: &Guest) -> Result<(), &'static str> {
+    let (open, _) = loopback(guest)?;
+    let deadline = guest.clock().now() + Duration::from_millis(20);
+    let came = guest
+        .events()
+        .wait(open, guest.events().count(open), deadline)
+        .map_err(|_| "no timer")?;
+    ensure(
+        !came && guest.clock().now() >= deadline,
+        "an event came, or it ended early",
+    )
+}
+
+/// A channel to oneself: the end that hears, and the end that sends.
+fn loopback(guest: &Guest) -> Result<(Port, Port), &'static str> {
+    let xen = guest.xen();
+    let open = event_channel::alloc_unbound(&xen, DomId::SELF, DomId::SELF).map_err(|_| "no port")?;
+    let ours = event_channel::bind_interdomain(&xen, DomId::SELF, open).map_err(|_| "no connection")?;
+    Ok((open, ours))
+}
+
+fn event(guest: &Guest) -> Result<(), &'static str> {
+    let (hears, sends) = loopback(guest)?;
+    let events = guest.events();
+    let seen = events.count(hears);
+    event_channel::send(&guest.xen(), sends).map_err(|_| "not sent")?;
+    let deadline = guest.clock().now() + Duration::from_secs(2);
+    ensure(
+        events.wait(hears, seen, deadline).map_err(|_| "no timer")?,
+        "it did not come",
+    )?;
+    ensure(events.count(hears) == seen + 1, "it was counted more than once")?;
+    event_channel::close(&guest.xen(), sends).map_err(|_| "not closed")
+}
+
+fn held_back(guest: &Guest) -> Result<(), &'static str> {
+    let (hears, sends) = loopback(guest)?;
+    let seen = guest.events().count(hears);
+    let counted = guest.events().held_back(|| {
+        let sent = event_channel::send(&guest.xen(), sends);
+        (sent, guest.events().count(hears))
+    });
+    ensure(counted == (Ok(()), seen), "it was not held back")?;
+    ensure(guest.events().count(hears) == seen + 1, "it was lost")
+}
+
+fn many_events(guest: &Guest) -> Result<(), &'static str> {
+    const PORTS: usize = 100;
+    const ROUNDS: u32 = 1000;
+    let channels: Vec<_> = (0..PORTS).map(|_| loopback(guest)).collect::<Result<_, _>>()?;
+    let before: Vec<_> = channels.iter().map(|(hears, _)| guest.events().count(*hears)).collect();
+    for _ in 0..ROUNDS {
+        for (_, sends) in &channels {
+            event_channel::send(&guest.xen(), *sends).map_err(|_| "not sent")?;
+        }
+    }
+    let mut counts = channels
+        .iter()
+        .zip(before)
+        .map(|((hears, _), before)| guest.events().count(*hears) - before);
+    ensure(
+        counts.all(|count| count == ROUNDS),
+        "a port's count is not the number of its events",
+    )
+}
+
+fn poll(guest: &Guest) -> Result<(), &'static str> {
+    let (hears, sends) = loopback(guest)?;
+    let clock = guest.clock();
+    guest.events().held_back(|| {
+        let start = clock.now();
+        sched::poll(&guest.xen(), &[hears], Some(start + Duration::from_millis(10))).map_err(|_| "no poll")?;
+        ensure(
+            clock.now() >= start + Duration::from_millis(10),
+            "a poll without an event ended early",
+        )?;
+        event_channel::send(&guest.xen(), sends).map_err(|_| "not sent")?;
+        let start = clock.now();
+        sched::poll(&guest.xen(), &[hears], Some(start + Duration::from_secs(5))).map_err(|_| "no poll")?;
+        ensure(
+            clock.now() < start + Duration::from_secs(4),
+            "a poll slept through its event",
+        )
+    })
+}
+
+fn errors(guest: &Guest) -> Result<(), &'static str> {
+    let xen = guest.xen();
+    ensure(
+        event_channel::send(&xen, Port(4000)) == Err(Errno::INVAL),
+        "a port that is not open",
+    )?;
+    let again = event_channel::bind_virq(&xen, Virq::TIMER, VcpuId(0));
+    ensure(again == Err(Errno::EXIST), "an interrupt that is bound already")?;
+    let nobody = event_channel::bind_virq(&xen, Virq::TIMER, VcpuId(4000));
+    ensure(nobody == Err(Errno::NOENT), "a vCPU that does not exist")
+}
+
+fn features(guest: &Guest) -> Result<(), &'static str> {
+    let version = version::version(&guest.xen()).map_err(|_| "no version")?;
+    ensure(version.major >= 4, "a version before 4")?;
+    let features = version::features(&guest.xen()).map_err(|_| "no features")?;
+    ensure(
+        features.contains(Feature::DOM0) == guest.boot().control_domain,
+        "the feature dom0 does not fit",
+    )
+}

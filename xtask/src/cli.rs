@@ -1,0 +1,117 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Runs guests on real Xen and checks the workspace.",
+    after_help = "Nothing is installed and no root is needed: Xen, Linux and, where missing, QEMU come from the \
+                  distribution's packages, which the first use downloads and unpacks under target/domu."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boots a guest on Xen and shows its console
+    #[command(after_help = RUN_HELP)]
+    Run(Run),
+    /// Checks everything: format, lints, documentation, host tests, tests on real Xen
+    Test(Test),
+    /// Tells what this machine lacks, and how to get it
+    Doctor,
+}
+
+const RUN_HELP: &str = "\
+Without a name, the examples are listed. The guest's console is standard output, all else is on standard error; \
+what is typed (or piped in) goes to the guest's console.
+
+Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or an unexpected end, 124 when the time \
+limit passed, 130 after Ctrl-C, 2 when the guest could not be started.
+
+Examples:
+  cargo xtask run hello
+  cargo xtask run hello --direct -- one two
+  cargo xtask run --elf path/to/kernel --memory 64";
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// An example; without one, they are listed
+    pub example: Option<String>,
+    /// Boots this PV ELF file instead of an example
+    #[arg(long, value_name = "PATH", conflicts_with = "example")]
+    pub elf: Option<PathBuf>,
+    /// Gives Xen the guest as its domain 0: starts in a second, without toolstack and xenstore
+    #[arg(long)]
+    pub direct: bool,
+    /// The guest's memory in MiB
+    #[arg(long, value_name = "MB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=65536))]
+    pub memory: u32,
+    /// The guest's virtual processors
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32), conflicts_with = "direct")]
+    pub vcpus: u32,
+    /// How long the guest may run, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// Makes virtual time count instructions: slower, but figures repeat exactly
+    #[arg(long)]
+    pub icount: bool,
+    /// Adds a line to the guest's xl configuration; may be repeated
+    #[arg(long, value_name = "LINE", conflicts_with = "direct")]
+    pub config: Vec<String>,
+    /// Shows the log of Xen and domain 0 as it comes
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// The guest's command line
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+}
+
+/// Options of `test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Only what needs no Xen: format, lints, documentation, host tests
+    #[arg(long, conflicts_with = "xen")]
+    pub host: bool,
+    /// Only the tests on real Xen
+    #[arg(long)]
+    pub xen: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn guest_arguments_follow_two_dashes() {
+        let cli = Cli::parse_from(["xtask", "run", "hello", "--direct", "--", "--help", "x"]);
+        let Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
+        assert_eq!(
+            (run.arguments, run.direct),
+            (vec!["--help".to_owned(), "x".to_owned()], true)
+        );
+    }
+
+    #[test]
+    fn an_example_and_an_elf_file_exclude_each_other() {
+        assert!(Cli::try_parse_from(["xtask", "run", "hello", "--elf", "x"]).is_err());
+        assert!(Cli::try_parse_from(["xtask", "run", "--memory", "1", "hello"]).is_err());
+    }
+}

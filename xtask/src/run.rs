@@ -1,0 +1,118 @@
+//! `cargo xtask run`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::boot::{self, Ending, GuestSpec, Input, Outcome, Session};
+use crate::cli::Run;
+use crate::progress::Progress;
+use crate::{diagnose, elf, guests};
+
+/// Runs a guest and returns its exit status.
+///
+/// # Errors
+///
+/// When the guest cannot be built or started, or the user interrupts.
+pub fn run(options: &Run) -> Result<u8> {
+    let progress = Progress::new();
+    if options.example.is_none() && options.elf.is_none() {
+        return list();
+    }
+    let guest = guest(options, &progress)?;
+    let mut session = session(options, progress);
+    let outcome = if options.direct {
+        boot::direct_with(&guest, &mut session)?
+    } else {
+        boot::full_with(std::slice::from_ref(&guest), &mut session)?.swap_remove(0)
+    };
+    drop(session);
+    report(&outcome, &guest.elf, &progress);
+    Ok(outcome.ending.exit_status())
+}
+
+fn list() -> Result<u8> {
+    let guests = guests::list()?;
+    if guests.is_empty() {
+        bail!("the workspace holds no example yet; `cargo xtask run --elf PATH` boots any PV kernel");
+    }
+    println!("Examples, for `cargo xtask run NAME`:");
+    for guest in guests {
+        println!("  {:<12} {}", guest.name, guest.summary);
+    }
+    Ok(0)
+}
+
+fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
+    let (name, path) = match (&options.elf, &options.example) {
+        (Some(path), _) => (
+            path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            path.clone(),
+        ),
+        (None, name) => {
+            let guest = guests::find(name.as_deref().unwrap_or_default())?;
+            let path = guests::build(&guest, progress)?;
+            (guest.name, path)
+        }
+    };
+    elf::check_guest(&path)?;
+    Ok(GuestSpec {
+        arguments: options.arguments.join(" "),
+        memory: options.memory,
+        vcpus: options.vcpus,
+        timeout: Duration::from_secs(options.timeout),
+        input: Input::Stdin,
+        config: options.config.clone(),
+        ..GuestSpec::new(plain_name(&name), path)
+    })
+}
+
+fn session(options: &Run, progress: Progress) -> Session<'static> {
+    Session {
+        progress,
+        output: Box::new(show),
+        verbose: options.verbose,
+        icount: options.icount,
+        ..Session::default()
+    }
+}
+
+/// Shows console bytes at once. Whoever closed our output does not want them.
+fn show(bytes: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+}
+
+/// Says how the guest ended and, if badly, everything known about it.
+fn report(outcome: &Outcome, elf: &Path, progress: &Progress) {
+    if !outcome.console.is_empty() && !outcome.console.ends_with('\n') && std::io::stdout().is_terminal() {
+        // The guest left the cursor in the middle of a line.
+        eprintln!();
+    }
+    progress.line("exit", outcome.ending.to_string());
+    match &outcome.ending {
+        Ending::Exited(_) => return,
+        Ending::Crashed { report } => eprintln!("\n{}\n", diagnose::explain_crash(report, elf)),
+        Ending::NotStarted(text) => eprintln!("\n{text}\n\n{}\n", diagnose::xen_tail(&outcome.xen_log)),
+        Ending::TimedOut(sign) => eprintln!("\n{sign}; --timeout SECONDS gives it more time\n"),
+        Ending::Panicked | Ending::ShutDown(_) | Ending::Killed => {}
+    }
+    progress.note("logs", outcome.logs.display().to_string());
+}
+
+/// Returns a name that xl and file systems take.
+fn plain_name(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    if plain.is_empty() { "guest".into() } else { plain }
+}
