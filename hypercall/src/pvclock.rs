@@ -107,10 +107,11 @@ impl Scale {
 #[inline(always)]
 #[must_use]
 pub fn tsc() -> u64 {
-    // SAFETY: every x86-64 processor has the instruction.
-    unsafe { core::arch::x86_64::_mm_lfence() };
-    // SAFETY: every x86-64 processor has the instruction, and Xen lets its guests use it.
-    unsafe { core::arch::x86_64::_rdtsc() }
+    let (low, high): (u32, u32);
+    // Not the intrinsics: the one for `lfence` is a call where the target has no SSE.
+    // SAFETY: every x86-64 processor has the instructions, and Xen lets its guests use them.
+    unsafe { core::arch::asm!("lfence", "rdtsc", out("eax") low, out("edx") high, options(nostack, nomem)) }
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// Time since 1970-01-01 00:00 UTC at which the guest's system time was 0. `None` if Xen does not stop writing.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use spin::Once;
 use xen_hypercall::abi::{Port, VcpuId, Virq};
 use xen_hypercall::pvclock::{self, Pvclock};
-use xen_hypercall::{Errno, event_channel, timer};
+use xen_hypercall::{Errno, event_channel, timer, vcpu};
 
 use crate::events::Events;
 use crate::platform::{self, XEN};
@@ -17,7 +17,7 @@ static TIMER: Once<Port> = Once::new();
 /// Opens the timer's event channel.
 pub(crate) fn start() -> Result<(), Errno> {
     // Xen gives a fresh PV vCPU a tick, which a guest that sleeps until its next deadline has no use for.
-    // TODO vcpu::stop_periodic_timer(&XEN, VcpuId(0))?;
+    vcpu::stop_periodic_timer(&XEN, VcpuId(0))?;
     let port = event_channel::bind_virq(&XEN, Virq::TIMER, VcpuId(0))?;
     TIMER.call_once(|| port);
     Ok(())

@@ -89,8 +89,15 @@ fn take(word: usize) {
     else {
         return;
     };
-    let mut bits = pending.load(Ordering::Relaxed) & !mask.load(Ordering::Relaxed);
-    pending.fetch_and(!bits, Ordering::AcqRel);
+    let mut bits = match mask.load(Ordering::Relaxed) {
+        // The usual case, and the shorter way.
+        0 => pending.swap(0, Ordering::AcqRel),
+        masked => {
+            let bits = pending.load(Ordering::Relaxed) & !masked;
+            pending.fetch_and(!bits, Ordering::AcqRel);
+            bits
+        }
+    };
     while bits != 0 {
         if let Some(count) = counts.get(bits.trailing_zeros() as usize) {
             count.fetch_add(1, Ordering::Relaxed);

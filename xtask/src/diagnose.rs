@@ -71,6 +71,23 @@ pub fn explain_crash(report: &str, elf: &Path) -> String {
     format!("{report}{place}{}", hint(report))
 }
 
+/// Returns all that is known about a guest that never started; the first line of `text` has been shown already.
+#[must_use]
+pub fn explain_refusal(text: &str, xen_log: &str) -> String {
+    let details = text.split_once('\n').map_or("", |(_, rest)| rest);
+    let hint = if text.contains("not enough memory") || xen_log.contains("Not enough RAM") {
+        "The guest's memory is too small for its image: --memory MB gives it more."
+    } else {
+        ""
+    };
+    let parts = [details, &xen_tail(xen_log), hint];
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
 /// Explains the commonest reason for a crash that Xen reports in words of its own.
 fn hint(report: &str) -> &'static str {
     if report.contains("create_bounce_frame") {

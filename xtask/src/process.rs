@@ -98,8 +98,17 @@ impl Drop for Guarded {
 /// # Errors
 ///
 /// When it cannot be started, is interrupted, or fails: then the message holds the end of its standard error.
-pub fn output(mut command: Command) -> Result<String> {
+pub fn output(command: Command) -> Result<String> {
     let line = describe(&command);
+    output_as(&line, command)
+}
+
+/// As [`output`], with another description of the command for the message.
+///
+/// # Errors
+///
+/// As [`output`].
+pub fn output_as(line: &str, mut command: Command) -> Result<String> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -139,7 +148,11 @@ pub fn tied(program: &std::path::Path) -> Command {
 /// Returns a command as one would type it.
 #[must_use]
 pub fn describe(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let mut words: Vec<String> = variables
+        .map(|(name, value)| format!("{}={}", name.to_string_lossy(), quote(&value.to_string_lossy())))
+        .collect();
+    words.push(command.get_program().to_string_lossy().into_owned());
     words.extend(command.get_args().map(|arg| quote(&arg.to_string_lossy())));
     words.join(" ")
 }
@@ -226,7 +239,7 @@ mod tests {
     #[test]
     fn commands_are_described_as_typed() {
         let mut command = Command::new("xl");
-        command.args(["create", "a b", "it's"]);
-        assert_eq!(describe(&command), r"xl create 'a b' 'it'\''s'");
+        command.args(["create", "a b", "it's"]).env("LANG", "C");
+        assert_eq!(describe(&command), r"LANG=C xl create 'a b' 'it'\''s'");
     }
 }

@@ -95,7 +95,7 @@ fn report(outcome: &Outcome, elf: &Path, progress: &Progress) {
     match &outcome.ending {
         Ending::Exited(_) => return,
         Ending::Crashed { report } => eprintln!("\n{}\n", diagnose::explain_crash(report, elf)),
-        Ending::NotStarted(text) => eprintln!("\n{text}\n\n{}\n", diagnose::xen_tail(&outcome.xen_log)),
+        Ending::NotStarted(text) => eprintln!("\n{}\n", diagnose::explain_refusal(text, &outcome.xen_log)),
         Ending::TimedOut(sign) => eprintln!("\n{sign}; --timeout SECONDS gives it more time\n"),
         Ending::Panicked | Ending::ShutDown(_) | Ending::Killed => {}
     }

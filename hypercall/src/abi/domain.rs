@@ -31,6 +31,10 @@ constants! {
         ///
         /// `DOMID_INVALID`, public/xen.h
         INVALID = 0x7ff4;
+        /// No domain in particular: whoever is asked chooses, or means all.
+        ///
+        /// `DOMID_ANY`, public/xen.h (from Xen 4.22)
+        ANY = 0x7ff5;
         /// The idle domain.
         ///
         /// `DOMID_IDLE`, public/xen.h

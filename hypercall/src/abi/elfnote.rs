@@ -83,9 +83,10 @@ constants! {
         ///
         /// `XEN_ELFNOTE_PHYS32_ENTRY`, public/elfnote.h
         PHYS32_ENTRY = 18;
-        /// The greatest type that a kernel uses.
+        /// A PVH kernel may be loaded elsewhere: up to three 32-bit numbers, the alignment, the lowest address of
+        /// its start and the highest of its last byte.
         ///
-        /// `XEN_ELFNOTE_MAX`, public/elfnote.h
-        MAX = 18;
+        /// `XEN_ELFNOTE_PHYS32_RELOC`, public/elfnote.h (from Xen 4.19)
+        PHYS32_RELOC = 19;
     }
 }

@@ -74,6 +74,18 @@ constants! {
         ///
         /// `XENFEAT_direct_mapped`, public/features.h
         DIRECT_MAPPED = 17;
+        /// Xen knows [`REGISTER_RUNSTATE_PHYS_AREA`](super::vcpu::Command::REGISTER_RUNSTATE_PHYS_AREA).
+        ///
+        /// `XENFEAT_runstate_phys_area`, public/features.h (from Xen 4.18)
+        RUNSTATE_PHYS_AREA = 18;
+        /// Xen knows [`REGISTER_VCPU_TIME_PHYS_AREA`](super::vcpu::Command::REGISTER_VCPU_TIME_PHYS_AREA).
+        ///
+        /// `XENFEAT_vcpu_time_phys_area`, public/features.h (from Xen 4.18)
+        VCPU_TIME_PHYS_AREA = 19;
+        /// Device models see all writes to a device's message table.
+        ///
+        /// `XENFEAT_dm_msix_all_writes`, public/features.h (from Xen 4.19)
+        DM_MSIX_ALL_WRITES = 20;
     }
 }
 

@@ -1,7 +1,8 @@
 //! Xen's public interface as a guest sees it, one module per public header.
 //!
 //! Names are Xen's own without the prefix, in Rust case. Each item's doc ends with its origin, the C name
-//! and the header, which `tests/abi` reads to compare sizes, offsets and values with Xen's own headers.
+//! and the header, which `tests/abi` reads to compare sizes, offsets and values with Xen's own headers. A mark after the header says where the original exists: on one architecture, for the tools only, from a later
+//! version of Xen on than 4.17, or, for a structure that "may grow", that later versions add to its end.
 //!
 //! Rules: `repr(C)` or `repr(transparent)`, explicit padding, integer newtypes instead of enums, `bitflags`
 //! for flag words, raw pointers for guest handles (so that a simulator can follow them), everything `pub`.

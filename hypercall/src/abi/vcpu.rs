@@ -66,6 +66,16 @@ constants! {
         ///
         /// `VCPUOP_register_vcpu_time_memory_area`, public/vcpu.h
         REGISTER_VCPU_TIME_MEMORY_AREA = 13;
+        /// As [`REGISTER_RUNSTATE_MEMORY_AREA`](Self::REGISTER_RUNSTATE_MEMORY_AREA), with a guest physical address
+        /// in place of the pointer; all ones takes it back.
+        ///
+        /// `VCPUOP_register_runstate_phys_area`, public/vcpu.h (from Xen 4.18)
+        REGISTER_RUNSTATE_PHYS_AREA = 14;
+        /// As [`REGISTER_VCPU_TIME_MEMORY_AREA`](Self::REGISTER_VCPU_TIME_MEMORY_AREA), with a guest physical address
+        /// in place of the pointer; all ones takes it back.
+        ///
+        /// `VCPUOP_register_vcpu_time_phys_area`, public/vcpu.h (from Xen 4.18)
+        REGISTER_VCPU_TIME_PHYS_AREA = 15;
     }
 }
 

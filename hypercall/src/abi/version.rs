@@ -52,6 +52,22 @@ constants! {
         ///
         /// `XENVER_build_id`, public/version.h
         BUILD_ID = 10;
+        /// The rest of the version at any length, see [`VarBuf`]; returns its length in bytes.
+        ///
+        /// `XENVER_extraversion2`, public/version.h (from Xen 4.20)
+        EXTRAVERSION2 = 11;
+        /// The kinds of guests at any length, see [`VarBuf`]; returns its length in bytes.
+        ///
+        /// `XENVER_capabilities2`, public/version.h (from Xen 4.20)
+        CAPABILITIES2 = 12;
+        /// The source that Xen was built from at any length, see [`VarBuf`]; returns its length in bytes.
+        ///
+        /// `XENVER_changeset2`, public/version.h (from Xen 4.20)
+        CHANGESET2 = 13;
+        /// Xen's own command line at any length, see [`VarBuf`]; returns its length in bytes.
+        ///
+        /// `XENVER_commandline2`, public/version.h (from Xen 4.20)
+        COMMANDLINE2 = 14;
     }
 }
 
@@ -130,7 +146,20 @@ pub struct BuildId {
     pub buf: [u8; 0],
 }
 
+/// The head of a buffer, which as many bytes as `len` says follow; they end without a zero byte.
+///
+/// `struct xen_varbuf`, public/version.h (from Xen 4.20)
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VarBuf {
+    /// How many bytes there is room for.
+    pub len: u32,
+    /// Out: the text.
+    pub buf: [u8; 0],
+}
+
 const_assert_eq!(size_of::<CompileInfo>(), 144);
 const_assert_eq!(size_of::<PlatformParameters>(), 8);
 const_assert_eq!(size_of::<FeatureInfo>(), 8);
 const_assert_eq!(size_of::<BuildId>(), 4);
+const_assert_eq!(size_of::<VarBuf>(), 4);

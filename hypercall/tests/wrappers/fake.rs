@@ -12,7 +12,7 @@ use xen_hypercall::{Arg, Errno, Hypercall, grant_table, memory, multicall};
 
 /// A part of an argument, in the order in which it lies in memory.
 #[derive(Clone, Debug)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// A number of so many bytes: what it must be, and what Xen writes there.
     Word {
         width: usize,
@@ -20,7 +20,7 @@ pub enum Piece {
         write: Option<u64>,
     },
     /// An address, and what lies there.
-    Pointer(Vec<Piece>),
+    Pointer(Vec<Self>),
 }
 
 const fn word(width: usize, expect: Option<u64>, write: Option<u64>) -> Piece {
@@ -28,84 +28,84 @@ const fn word(width: usize, expect: Option<u64>, write: Option<u64>) -> Piece {
 }
 
 /// A byte that the wrapper gives.
-pub const fn b(expect: u8) -> Piece {
+pub(crate) const fn b(expect: u8) -> Piece {
     word(1, Some(expect as u64), None)
 }
 
 /// A word of 16 bits that the wrapper gives.
-pub const fn w(expect: u16) -> Piece {
+pub(crate) const fn w(expect: u16) -> Piece {
     word(2, Some(expect as u64), None)
 }
 
 /// A word of 32 bits that the wrapper gives.
-pub const fn d(expect: u32) -> Piece {
+pub(crate) const fn d(expect: u32) -> Piece {
     word(4, Some(expect as u64), None)
 }
 
 /// A word of 64 bits that the wrapper gives.
-pub const fn q(expect: u64) -> Piece {
+pub(crate) const fn q(expect: u64) -> Piece {
     word(8, Some(expect), None)
 }
 
 /// A byte that Xen writes.
-pub const fn o8(write: u8) -> Piece {
+pub(crate) const fn o8(write: u8) -> Piece {
     word(1, None, Some(write as u64))
 }
 
 /// A word of 16 bits that the wrapper gives and Xen overwrites.
-pub const fn io16(expect: i16, write: i16) -> Piece {
+pub(crate) const fn io16(expect: i16, write: i16) -> Piece {
     word(2, Some(expect as u16 as u64), Some(write as u16 as u64))
 }
 
 /// A word of 16 bits that Xen writes.
-pub const fn o16(write: u16) -> Piece {
+pub(crate) const fn o16(write: u16) -> Piece {
     word(2, None, Some(write as u64))
 }
 
 /// A word of 32 bits that Xen writes.
-pub const fn o32(write: u32) -> Piece {
+pub(crate) const fn o32(write: u32) -> Piece {
     word(4, None, Some(write as u64))
 }
 
 /// A word of 32 bits that the wrapper gives and Xen overwrites.
-pub const fn io32(expect: i32, write: i32) -> Piece {
+pub(crate) const fn io32(expect: i32, write: i32) -> Piece {
     word(4, Some(expect as u32 as u64), Some(write as u32 as u64))
 }
 
 /// A word of 64 bits that Xen writes.
-pub const fn o64(write: u64) -> Piece {
+pub(crate) const fn o64(write: u64) -> Piece {
     word(8, None, Some(write))
 }
 
 /// A word of 64 bits that the wrapper gives and Xen overwrites.
-pub const fn io64(expect: u64, write: u64) -> Piece {
+pub(crate) const fn io64(expect: u64, write: u64) -> Piece {
     word(8, Some(expect), Some(write))
 }
 
 /// Bytes that do not matter, which may have no value at all.
-pub const fn skip(width: usize) -> Piece {
+pub(crate) const fn skip(width: usize) -> Piece {
     word(width, None, None)
 }
 
 /// An address, and what lies there.
-pub fn p(pieces: impl Into<Vec<Piece>>) -> Piece {
+pub(crate) fn p(pieces: impl Into<Vec<Piece>>) -> Piece {
     Piece::Pointer(pieces.into())
 }
 
 /// Bytes that the wrapper gives.
-pub fn bytes(expect: &[u8]) -> Vec<Piece> {
+pub(crate) fn bytes(expect: &[u8]) -> Vec<Piece> {
     expect.iter().copied().map(b).collect()
 }
 
 /// Bytes that Xen writes.
-pub fn obytes(write: &[u8]) -> Vec<Piece> {
+pub(crate) fn obytes(write: &[u8]) -> Vec<Piece> {
     write.iter().copied().map(o8).collect()
 }
 
 /// A wrapper, the call that it must make, and what it must make of the answer.
-pub struct Case {
+pub(crate) struct Case {
     /// Module and name of the wrapper.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     number: u64,
     arguments: Vec<Piece>,
     answer: Option<u64>,
@@ -118,7 +118,7 @@ pub struct Case {
 type Outcome = Result<String, Errno>;
 
 /// Errors in which Xen's number can be found again.
-pub trait Refusal: Debug {
+pub(crate) trait Refusal: Debug {
     fn errno(&self) -> Option<Errno>;
 }
 
@@ -142,7 +142,7 @@ refusals! {
 }
 
 /// What a wrapper answered; an error that has no number of Xen's counts as a value.
-pub fn outcome<T: Debug, E: Refusal>(answer: Result<T, E>) -> Outcome {
+pub(crate) fn outcome<T: Debug, E: Refusal>(answer: Result<T, E>) -> Outcome {
     match answer {
         Ok(value) => Ok(format!("{value:?}")),
         Err(error) => error.errno().map_or_else(|| Ok(format!("{error:?}")), Err),
@@ -150,7 +150,7 @@ pub fn outcome<T: Debug, E: Refusal>(answer: Result<T, E>) -> Outcome {
 }
 
 /// `run` must make the call `number` with `arguments`, and give what prints as `gives`.
-pub fn case<T: Debug, E: Refusal>(
+pub(crate) fn case<T: Debug, E: Refusal>(
     name: &'static str,
     number: u64,
     arguments: impl Into<Vec<Piece>>,
@@ -170,25 +170,25 @@ pub fn case<T: Debug, E: Refusal>(
 
 impl Case {
     /// Xen answers this, not 0.
-    pub const fn answer(mut self, answer: u64) -> Self {
+    pub(crate) const fn answer(mut self, answer: u64) -> Self {
         self.answer = Some(answer);
         self
     }
 
     /// The wrapper takes every answer for a value.
-    pub const fn infallible(mut self) -> Self {
+    pub(crate) const fn infallible(mut self) -> Self {
         self.fallible = false;
         self
     }
 
     /// What is wrong with the wrapper.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let expected = Ok(self.gives.clone());
         self.run_with(self.answer.unwrap_or(0) as isize, true, &expected)
     }
 
     /// What is wrong where Xen refuses, writing nothing.
-    pub fn check_refusal(&self, errno: Errno) -> Result<(), String> {
+    pub(crate) fn check_refusal(&self, errno: Errno) -> Result<(), String> {
         if !self.fallible {
             return Ok(());
         }
@@ -209,7 +209,7 @@ impl Case {
 
     /// Plants a wrong value in the place of each number that the case expects or answers, one at a time, and returns
     /// those that nobody noticed.
-    pub fn unnoticed_mistakes(&mut self) -> Vec<String> {
+    pub(crate) fn unnoticed_mistakes(&mut self) -> Vec<String> {
         let mut unnoticed = Vec::new();
         for place in 0..self.numbers().len() {
             *self.numbers()[place] ^= 1;
@@ -239,7 +239,7 @@ fn collect<'a>(pieces: &'a mut [Piece], numbers: &mut Vec<&'a mut u64>) {
 }
 
 /// The hypervisor of one [`Case`].
-pub struct Fake<'a> {
+pub(crate) struct Fake<'a> {
     case: &'a Case,
     answer: isize,
     writes: bool,
@@ -360,17 +360,27 @@ fn write(piece: &Piece, place: &mut [u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// A hypervisor that nobody calls.
+/// A hypervisor that answers every call alike, and counts.
 #[derive(Default)]
-pub struct Silent {
-    /// How often somebody did.
-    pub calls: Cell<usize>,
+pub(crate) struct Fixed {
+    /// What it answers.
+    pub(crate) answer: isize,
+    /// How many calls came.
+    pub(crate) calls: Cell<usize>,
 }
 
 // SAFETY: touches nothing.
-unsafe impl Hypercall for Silent {
+unsafe impl Hypercall for Fixed {
     unsafe fn call<const N: usize>(&self, _: Number, _: [Arg; N]) -> isize {
         self.calls.set(self.calls.get() + 1);
-        0
+        self.answer
     }
+}
+
+/// Calls an `unsafe` wrapper on one of these hypervisors.
+macro_rules! checked {
+    ($call:expr) => {{
+        // SAFETY: nothing is mapped, entered, or given away here; and what is written is what the test lists.
+        unsafe { $call }
+    }};
 }

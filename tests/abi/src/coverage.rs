@@ -19,16 +19,18 @@ pub fn missed<'a>(
         .collect()
 }
 
-/// The exclusions that no name needs, among what the headers of all architectures define.
-pub fn stale<'a>(defined: &BTreeSet<Defined>, items: &[&Item], exclusions: &'a [Exclusion]) -> Vec<&'a Exclusion> {
+/// The exclusions that no name of an architecture's headers needs.
+#[must_use]
+pub fn unneeded<'a>(defined: &BTreeSet<Defined>, items: &[&Item], exclusions: &'a [Exclusion]) -> Vec<&'a Exclusion> {
     let known = known(items);
-    let needs =
-        |defined: &Defined, exclusion: &Exclusion| exclusion.covers(&defined.name) && !is_known(&defined.name, &known);
-    let headers = exclusions
+    let unknown: Vec<_> = defined
         .iter()
-        .filter(|exclusion| !exclusion.pattern.starts_with("header "));
-    headers
-        .filter(|exclusion| !defined.iter().any(|defined| needs(defined, exclusion)))
+        .filter(|defined| !is_known(&defined.name, &known))
+        .collect();
+    let needed = |exclusion: &&Exclusion| unknown.iter().any(|defined| exclusion.covers(&defined.name));
+    exclusions
+        .iter()
+        .filter(|exclusion| !exclusion.is_header() && !needed(exclusion))
         .collect()
 }
 

@@ -18,6 +18,12 @@ impl Exclusion {
     pub fn covers(&self, name: &str) -> bool {
         matches(&self.pattern, name)
     }
+
+    /// Whether the line leaves out whole headers.
+    #[must_use]
+    pub fn is_header(&self) -> bool {
+        self.pattern.starts_with("header ")
+    }
 }
 
 impl fmt::Display for Exclusion {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -39,6 +39,7 @@ pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcom
         reason: None,
         step: Some(step),
         accelerator,
+        messages: folder.join("qemu.log"),
     };
     let ending = boot.watch(guest, session)?;
     Ok(Outcome {
@@ -96,6 +97,8 @@ struct Boot {
     reason: Option<Reason>,
     step: Option<crate::progress::Step>,
     accelerator: Accelerator,
+    /// The file with QEMU's own messages.
+    messages: PathBuf,
 }
 
 impl Boot {
@@ -187,7 +190,8 @@ impl Boot {
                 report: "the machine reset itself (triple fault)".into(),
             };
         }
-        Ending::NotStarted("QEMU ended before Xen had booted; see qemu.log".into())
+        let messages = std::fs::read_to_string(&self.messages).unwrap_or_default();
+        Ending::NotStarted(format!("QEMU ended before Xen had booted\n{}", messages.trim_end()))
     }
 
     /// Collects the rest of a message.

@@ -120,8 +120,10 @@ struct Boot<'a> {
     log: xen_log::Tail,
     step: Option<Step>,
     deadline: Instant,
-    /// The guest that runs, and where in Xen's log its time begins.
-    running: Option<(Recorder, usize)>,
+    /// The guest that runs.
+    running: Option<Recorder>,
+    /// Where in Xen's log the time of the current guest begins.
+    log_start: usize,
     /// What xl said about a guest that it refused.
     refusal: Vec<String>,
     outcomes: Vec<Outcome>,
@@ -144,6 +146,7 @@ impl<'a> Boot<'a> {
             step: Some(session.progress.step("xen", "booting Xen and Linux")),
             deadline: Instant::now() + BOOT_LIMIT,
             running: None,
+            log_start: 0,
             refusal: Vec::new(),
             outcomes: Vec::new(),
             done: false,
@@ -171,7 +174,7 @@ impl<'a> Boot<'a> {
         for item in self.parser.feed(bytes) {
             match item {
                 Item::Guest(bytes) => {
-                    if let Some((recorder, _)) = &mut self.running {
+                    if let Some(recorder) = &mut self.running {
                         recorder.feed(&bytes, &mut session.output);
                     }
                 }
@@ -185,13 +188,13 @@ impl<'a> Boot<'a> {
         match word {
             "booted" => self.booted(text, session),
             "toolstack" => self.finish_step("xenstored, xenconsoled up"),
-            "starting" => self.step = Some(session.progress.step("domain", format!("xl creates {text:?}"))),
+            "starting" => self.starting(session),
             "created" => self.created(text),
             "refused" => self.refusal.push(text.to_owned()),
             "failed" if self.refusal.is_empty() => bail!(self.explain(&format!("domain 0: {text}"))),
             "failed" => {
                 let text = std::mem::take(&mut self.refusal).join("\n");
-                self.conclude(Ending::NotStarted(format!("xl could not create the domain:\n{text}")));
+                self.conclude(Ending::NotStarted(format!("xl did not create the domain\n{text}")));
             }
             "ended" => self.ended(text.parse().unwrap_or(u32::MAX), session),
             "destroyed" => self.stopped(Ending::Killed, session),
@@ -208,41 +211,47 @@ impl<'a> Boot<'a> {
         self.step = Some(session.progress.step("toolstack", "starting xenstored and xenconsoled"));
     }
 
+    /// From here on, what Xen logs is about the next guest: it may run, and crash, before it is known to be created.
+    fn starting(&mut self, session: &Session<'_>) {
+        self.log_start = self.log.text().len();
+        let text = format!("xl creates {:?}", self.guest().name);
+        self.step = Some(session.progress.step("domain", text));
+    }
+
     fn created(&mut self, domain: &str) {
         let guest = self.guest();
         let text = format!("{domain} {:?} created, {} MB", guest.name, guest.memory);
         self.finish_step(&text);
         self.deadline = Instant::now() + self.guest().timeout;
-        self.running = Some((Recorder::start(), self.log.text().len()));
+        self.running = Some(Recorder::start());
         self.type_input();
     }
 
     fn ended(&mut self, code: u32, session: &mut Session<'_>) {
-        let Some((mut recorder, from)) = self.running.take() else {
+        let Some(recorder) = &mut self.running else {
             return;
         };
-        let log = self.log.text()[from..].to_owned();
-        let ending = recorder.shut_down(Reason::from_code(code), &log, &mut session.output);
-        self.running = Some((recorder, from));
+        let log = &self.log.text()[self.log_start..];
+        let ending = recorder.shut_down(Reason::from_code(code), log, &mut session.output);
         self.conclude(ending);
     }
 
     /// Ends a guest that did not shut down.
     fn stopped(&mut self, ending: Ending, session: &mut Session<'_>) {
-        if let Some((recorder, _)) = &mut self.running {
+        if let Some(recorder) = &mut self.running {
             recorder.stop(&mut session.output);
         }
         self.conclude(ending);
     }
 
     fn conclude(&mut self, ending: Ending) {
-        let (recorder, from) = self.running.take().unwrap_or_else(|| (Recorder::start(), 0));
+        let recorder = self.running.take().unwrap_or_else(Recorder::start);
         self.outcomes.push(Outcome {
             name: self.guest().name.clone(),
             console: recorder.text(),
             ending,
             elapsed: recorder.elapsed(),
-            xen_log: self.log.text()[from..].to_owned(),
+            xen_log: self.log.text()[self.log_start..].to_owned(),
             logs: self.logs.folder.clone(),
         });
         self.step = None;
@@ -257,7 +266,7 @@ impl<'a> Boot<'a> {
         if Instant::now() < self.deadline {
             return Ok(());
         }
-        let Some((recorder, _)) = &self.running else {
+        let Some(recorder) = &self.running else {
             let last = diagnose::last_line(self.log.text());
             return self.broken(&format!("domain 0 did not get on in time: {last}"), session);
         };
@@ -268,7 +277,8 @@ impl<'a> Boot<'a> {
     }
 
     fn gone(&mut self, session: &mut Session<'_>) -> Result<()> {
-        self.broken("QEMU ended by itself", session)
+        let messages = std::fs::read_to_string(&self.logs.qemu).unwrap_or_default();
+        self.broken(format!("QEMU ended by itself\n{messages}").trim_end(), session)
     }
 
     /// The boot is lost, and with it the guest that runs; between guests, another boot goes on with the next one.

@@ -78,6 +78,7 @@ run_guest() {
 	{ xl create -F "$1/config" >/tmp/xl 2>&1; : >/tmp/xl.done; } &
 	while [ ! -e "$log" ] && [ ! -e /tmp/xl.done ]; do usleep 20000; done
 	if [ ! -e "$log" ]; then
+		sed -i '/^Parsing config/d' /tmp/xl
 		event_lines refused /tmp/xl
 		event failed
 		return
@@ -88,7 +89,7 @@ run_guest() {
 	[ -e "$1/input" ] && connect_input "$domain"
 	while [ ! -e /tmp/xl.done ]; do
 		pump
-		usleep 30000
+		usleep 50000
 	done
 	drain
 	report_end

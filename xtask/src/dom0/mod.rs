@@ -71,6 +71,7 @@ pub fn prepare(progress: &Progress) -> Result<Dom0> {
     let mut key = Key::default()
         .with_file(&image)
         .with(INIT)
+        .with("etc/xen/xl.conf")
         .with((PROGRAMS, MODULES, APPLETS));
     for file in closure.found.values() {
         key = key.with_file(file);
@@ -123,6 +124,8 @@ fn write_base(tree: &Tree, target: &Path) -> Result<()> {
     archive.link("var/run", "../run")?;
     archive.link("var/lock", "../run/lock")?;
     archive.file("init", INIT.as_bytes())?;
+    // xl complains without it.
+    archive.file("etc/xen/xl.conf", b"")?;
     write_programs(tree, &mut archive)?;
     write_modules(tree, &mut archive)?;
     archive.finish()?.flush()?;

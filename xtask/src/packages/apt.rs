@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{paths, process};
+use crate::{interrupt, paths, process};
 
 /// A private view of the distribution's archive.
 #[derive(Debug)]
@@ -45,10 +45,7 @@ impl Apt {
     ///
     /// When they cannot be fetched.
     pub fn need_lists(&self) -> Result<()> {
-        let have = fs::read_dir(self.folder.join("state/lists"))?
-            .filter_map(Result::ok)
-            .any(|entry| entry.file_name().to_string_lossy().contains("_Packages"));
-        if have { Ok(()) } else { self.update() }
+        if self.has_lists()? { Ok(()) } else { self.update() }
     }
 
     /// Fetches the package lists.
@@ -57,12 +54,14 @@ impl Apt {
     ///
     /// When apt-get fails or fetches nothing; the message says what to check.
     pub fn update(&self) -> Result<()> {
-        let mut command = self.command("apt-get");
-        command.arg("update");
-        process::output(command).map(drop).context(
-            "cannot fetch the package lists: check the network and the machine's apt sources (the first run needs \
-             both, later runs work offline)",
-        )
+        let advice = "cannot fetch the package lists: check the network and the machine's apt sources (the first run \
+                      needs both, later runs work offline)";
+        self.run("apt-get", &["update"]).context(advice)?;
+        // Without a network apt-get only warns.
+        if !self.has_lists()? {
+            bail!(advice);
+        }
+        Ok(())
     }
 
     /// Returns the packages that a package depends on, without alternatives that are virtual.
@@ -71,11 +70,13 @@ impl Apt {
     ///
     /// When the package is unknown.
     pub fn depends(&self, package: &str) -> Result<Vec<String>> {
-        let mut command = self.command("apt-cache");
-        command.args(["depends", "--important", package]);
-        let text = process::output(command).with_context(|| {
-            format!("the apt sources have no package {package}: is this Debian 12 or later, with the main component?")
-        })?;
+        let text = self
+            .run("apt-cache", &["depends", "--important", package])
+            .with_context(|| {
+                format!(
+                    "the apt sources have no package {package}: is this Debian 12 or later, with the component main?"
+                )
+            })?;
         Ok(parse_depends(&text))
     }
 
@@ -85,9 +86,9 @@ impl Apt {
     ///
     /// When apt-cache fails.
     pub fn libraries(&self, packages: &[String]) -> Result<Vec<String>> {
-        let mut command = self.command("apt-cache");
-        command.args(["show", "--no-all-versions"]).args(packages);
-        Ok(parse_libraries(&process::output(command)?))
+        let mut arguments = vec!["show", "--no-all-versions"];
+        arguments.extend(packages.iter().map(String::as_str));
+        Ok(parse_libraries(&self.run("apt-cache", &arguments)?))
     }
 
     /// Downloads packages into a folder; lists that are out of date are fetched again, once.
@@ -99,7 +100,7 @@ impl Apt {
         if self.try_download(packages, folder).is_ok() {
             return Ok(());
         }
-        crate::interrupt::check()?;
+        interrupt::check()?;
         self.update()?;
         self.try_download(packages, folder)
             .with_context(|| format!("cannot download {}: check the network", packages.join(", ")))
@@ -108,7 +109,21 @@ impl Apt {
     fn try_download(&self, packages: &[String], folder: &Path) -> Result<()> {
         let mut command = self.command("apt-get");
         command.arg("download").args(packages).current_dir(folder);
-        process::output(command).map(drop)
+        process::output_as("apt-get download", command).map(drop)
+    }
+
+    fn has_lists(&self) -> Result<bool> {
+        let entries = fs::read_dir(self.folder.join("state/lists"))?;
+        Ok(entries
+            .filter_map(Result::ok)
+            .any(|entry| entry.file_name().to_string_lossy().contains("_Packages")))
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(program);
+        command.args(arguments);
+        // The options for the private state would hide what matters.
+        process::output_as(&format!("{program} {}", arguments.join(" ")), command)
     }
 
     fn command(&self, program: &str) -> Command {

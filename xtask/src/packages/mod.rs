@@ -69,7 +69,12 @@ pub const DOM0: Set = Set {
 /// QEMU, for machines where it is not installed.
 pub const QEMU: Set = Set {
     name: "qemu",
-    roots: &[Named("qemu-system-x86"), Named("qemu-system-data"), Named("seabios")],
+    roots: &[
+        Named("qemu-system-x86"),
+        Named("qemu-system-common"),
+        Named("qemu-system-data"),
+        Named("seabios"),
+    ],
     programs: &["qemu-system-x86_64"],
     libraries: &[],
 };

@@ -175,8 +175,24 @@ pub struct Status {
     pub status: State,
     /// Out: the vCPU that is notified.
     pub vcpu: VcpuId,
-    /// Out: the other end, whose form `status` tells; read it through the methods.
-    pub u: [u32; 2],
+    /// Out: the other end; `status` tells what it is, and the methods read it accordingly.
+    ///
+    /// C: `u.interdomain`
+    pub end: StatusEnd,
+}
+
+/// The other end of a channel, in the form of an interdomain one.
+///
+/// `struct evtchn_status.u.interdomain`, public/event_channel.h
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct StatusEnd {
+    /// The other domain.
+    pub dom: DomId,
+    /// Padding before the port.
+    pub _pad: u16,
+    /// Its port.
+    pub port: Port,
 }
 
 impl Status {
@@ -184,7 +200,7 @@ impl Status {
     #[must_use]
     pub const fn remote_domain(&self) -> Option<DomId> {
         match self.status {
-            State::UNBOUND | State::INTERDOMAIN => Some(DomId(self.u[0] as u16)),
+            State::UNBOUND | State::INTERDOMAIN => Some(self.end.dom),
             _ => None,
         }
     }
@@ -193,7 +209,7 @@ impl Status {
     #[must_use]
     pub const fn remote_port(&self) -> Option<Port> {
         match self.status {
-            State::INTERDOMAIN => Some(Port(self.u[1])),
+            State::INTERDOMAIN => Some(self.end.port),
             _ => None,
         }
     }
@@ -202,7 +218,7 @@ impl Status {
     #[must_use]
     pub const fn pirq(&self) -> Option<u32> {
         match self.status {
-            State::PIRQ => Some(self.u[0]),
+            State::PIRQ => Some(self.first_word()),
             _ => None,
         }
     }
@@ -211,9 +227,15 @@ impl Status {
     #[must_use]
     pub const fn virq(&self) -> Option<Virq> {
         match self.status {
-            State::VIRQ => Some(Virq(self.u[0])),
+            State::VIRQ => Some(Virq(self.first_word())),
             _ => None,
         }
+    }
+
+    /// The other end where it is a single number.
+    const fn first_word(&self) -> u32 {
+        let [word, _]: [u32; 2] = zerocopy::transmute!(self.end);
+        word
     }
 }
 
@@ -338,9 +360,35 @@ const_assert_eq!(size_of::<BindIpi>(), 8);
 const_assert_eq!(size_of::<Close>(), 4);
 const_assert_eq!(size_of::<Send>(), 4);
 const_assert_eq!(size_of::<Status>(), 24);
+const_assert_eq!(size_of::<StatusEnd>(), 8);
 const_assert_eq!(size_of::<BindVcpu>(), 8);
 const_assert_eq!(size_of::<Unmask>(), 4);
 const_assert_eq!(size_of::<Reset>(), 2);
 const_assert_eq!(size_of::<InitControl>(), 24);
 const_assert_eq!(size_of::<ExpandArray>(), 8);
 const_assert_eq!(size_of::<SetPriority>(), 8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_tells_the_other_end_in_the_form_of_its_state() {
+        let end = StatusEnd {
+            dom: DomId(7),
+            _pad: 1,
+            port: Port(9),
+        };
+        let status = |status| Status {
+            status,
+            end,
+            ..Status::default()
+        };
+        assert_eq!(status(State::INTERDOMAIN).remote_port(), Some(Port(9)));
+        assert_eq!(status(State::UNBOUND).remote_domain(), Some(DomId(7)));
+        assert_eq!(status(State::UNBOUND).remote_port(), None);
+        assert_eq!(status(State::VIRQ).virq(), Some(Virq(0x1_0007)));
+        assert_eq!(status(State::PIRQ).pirq(), Some(0x1_0007));
+        assert_eq!(status(State::CLOSED).remote_domain(), None);
+    }
+}

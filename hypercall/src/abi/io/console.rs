@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The page of the console's ring: two byte rings, whose indices run freely and wrap at 32 bits.
 ///
-/// `struct xencons_interface`, public/io/console.h
+/// `struct xencons_interface`, public/io/console.h (may grow)
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Interface {

@@ -96,6 +96,22 @@ constants! {
         ///
         /// `XS_DIRECTORY_PART`, public/io/xs_wire.h
         DIRECTORY_PART = 22;
+        /// Asks what the daemon can do for a domain.
+        ///
+        /// `XS_GET_FEATURE`, public/io/xs_wire.h (from Xen 4.21)
+        GET_FEATURE = 23;
+        /// Sets what the daemon shall do for a domain. Privileged.
+        ///
+        /// `XS_SET_FEATURE`, public/io/xs_wire.h (from Xen 4.21)
+        SET_FEATURE = 24;
+        /// Asks how much a domain may use. Privileged.
+        ///
+        /// `XS_GET_QUOTA`, public/io/xs_wire.h (from Xen 4.21)
+        GET_QUOTA = 25;
+        /// Sets how much a domain may use. Privileged.
+        ///
+        /// `XS_SET_QUOTA`, public/io/xs_wire.h (from Xen 4.21)
+        SET_QUOTA = 26;
         /// Never a valid type.
         ///
         /// `XS_INVALID`, public/io/xs_wire.h
@@ -144,7 +160,7 @@ pub const RING_SIZE: usize = 1024;
 
 /// The page of xenstore's ring: two byte rings, whose indices run freely and wrap at 32 bits.
 ///
-/// `struct xenstore_domain_interface`, public/io/xs_wire.h
+/// `struct xenstore_domain_interface`, public/io/xs_wire.h (may grow)
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct DomainInterface {
@@ -181,6 +197,14 @@ flags! {
         ///
         /// `XENSTORE_SERVER_FEATURE_ERROR`, public/io/xs_wire.h
         ERROR = 1 << 1;
+        /// Watch a limited number of levels below a node.
+        ///
+        /// `XENSTORE_SERVER_FEATURE_WATCHDEPTH`, public/io/xs_wire.h (from Xen 4.22)
+        WATCHDEPTH = 1 << 2;
+        /// Give rights to [`DomId::ANY`](crate::abi::DomId::ANY).
+        ///
+        /// `XENSTORE_SERVER_FEATURE_DOMID_ANY`, public/io/xs_wire.h (from Xen 4.22)
+        DOMID_ANY = 1 << 3;
     }
 }
 

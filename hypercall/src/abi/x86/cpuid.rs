@@ -67,6 +67,50 @@ flags! {
 }
 
 flags! {
+    /// EAX of [`LEAF_TIME`], sub-leaf 0.
+    ///
+    /// Origin: domu
+    pub struct TimeFeatures: u32 {
+        /// Reading the counter is emulated.
+        ///
+        /// `XEN_CPUID_TSC_EMULATED`, public/arch-x86/cpuid.h (from Xen 4.18)
+        TSC_EMULATED = 1 << 0;
+        /// The host's counter is known to be reliable.
+        ///
+        /// `XEN_CPUID_HOST_TSC_RELIABLE`, public/arch-x86/cpuid.h (from Xen 4.18)
+        HOST_TSC_RELIABLE = 1 << 1;
+        /// The `rdtscp` instruction can be used.
+        ///
+        /// `XEN_CPUID_RDTSCP_INSTR_AVAIL`, public/arch-x86/cpuid.h (from Xen 4.18)
+        RDTSCP_INSTR_AVAIL = 1 << 2;
+    }
+}
+
+constants! {
+    /// EBX of [`LEAF_TIME`], sub-leaf 0: what the tools have chosen for the counter.
+    ///
+    /// Origin: domu
+    pub struct TscMode: u32 {
+        /// Emulated where that is necessary.
+        ///
+        /// `XEN_CPUID_TSC_MODE_DEFAULT`, public/arch-x86/cpuid.h (from Xen 4.18)
+        DEFAULT = 0;
+        /// Always emulated.
+        ///
+        /// `XEN_CPUID_TSC_MODE_ALWAYS_EMULATE`, public/arch-x86/cpuid.h (from Xen 4.18)
+        ALWAYS_EMULATE = 1;
+        /// Never emulated.
+        ///
+        /// `XEN_CPUID_TSC_MODE_NEVER_EMULATE`, public/arch-x86/cpuid.h (from Xen 4.18)
+        NEVER_EMULATE = 2;
+        /// Never emulated, with a count of migrations for `rdtscp`.
+        ///
+        /// `XEN_CPUID_TSC_MODE_PVRDTSCP`, public/arch-x86/cpuid.h (from Xen 4.18)
+        PVRDTSCP = 3;
+    }
+}
+
+flags! {
     /// EAX of [`LEAF_HVM`], sub-leaf 0.
     ///
     /// `XEN_HVM_CPUID_*`, public/arch-x86/cpuid.h

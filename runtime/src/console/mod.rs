@@ -1,15 +1,18 @@
 //! The guest's console: the ring where there is one, Xen's emergency console before and otherwise.
 
+mod stdout;
+
 use core::convert::Infallible;
 use core::fmt::{self, Arguments, Write};
 use core::time::Duration;
 
 use log::LevelFilter;
 use spin::Mutex;
-use xen_console::{Console, CrLf, EmergencyConsole, Input, Logger, Notify, Output};
+use xen_console::{Console, EmergencyConsole, Input, Logger, Notify, Patience};
 use xen_hypercall::abi::Port;
 use xen_hypercall::{Errno, event_channel, sched};
 
+use self::stdout::Stdout;
 use crate::boot::BootInfo;
 use crate::clock::Clock;
 use crate::events::Events;
@@ -18,32 +21,6 @@ use crate::platform::{XEN, Xen};
 static CONSOLE: Mutex<Stdout> = Mutex::new(Stdout::Emergency(EmergencyConsole::new(XEN)));
 static INPUT: Mutex<Stdin> = Mutex::new(Stdin::Emergency(EmergencyConsole::new(XEN)));
 static LOGGER: Logger<Terminal> = Logger::new(Terminal::new(), || Clock::new().now());
-
-/// Where the output goes.
-enum Stdout {
-    Emergency(EmergencyConsole<Xen>),
-    // A terminal on the ring is in raw mode.
-    Ring(CrLf<Output<Doorbell>>),
-}
-
-impl Stdout {
-    fn write_bytes(&mut self, bytes: &[u8]) {
-        match self {
-            // A hypervisor that does not let this domain print cannot be helped.
-            Self::Emergency(console) => drop(console.write(bytes)),
-            Self::Ring(CrLf(output)) => drop(output.write_or_drop(bytes)),
-        }
-    }
-}
-
-impl Write for Stdout {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        match self {
-            Self::Emergency(console) => console.write_str(text),
-            Self::Ring(output) => output.write_str(text),
-        }
-    }
-}
 
 /// Where the input comes from.
 enum Stdin {
@@ -61,9 +38,10 @@ impl Notify for Doorbell {
         let _ = event_channel::send(&XEN, self.0);
     }
 
+    /// Sleeps rather than yields: the daemon reads a busy console in bursts, 200 ms apart, and may need this processor.
     fn relax(&self) {
         // As above: there is nothing better to do than to go on.
-        let _ = sched::yield_now(&XEN);
+        let _ = sched::poll(&XEN, &[], Some(Clock::new().now() + MOMENT));
     }
 }
 
@@ -74,7 +52,9 @@ pub(crate) fn connect(boot: &BootInfo) {
     if let Some(shared) = boot.console {
         // SAFETY: the platform vouches for the page, and nothing else reaches it.
         let console = unsafe { Console::attach(shared.page.cast(), Doorbell(shared.port)) };
-        *CONSOLE.lock() = Stdout::Ring(CrLf(console.output));
+        let mut output = console.output;
+        output.set_patience(PATIENCE);
+        *CONSOLE.lock() = Stdout::Ring(output);
         *INPUT.lock() = Stdin::Ring(console.input, shared.port);
     }
     let level = boot.command_line.value("log").and_then(|level| level.parse().ok());
@@ -86,16 +66,12 @@ pub(crate) fn connect(boot: &BootInfo) {
 /// Prints to the console. What the console daemon does not take within a bounded time is dropped and counted.
 #[doc(hidden)]
 pub fn print(arguments: Arguments<'_>) {
-    // The consoles drop what they cannot take, and never fail.
-    let _ = CONSOLE.lock().write_fmt(arguments);
+    CONSOLE.lock().print(arguments);
 }
 
 /// Waits, for a bounded time, until the console daemon has taken everything.
 pub(crate) fn flush() {
-    if let Stdout::Ring(CrLf(output)) = &mut *CONSOLE.lock() {
-        // A daemon that takes nothing cannot be helped.
-        let _ = output.flush();
-    }
+    CONSOLE.lock().flush();
 }
 
 /// Prints from a guest that is going down, whatever it was doing.
@@ -105,10 +81,13 @@ pub(crate) fn print_last_words(words: Arguments<'_>) {
         let _ = EmergencyConsole::new(XEN).write_fmt(words);
         return;
     };
-    let _ = console.write_fmt(words);
-    drop(console);
-    flush();
+    console.print(words);
+    console.flush();
 }
+
+/// For how long the guest lets the daemon run at a time, and how often in all before output is dropped: 2 seconds.
+const MOMENT: Duration = Duration::from_millis(1);
+const PATIENCE: Patience = Patience(2000);
 
 /// How often input is looked for where no event tells of it.
 const NAP: Duration = Duration::from_millis(10);
@@ -165,7 +144,12 @@ impl Terminal {
 
 impl Write for Terminal {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        CONSOLE.lock().write_str(text)
+        self.write_fmt(format_args!("{text}"))
+    }
+
+    fn write_fmt(&mut self, text: Arguments<'_>) -> fmt::Result {
+        print(text);
+        Ok(())
     }
 }
 
@@ -176,7 +160,7 @@ impl embedded_io::ErrorType for Terminal {
 impl embedded_io::Write for Terminal {
     /// Takes all bytes; those that are not UTF-8 as they are.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        CONSOLE.lock().write_bytes(bytes);
+        CONSOLE.lock().write(bytes);
         Ok(bytes.len())
     }
 

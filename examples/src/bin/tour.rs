@@ -1,0 +1,129 @@
+//! What a guest can learn about where it is, and the first things it can do there.
+
+#![no_std]
+#![no_main]
+
+use core::time::Duration;
+
+use xen_hypercall::abi::version::Command;
+use xen_hypercall::abi::{DomId, Number};
+use xen_hypercall::multicall::{Batch, Call};
+use xen_hypercall::{Arg, Errno, event_channel, version};
+use xen_rt::{Guest, entry, print, println};
+
+#[entry]
+fn main(guest: Guest) -> Result<(), Errno> {
+    hypervisor(&guest)?;
+    boot(&guest);
+    memory(&guest);
+    clock(&guest)?;
+    event_to_oneself(&guest)?;
+    multicall(&guest)
+}
+
+fn hypervisor(guest: &Guest) -> Result<(), Errno> {
+    let xen = guest.xen();
+    let extra = version::extra_version(&xen)?;
+    println!("Xen           {}{}", version::version(&xen)?, text(&extra));
+    println!("runs          {}", text(&version::capabilities(&xen)?));
+    print!("features     ");
+    for feature in version::features(&xen)?.iter() {
+        print!(" {feature:?}");
+    }
+    println!();
+    Ok(())
+}
+
+fn boot(guest: &Guest) {
+    let boot = guest.boot();
+    println!(
+        "started by    {}{}",
+        boot.platform,
+        if boot.control_domain { ", as domain 0" } else { "" }
+    );
+    println!("command line  {:?}", boot.command_line);
+    println!(
+        "console       {}",
+        if boot.console.is_some() { "a ring" } else { "Xen's own" }
+    );
+    println!("xenstore      {}", if boot.store.is_some() { "a ring" } else { "none" });
+}
+
+fn memory(guest: &Guest) {
+    println!("memory        {} KiB", guest.boot().pages * 4);
+    for region in guest.memory().iter().filter(|region| !region.addresses.is_empty()) {
+        let (start, end) = (region.addresses.start, region.addresses.end);
+        println!(
+            "              {start:016x}..{end:016x} {} {:>6} KiB  {}",
+            region.access,
+            (end - start) >> 10,
+            region.name
+        );
+    }
+}
+
+fn clock(guest: &Guest) -> Result<(), Errno> {
+    let clock = guest.clock();
+    println!("clock         {:?} since the start", clock.now());
+    if let Some(wall) = clock.wall() {
+        println!("              {} s since 1970", wall.as_secs());
+    }
+    let start = clock.now();
+    clock.sleep(Duration::from_millis(50))?;
+    println!(
+        "timer         asked to wake up in 50ms, woke up in {:?}",
+        clock.now() - start
+    );
+    Ok(())
+}
+
+/// Opens a channel whose two ends are both here. What Xen says about it tells which domain "here" is.
+fn event_to_oneself(guest: &Guest) -> Result<(), Errno> {
+    let (xen, events) = (guest.xen(), guest.events());
+    let hears = event_channel::alloc_unbound(&xen, DomId::SELF, DomId::SELF)?;
+    let sends = event_channel::bind_interdomain(&xen, DomId::SELF, hears)?;
+    if let Some(domain) = event_channel::status(&xen, DomId::SELF, hears)?.remote_domain() {
+        println!("domain        {domain}");
+    }
+    let seen = events.count(hears);
+    event_channel::send(&xen, sends)?;
+    let came = events.wait(hears, seen, guest.clock().now() + Duration::from_secs(1))?;
+    println!(
+        "event         from port {} to port {}: {}",
+        sends.0,
+        hears.0,
+        if came { "came" } else { "did not come" }
+    );
+    event_channel::close(&xen, sends)
+}
+
+/// Enters Xen once for three questions.
+fn multicall(guest: &Guest) -> Result<(), Errno> {
+    let mut batch = Batch::<3>::new();
+    for command in [Command::VERSION, Command::PAGESIZE, Command(1000)] {
+        // The batch has room for all three.
+        let _ = batch.push(Call::new(
+            Number::XEN_VERSION,
+            [Arg::value(command.0 as usize), Arg::value(0)],
+        ));
+    }
+    // SAFETY: none of the commands takes a pointer.
+    let Ok(answers) = (unsafe { batch.issue(&guest.xen()) }) else {
+        return Err(Errno::INVAL);
+    };
+    print!("multicall    ");
+    for answer in (0..3).filter_map(|index| answers.get(index)) {
+        match answer {
+            Ok(value) => print!(" {value:#x}"),
+            Err(error) => print!(" ({error})"),
+        }
+    }
+    println!();
+    Ok(())
+}
+
+/// The text up to the first NUL.
+fn text(bytes: &[u8]) -> &str {
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    core::str::from_utf8(text).unwrap_or("?").trim_ascii()
+}
