@@ -42,7 +42,7 @@ pub fn file(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Re
     if path.is_file() {
         return Ok(path);
     }
-    let partial = folder.join(format!(".partial-{}-{name}", std::process::id()));
+    let partial = folder.join(paths::unique(name));
     make(&partial)?;
     remove_older(&folder, name);
     fs::rename(&partial, &path).with_context(|| format!("cannot place {}", path.display()))?;

@@ -69,7 +69,9 @@ impl Check {
         let passed = if self.loud {
             drop(step);
             progress.note("test", format!("{}: {}", self.name, process::describe(&self.command)));
-            Guarded::spawn(self.command)?.wait(None)?.success()
+            let mut command = self.command;
+            command.stdin(Stdio::null());
+            Guarded::spawn(command)?.wait(None)?.success()
         } else {
             let passed = silently(self.command)?;
             drop(step);

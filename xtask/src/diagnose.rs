@@ -148,6 +148,50 @@ mod tests {
         assert_eq!(xen_version(""), "Xen");
     }
 
+    const CRASH: &str = "\
+(XEN) before
+(XEN) d1v0 Unhandled page fault fault/trap [#14, ec=0002]
+(XEN) Pagetable walk from 0000000000000008:
+(XEN) domain_crash_sync called from entry.S: fault at ffff82d040204b78 create_bounce_frame+0x14f/0x177
+(XEN) Domain 1 (vcpu#0) crashed on cpu#1:
+(XEN) ----[ Xen-4.17.7  x86_64  debug=n  Not tainted ]----
+(XEN) RIP:    e033:[<ffffffff80001234>]
+(XEN) rax: 0000000000000001   rbx: 0000000000112080   rcx: 0000000000000075
+(XEN) Guest stack trace from rsp=0000000000106f88:
+(XEN)    0000000000000075 0000000000000000 0000000000102315 000000010000e030
+(XEN) after
+";
+
+    #[test]
+    fn a_crash_report_goes_from_the_fault_to_the_registers() {
+        let report = crash_report(CRASH);
+        assert!(
+            report.starts_with("d1v0 Unhandled") && report.ends_with("rsp=0000000000106f88:"),
+            "{report}"
+        );
+        assert_eq!(instruction_pointer(&report), Some(0xffff_ffff_8000_1234));
+        assert_eq!(crash_report("(XEN) fine\n"), "");
+    }
+
+    #[test]
+    fn a_crash_without_a_handler_is_explained() {
+        let text = explain_crash(&crash_report(CRASH), Path::new("/nonexistent"));
+        assert!(text.contains("no handler"), "{text}");
+        assert!(explain_crash("", Path::new("/nonexistent")).contains("SHUTDOWN_crash"));
+    }
+
+    #[test]
+    fn a_source_place_is_found_in_this_program() {
+        let program = std::env::current_exe().unwrap();
+        let data = std::fs::read(&program).unwrap();
+        let file = object::File::parse(data.as_slice()).unwrap();
+        let symbol = object::Object::symbols(&file)
+            .find(|symbol| object::ObjectSymbol::name(symbol).is_ok_and(|name| name.contains("source_place")))
+            .unwrap();
+        let place = source_place(&program, object::ObjectSymbol::address(&symbol)).unwrap();
+        assert!(place.contains("source_place"), "{place}");
+    }
+
     #[test]
     fn a_panic_of_xen_gives_its_reason() {
         let log = "(XEN) \n(XEN) ****************************************\n(XEN) Panic on CPU 0:\n(XEN) Could not construct d0\n";

@@ -94,3 +94,42 @@ fn xen_notes(data: &[u8]) -> Result<Vec<u32>> {
     }
     Ok(types)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Builds an ELF file that consists of a header, one program header and one note.
+    fn with_note(machine: u16, owner: &[u8; 4]) -> Vec<u8> {
+        let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+        file.resize(16, 0);
+        file.extend([2_u16, machine].map(u16::to_le_bytes).concat());
+        file.extend(1_u32.to_le_bytes());
+        file.extend([0_u64, 64, 0].map(u64::to_le_bytes).concat());
+        file.extend(0_u32.to_le_bytes());
+        file.extend([64_u16, 56, 1, 64, 0, 0].map(u16::to_le_bytes).concat());
+        let (note_type, readable) = (4_u32, 4_u32);
+        file.extend([note_type, readable].map(u32::to_le_bytes).concat());
+        file.extend([120_u64, 0, 0, 20, 20, 4].map(u64::to_le_bytes).concat());
+        file.extend([4_u32, 4, 6].map(u32::to_le_bytes).concat());
+        file.extend(owner);
+        file.extend(b"os\0\0");
+        file
+    }
+
+    #[test]
+    fn only_xens_notes_on_x86_count() {
+        assert_eq!(xen_notes(&with_note(62, b"Xen\0")).unwrap(), [6]);
+        assert!(xen_notes(&with_note(62, b"GNU\0")).unwrap().is_empty());
+        assert!(xen_notes(&with_note(183, b"Xen\0")).is_err());
+    }
+
+    #[test]
+    fn this_test_program_is_an_elf_file_but_no_guest() {
+        let program = std::env::current_exe().unwrap();
+        assert!(is_elf(&program));
+        assert!(needed(&program).unwrap().iter().any(|name| name.starts_with("libc.so")));
+        let message = check_guest(&program).unwrap_err().to_string();
+        assert!(message.contains("no Xen ELF notes"), "{message}");
+    }
+}

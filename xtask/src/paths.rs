@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -54,6 +55,17 @@ pub fn domu() -> Result<PathBuf> {
     };
     make(&folder)?;
     Ok(folder)
+}
+
+/// Returns a name that no other thread or process uses, for a file that is not complete yet.
+#[must_use]
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        ".partial-{}-{}-{name}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Makes a folder and those above it.

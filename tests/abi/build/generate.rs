@@ -1,6 +1,6 @@
 //! Writes the list of items as Rust code.
 
-use crate::source::{Architecture, Field, Item, Kind, Origin, Parsed, View};
+use crate::source::{Field, Item, Kind, Origin, Parsed};
 use std::fmt::Write;
 
 /// An expression of type `(Vec<Item>, Vec<&str>)`: the items that have a C original, and the problems.
@@ -16,21 +16,19 @@ pub fn items(parsed: &Parsed) -> String {
 }
 
 fn item(item: &Item, origin: &Origin) -> String {
-    let architecture = match origin.architecture {
-        None => "None",
-        Some(Architecture::X86) => "Some(Architecture::X86)",
-        Some(Architecture::Arm) => "Some(Architecture::Arm)",
-    };
-    let view = match origin.view {
-        View::Guest => "View::Guest",
-        View::Tools => "View::Tools",
-    };
+    let Origin {
+        c,
+        header,
+        architecture,
+        view,
+        history,
+    } = origin;
+    // The names of the variants are what `Debug` prints.
+    let architecture = architecture.map_or_else(|| "None".to_owned(), |only| format!("Some(Architecture::{only:?})"));
     format!(
-        "Item {{ path: {:?}.into(), c: {:?}.into(), header: {:?}.into(), architecture: {architecture}, view: {view}, \
-         shape: {} }}",
+        "Item {{ path: {:?}.into(), c: {c:?}.into(), header: {header:?}.into(), architecture: {architecture}, \
+         view: View::{view:?}, history: History::{history:?}, shape: {} }}",
         item.path,
-        origin.c,
-        origin.header,
         shape(item, origin)
     )
 }

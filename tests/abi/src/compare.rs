@@ -1,7 +1,7 @@
 //! The comparison of our items with Xen's headers.
 
 use crate::probe::{self, Answer};
-use crate::{Architecture, Compiler, Field, Item, Shape, View};
+use crate::{Architecture, Compiler, Field, History, Item, Shape, View};
 use anyhow::Result;
 use std::fmt;
 
@@ -42,6 +42,8 @@ pub struct Summary {
     pub fields: usize,
     /// Constants.
     pub constants: usize,
+    /// Those of them that only later versions of the headers have, and these do not.
+    pub absent: usize,
 }
 
 /// Compares those of `items` that the compiler's architecture has, and tells all differences.
@@ -51,23 +53,17 @@ pub struct Summary {
 /// When the compiler cannot be run or rejects the headers themselves.
 pub fn compare(compiler: &Compiler, items: &[Item]) -> Result<(Summary, Vec<Mismatch>)> {
     let items = of(compiler.architecture, items);
-    let mut mismatches = Vec::new();
+    let (mut summary, mut mismatches) = (summary(&items), Vec::new());
     for view in [View::Guest, View::Tools] {
-        let checks: Vec<_> = items
-            .iter()
-            .filter(|item| item.view == view)
-            .flat_map(|item| checks(item))
-            .collect();
+        let seen = items.iter().filter(|item| item.view == view);
+        let checks: Vec<_> = seen.flat_map(|item| checks(item)).collect();
         let questions: Vec<_> = checks.iter().map(|check| check.question.clone()).collect();
-        let answers = probe::ask(compiler, view, &questions)?;
-        mismatches.extend(
-            checks
-                .into_iter()
-                .zip(answers)
-                .filter_map(|(check, answer)| check.verdict(answer)),
-        );
+        for (check, answer) in checks.into_iter().zip(probe::ask(compiler, view, &questions)?) {
+            summary.absent += usize::from(check.shows_absence(&answer));
+            mismatches.extend(check.verdict(answer));
+        }
     }
-    Ok((summary(&items), mismatches))
+    Ok((summary, mismatches))
 }
 
 /// The items that an architecture has.
@@ -87,16 +83,22 @@ struct Check {
     ours: i128,
     /// Bits in which the numbers must agree; both must be possible values of that many bits.
     bits: u32,
+    history: History,
 }
 
 impl Check {
+    /// Whether the answer says that the headers are too old for the item; one question per item tells it.
+    fn shows_absence(&self, theirs: &Answer) -> bool {
+        self.history == History::New && theirs.is_err() && matches!(self.what.as_str(), "size" | "value")
+    }
+
     fn verdict(self, theirs: Answer) -> Option<Mismatch> {
-        let Self {
-            item, what, ours, bits, ..
-        } = self;
-        let agrees = theirs
-            .as_ref()
-            .is_ok_and(|&theirs| fits(theirs, bits) && (ours - theirs) % (1 << bits) == 0);
+        let agrees = match (&theirs, self.history) {
+            (&Ok(theirs), History::Growing) if self.what == "size" => self.ours <= theirs,
+            (&Ok(theirs), _) => fits(theirs, self.bits) && (self.ours - theirs) % (1 << self.bits) == 0,
+            (Err(_), history) => history == History::New,
+        };
+        let Self { item, what, ours, .. } = self;
         (!agrees).then_some(Mismatch {
             item,
             what,
@@ -144,12 +146,10 @@ fn checks(item: &Item) -> Vec<Check> {
 }
 
 fn constant(item: &Item, value: i128, size: usize) -> Check {
+    let bits = 8 * size as u32;
     Check {
-        item: item.path.clone(),
-        what: "value".into(),
-        question: item.c.clone(),
         ours: value,
-        bits: 8 * size as u32,
+        ..check(item, "value", item.c.clone(), 0, bits)
     }
 }
 
@@ -175,12 +175,14 @@ fn field(item: &Item, kind: &str, field: &Field) -> Vec<Check> {
 }
 
 fn check(item: &Item, what: &str, question: String, ours: usize, bits: u32) -> Check {
+    let (what, ours) = (what.to_owned(), ours as i128);
     Check {
         item: item.path.clone(),
-        what: what.to_owned(),
+        what,
         question,
-        ours: ours as i128,
+        ours,
         bits,
+        history: item.history,
     }
 }
 
@@ -212,15 +214,22 @@ fn summary(items: &[&Item]) -> Summary {
 mod tests {
     use super::*;
 
-    fn agrees(ours: i128, theirs: i128, bits: u32) -> bool {
-        let check = Check {
-            item: String::new(),
-            what: String::new(),
-            question: String::new(),
+    fn verdict(ours: i128, theirs: Answer, bits: u32, history: History) -> bool {
+        let (item, question) = (String::new(), String::new());
+        Check {
+            item,
+            what: "size".into(),
+            question,
             ours,
             bits,
-        };
-        check.verdict(Ok(theirs)).is_none()
+            history,
+        }
+        .verdict(theirs)
+        .is_none()
+    }
+
+    fn agrees(ours: i128, theirs: i128, bits: u32) -> bool {
+        verdict(ours, Ok(theirs), bits, History::Fixed)
     }
 
     #[test]
@@ -234,5 +243,19 @@ mod tests {
         assert!(!agrees(1, 2, 32));
         assert!(!agrees(1, 0x1_0001, 16));
         assert!(!agrees(0xff, -1, 64));
+    }
+
+    #[test]
+    fn a_new_item_may_be_absent_but_not_different() {
+        assert!(verdict(1, Err("undeclared".into()), 32, History::New));
+        assert!(!verdict(1, Err("undeclared".into()), 32, History::Fixed));
+        assert!(!verdict(1, Ok(2), 32, History::New));
+    }
+
+    #[test]
+    fn a_growing_structure_may_be_larger_but_not_smaller_in_the_headers() {
+        assert!(verdict(8, Ok(12), 64, History::Growing));
+        assert!(!verdict(8, Ok(4), 64, History::Growing));
+        assert!(!verdict(8, Ok(12), 64, History::Fixed));
     }
 }

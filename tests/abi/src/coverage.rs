@@ -30,7 +30,7 @@ pub fn unneeded<'a>(defined: &BTreeSet<Defined>, items: &[&Item], exclusions: &'
     let needed = |exclusion: &&Exclusion| unknown.iter().any(|defined| exclusion.covers(&defined.name));
     exclusions
         .iter()
-        .filter(|exclusion| !exclusion.is_header() && !needed(exclusion))
+        .filter(|exclusion| !exclusion.is_header() && !exclusion.is_dated() && !needed(exclusion))
         .collect()
 }
 

@@ -19,6 +19,12 @@ impl Exclusion {
         matches(&self.pattern, name)
     }
 
+    /// Whether only some versions of Xen define what the line leaves out.
+    #[must_use]
+    pub fn is_dated(&self) -> bool {
+        self.reason.contains("(from Xen 4.") || self.reason.contains("(until Xen 4.")
+    }
+
     /// Whether the line leaves out whole headers.
     #[must_use]
     pub fn is_header(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Our side: the ABI's items as compiled.
 
-use crate::{Architecture, View};
+use crate::{Architecture, History, View};
 
 /// An item of the ABI that has a C original.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Item {
     pub architecture: Option<Architecture>,
     /// Whose view of the headers defines it.
     pub view: View,
+    /// How it changes between versions of Xen.
+    pub history: History,
     /// Its layout or value.
     pub shape: Shape,
 }

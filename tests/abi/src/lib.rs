@@ -22,4 +22,4 @@ pub mod source;
 pub use compare::{Mismatch, compare};
 pub use compiler::Compiler;
 pub use item::{Field, Item, Shape, items};
-pub use source::{Architecture, View};
+pub use source::{Architecture, History, View};

@@ -110,6 +110,13 @@ impl Logs {
     }
 }
 
+impl Drop for Logs {
+    fn drop(&mut self) {
+        // It is large, and made anew for each boot.
+        let _ = std::fs::remove_file(&self.initramfs);
+    }
+}
+
 /// A boot under way.
 struct Boot<'a> {
     guests: &'a [GuestSpec],
@@ -165,8 +172,6 @@ impl<'a> Boot<'a> {
             self.check(session)?;
         }
         self.qemu.end();
-        // It is large, and made anew for each boot.
-        let _ = std::fs::remove_file(&self.logs.initramfs);
         Ok(self.outcomes)
     }
 

@@ -9,6 +9,7 @@ mod full;
 mod logs;
 mod outcome;
 mod recorder;
+mod splitter;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 pub use self::accelerator::accelerator;
-pub use self::direct::Splitter;
 pub use self::outcome::{Ending, Outcome, Reason};
 use crate::packages::{self, HYPERVISOR};
 use crate::progress::Progress;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::{Apt, Set, Tree};
+use crate::paths;
 
 /// Fetches packages until every library that the set's programs need is in the tree.
 ///
@@ -47,7 +48,7 @@ pub(super) fn write_wrapper(wrapper: &Path, tree: &Tree, program: &Path, needs: 
         library_path(tree, needs)?,
         program.display(),
     );
-    let partial = wrapper.with_extension(format!("{}.partial", std::process::id()));
+    let partial = wrapper.with_file_name(paths::unique("wrapper"));
     fs::write(&partial, text)?;
     fs::set_permissions(&partial, fs::Permissions::from_mode(0o755))?;
     fs::rename(&partial, wrapper).with_context(|| format!("cannot write {}", wrapper.display()))

@@ -6,7 +6,9 @@
 mod origin;
 mod walk;
 
-pub use origin::{Architecture, Origin, View};
+pub use origin::Origin;
+#[allow(unused_imports, reason = "the build script only prints them")]
+pub use origin::{Architecture, History, View};
 use std::path::Path;
 
 /// What the source contains.
@@ -77,6 +79,8 @@ pub fn read(root: &Path) -> Result<Parsed, Box<dyn std::error::Error>> {
 #[cfg_attr(not(test), allow(dead_code, reason = "the build script has no use for it"))]
 pub fn read_text(text: &str) -> Result<Parsed, Box<dyn std::error::Error>> {
     let mut parsed = Parsed::default();
-    walk::items(syn::parse_file(text)?.items, "abi::test", &mut parsed);
+    for item in syn::parse_file(text)?.items {
+        walk::one(item, "abi::test", &mut parsed);
+    }
     Ok(parsed)
 }

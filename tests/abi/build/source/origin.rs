@@ -13,6 +13,19 @@ pub struct Origin {
     pub architecture: Option<Architecture>,
     /// Who sees it.
     pub view: View,
+    /// How it changes between versions of Xen.
+    pub history: History,
+}
+
+/// How an item changes between versions of Xen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// All versions from 4.17 on have it, and alike.
+    Fixed,
+    /// Only later versions have it.
+    New,
+    /// Later versions add fields at its end.
+    Growing,
 }
 
 /// An architecture whose headers define an item.
@@ -79,18 +92,38 @@ fn doc_line(attribute: &Attribute) -> Option<String> {
 fn parse(line: &str) -> Option<Origin> {
     let (c, rest) = line.strip_prefix('`')?.split_once("`, public/")?;
     let (header, mark) = rest.split_once(' ').unwrap_or((rest, ""));
-    let (architecture, view) = match mark {
-        "" => (None, View::Guest),
-        "(x86-64)" => (Some(Architecture::X86), View::Guest),
-        "(ARM64)" => (Some(Architecture::Arm), View::Guest),
-        "(tools)" => (None, View::Tools),
-        _ => return None,
+    if c.is_empty() || !header.ends_with(".h") {
+        return None;
+    }
+    let (c, header) = (c.to_owned(), header.to_owned());
+    let plain = Origin {
+        c,
+        header,
+        architecture: None,
+        view: View::Guest,
+        history: History::Fixed,
     };
-    let plain = !c.is_empty() && header.ends_with(".h");
-    plain.then(|| Origin {
-        c: c.to_owned(),
-        header: header.to_owned(),
-        architecture,
-        view,
-    })
+    match mark {
+        "" => Some(plain),
+        "(x86-64)" => Some(Origin {
+            architecture: Some(Architecture::X86),
+            ..plain
+        }),
+        "(ARM64)" => Some(Origin {
+            architecture: Some(Architecture::Arm),
+            ..plain
+        }),
+        "(tools)" => Some(Origin {
+            view: View::Tools,
+            ..plain
+        }),
+        "(may grow)" => Some(Origin {
+            history: History::Growing,
+            ..plain
+        }),
+        _ => mark.starts_with("(from Xen 4.").then_some(Origin {
+            history: History::New,
+            ..plain
+        }),
+    }
 }

@@ -10,36 +10,17 @@ use syn::{Attribute, Expr, Ident, ItemMod, Token, Type, Visibility, braced};
 /// Collects the items of a file and of the modules it declares.
 pub(super) fn module(file: &Path, path: &str, parsed: &mut Parsed) -> Result<(), Box<dyn std::error::Error>> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let (modules, others): (Vec<_>, Vec<_>) = syn::parse_file(&text)?
-        .items
-        .into_iter()
-        .partition(|item| matches!(item, syn::Item::Mod(_)));
-    items(others, path, parsed);
-    for item in modules {
-        if let syn::Item::Mod(child) = item {
-            self::child(file, &child, path, parsed)?;
+    for item in syn::parse_file(&text)?.items {
+        match item {
+            syn::Item::Mod(child) if child.content.is_none() => self::child(file, &child, path, parsed)?,
+            item => one(item, path, parsed),
         }
     }
     Ok(())
 }
 
-/// Collects items that stand in one file.
-pub(super) fn items(items: Vec<syn::Item>, path: &str, parsed: &mut Parsed) {
-    for item in items {
-        one(item, path, parsed);
-    }
-}
-
 fn child(file: &Path, child: &ItemMod, path: &str, parsed: &mut Parsed) -> Result<(), Box<dyn std::error::Error>> {
     let name = child.ident.to_string();
-    if child.content.is_some() {
-        if !child.attrs.iter().any(|attribute| attribute.path().is_ident("cfg")) {
-            parsed.problems.push(format!(
-                "{path}::{name} is a module inside a file, which the comparison does not read"
-            ));
-        }
-        return Ok(());
-    }
     let folder = match file.file_stem().and_then(|stem| stem.to_str()) {
         Some("mod") | None => file.with_file_name(""),
         Some(_) => file.with_extension(""),
@@ -47,15 +28,13 @@ fn child(file: &Path, child: &ItemMod, path: &str, parsed: &mut Parsed) -> Resul
     let flat = folder.join(format!("{name}.rs"));
     let nested = folder.join(&name).join("mod.rs");
     // What is public in a private module is re-exported by its parent.
-    let inner = if is_public(&child.vis) {
-        format!("{path}::{name}")
-    } else {
-        path.to_owned()
-    };
-    module(if flat.exists() { &flat } else { &nested }, &inner, parsed)
+    let public = is_public(&child.vis).then(|| format!("{path}::{name}"));
+    let inner = public.as_deref().unwrap_or(path);
+    module(if flat.exists() { &flat } else { &nested }, inner, parsed)
 }
 
-fn one(item: syn::Item, path: &str, parsed: &mut Parsed) {
+/// Collects an item that stands in the file itself.
+pub(super) fn one(item: syn::Item, path: &str, parsed: &mut Parsed) {
     match item {
         syn::Item::Struct(item) if is_public(&item.vis) => structure(item, path, parsed),
         syn::Item::Union(item) if is_public(&item.vis) => {
@@ -79,7 +58,14 @@ fn one(item: syn::Item, path: &str, parsed: &mut Parsed) {
         }
         syn::Item::Macro(item) => expand(item, path, parsed),
         syn::Item::Impl(item) => implementation(&item, path, parsed),
-        syn::Item::Use(_) => {}
+        syn::Item::Mod(item) if !is_test(&item) => {
+            let text = format!(
+                "{path}::{} is a module inside a file, which the comparison does not read",
+                item.ident
+            );
+            parsed.problems.push(text);
+        }
+        syn::Item::Use(_) | syn::Item::Mod(_) => {}
         other => reject(&other, path, parsed),
     }
 }
@@ -217,6 +203,13 @@ fn of_module(path: &str) -> Option<Architecture> {
         Some("arm") => Some(Architecture::Arm),
         _ => None,
     }
+}
+
+fn is_test(module: &ItemMod) -> bool {
+    module
+        .attrs
+        .iter()
+        .any(|attribute| attribute.to_token_stream().to_string().replace(' ', "") == "#[cfg(test)]")
 }
 
 fn is_public(visibility: &Visibility) -> bool {

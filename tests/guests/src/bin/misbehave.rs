@@ -3,6 +3,9 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
+use alloc::boxed::Box;
 use core::arch::asm;
 use core::hint::black_box;
 
@@ -31,32 +34,42 @@ fn main(guest: Guest) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Uses memory as it is not meant to be used. Each of these must be caught.
+/// Uses memory and the processor as they are not meant to be used. Each of these must be caught.
 fn wild(how: &str) {
-    let text = main as *const () as *mut u8;
-    let constant = how.as_ptr().cast_mut();
-    // SAFETY: none. Each of these is an error of the guest, which the page tables and the trap handlers are there for.
-    unsafe {
-        match how {
-            "null" => drop(black_box((black_box(8) as *const u8).read_volatile())),
-            "write-text" => text.write_volatile(0x90),
-            "write-constant" => b"constant".as_ptr().cast_mut().write_volatile(0),
-            "execute-data" => call(black_box([0xc3_u8; 16]).as_ptr()),
-            "execute-heap" => call(constant),
-            "undefined" => asm!("ud2"),
-            "divide" => asm!("xor edx, edx", "xor ecx, ecx", "div ecx", out("eax") _, out("edx") _, out("ecx") _),
-            "privileged" => asm!("mov cr3, {zero}", zero = in(reg) 0_u64),
-            // Xen finds no stack for the frame of the fault: nothing is left but to end the domain.
-            "no-stack" => asm!("mov rsp, 16", "ud2"),
-            _ => println!("not a way to go wrong: {how}"),
-        }
+    match how {
+        "null" => read(8),
+        "write-text" => write(main as *const () as *mut u8),
+        "write-constant" => write(b"constant".as_ptr().cast_mut()),
+        "execute-stack" => execute(black_box([RETURN; 16]).as_ptr()),
+        "execute-heap" => execute(black_box(Box::new([RETURN; 16])).as_ptr()),
+        // SAFETY: none. This is an error of the guest, which the trap handlers are there for; so are those below.
+        "undefined" => unsafe { asm!("ud2") },
+        // SAFETY: as above.
+        "divide" => unsafe {
+            asm!("xor edx, edx", "xor ecx, ecx", "div ecx", out("eax") _, out("edx") _, out("ecx") _)
+        },
+        // SAFETY: as above.
+        "privileged" => unsafe { asm!("mov cr3, {zero}", zero = in(reg) 0_u64) },
+        // SAFETY: as above. Xen finds no stack for the frame of the fault: all it can do is to end the domain.
+        "no-stack" => unsafe { asm!("mov rsp, 16", "ud2") },
+        _ => println!("not a way to go wrong: {how}"),
     }
 }
 
-/// # Safety
-///
-/// There is none.
-unsafe fn call(address: *const u8) {
+/// The instruction `ret`.
+const RETURN: u8 = 0xc3;
+
+fn read(address: usize) {
+    // SAFETY: see `wild`.
+    black_box(unsafe { (black_box(address) as *const u8).read_volatile() });
+}
+
+fn write(address: *mut u8) {
+    // SAFETY: see `wild`.
+    unsafe { address.write_volatile(0x90) }
+}
+
+fn execute(address: *const u8) {
     // SAFETY: see `wild`.
     let function: extern "C" fn() = unsafe { core::mem::transmute(address) };
     function();
@@ -93,7 +106,7 @@ fn spin() {
 
 /// Prints more than the ring holds, many times over.
 fn flood() {
-    for line in 0..20_000 {
+    for line in 0..2000 {
         println!("line {line:05} of a flood");
     }
     xen_rt::exit(ExitCode::SUCCESS)

@@ -39,7 +39,9 @@ fn main(guest: Guest) -> ExitCode {
     let (bare, wrapped) = guest.events().held_back(|| {
         let bare = cost(|| bare_send(port));
         let wrapped = cost(|| {
-            let Ok(()) = event_channel::send(&xen, port) else { refused() };
+            let Ok(()) = event_channel::send(&xen, port) else {
+                refused()
+            };
         });
         (bare, wrapped)
     });

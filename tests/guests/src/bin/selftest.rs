@@ -53,7 +53,7 @@ fn main(guest: Guest) -> ExitCode {
     }
 }
 
-fn ensure(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
+const fn ensure(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
     if holds { Ok(()) } else { Err(otherwise) }
 }
 

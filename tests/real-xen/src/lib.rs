@@ -1,0 +1,96 @@
+//! What the tests on real Xen share: guests that are built once, and ways to look at how they ended.
+//!
+//! A direct boot takes a second and a half, so each test has its own. A Linux dom0 takes much longer, so that all guests of
+//! the full mode share one boot (see `tests/full.rs`).
+
+use std::time::Duration;
+
+use xtask::boot::{self, Ending, GuestSpec, Outcome, Session};
+use xtask::guests;
+use xtask::progress::Progress;
+
+/// A guest of the workspace, built, with its command line.
+///
+/// # Panics
+///
+/// When it does not build.
+#[must_use]
+pub fn guest(program: &str, arguments: &str) -> GuestSpec {
+    let guest = guests::find(program).expect("the guest exists");
+    let elf = guests::build(&guest, &Progress::quiet()).expect("the guest builds");
+    let name = format!("{program}-{arguments}").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    GuestSpec {
+        arguments: arguments.to_owned(),
+        timeout: Duration::from_secs(60),
+        ..GuestSpec::new(name.trim_end_matches('-'), elf)
+    }
+}
+
+/// Boots a guest as domain 0 and waits for its end.
+///
+/// # Panics
+///
+/// When it cannot be booted at all.
+#[must_use]
+pub fn direct(guest: &GuestSpec) -> Outcome {
+    boot::direct(guest).expect("a direct boot can be tried")
+}
+
+/// As [`direct`], with virtual time that counts instructions.
+///
+/// # Panics
+///
+/// When it cannot be booted at all.
+#[must_use]
+pub fn direct_counting(guest: &GuestSpec) -> Outcome {
+    let mut session = Session {
+        icount: true,
+        ..Session::default()
+    };
+    boot::direct_with(guest, &mut session).expect("a direct boot can be tried")
+}
+
+/// What the guest printed, with plain line ends.
+#[must_use]
+pub fn console(outcome: &Outcome) -> String {
+    outcome.console.replace("\r\n", "\n")
+}
+
+/// Checks how a guest ended, and that its console has each of these texts.
+///
+/// # Panics
+///
+/// When it ended otherwise, or a text is missing.
+#[track_caller]
+pub fn expect(outcome: &Outcome, ending: &Ending, texts: &[&str]) {
+    let console = console(outcome);
+    assert_eq!(
+        &outcome.ending,
+        ending,
+        "{console}\n--- Xen's log:\n{}",
+        tail(&outcome.xen_log)
+    );
+    for text in texts {
+        assert!(console.contains(text), "no `{text}` in:\n{console}");
+    }
+}
+
+/// Checks that Xen ended the guest, and that its report has each of these texts.
+///
+/// # Panics
+///
+/// When it ended otherwise, or a text is missing.
+#[track_caller]
+pub fn expect_crash(outcome: &Outcome, texts: &[&str]) {
+    let Ending::Crashed { report } = &outcome.ending else {
+        panic!("{:?}, no crash:\n{}", outcome.ending, console(outcome))
+    };
+    for text in texts {
+        assert!(report.contains(text), "no `{text}` in:\n{report}");
+    }
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

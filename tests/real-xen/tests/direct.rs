@@ -1,0 +1,182 @@
+//! Guests that Xen boots as domain 0.
+
+use std::time::Duration;
+
+use real_xen_tests::{console, direct, direct_counting, expect, expect_crash, guest};
+use xtask::boot::{Ending, Input, Reason};
+
+#[test]
+fn hello_greets_and_exits() {
+    expect(&direct(&guest("hello", "")), &Ending::Exited(0), &["Hello from Xen!\n"]);
+}
+
+#[test]
+fn hello_fits_in_64_kib_stripped_and_boots_with_4_mib() {
+    let mut hello = guest("hello", "");
+    hello.memory = 4;
+    let size = xtask::elf::stripped_size(&hello.elf).expect("the guest is an ELF file");
+    println!("hello: {size} bytes stripped");
+    assert!(size <= 64 << 10, "{size} bytes");
+    expect(&direct(&hello), &Ending::Exited(0), &["Hello from Xen!\n"]);
+}
+
+#[test]
+fn tour_tells_what_it_learns() {
+    let texts = [
+        "Xen           4.",
+        "features     ",
+        "command line  \"a b=c\"",
+        "as domain 0",
+        "memory        16384 KiB",
+        "r-x",
+        "timer         asked to wake up in 50ms",
+        "domain        0",
+        ": came",
+        "ENOSYS",
+    ];
+    expect(&direct(&guest("tour", "a b=c")), &Ending::Exited(0), &texts);
+}
+
+#[test]
+fn the_runtime_keeps_its_promises_as_domain_0() {
+    expect(
+        &direct(&guest("selftest", "key=value=1 flag")),
+        &Ending::Exited(0),
+        &["checks, 0 failed"],
+    );
+}
+
+#[test]
+fn selftest_notices_a_wrong_command_line() {
+    let outcome = direct(&guest("selftest", "key=other"));
+    expect(
+        &outcome,
+        &Ending::Exited(1),
+        &["not ok the command line is the one given", "1 failed"],
+    );
+}
+
+#[test]
+fn the_runtime_keeps_its_promises_with_much_memory() {
+    let mut selftest = guest("selftest", "key=value=1 flag");
+    // More than one third-level entry of the direct map, and more tables than the builder leaves room for.
+    selftest.memory = 1536;
+    expect(&direct(&selftest), &Ending::Exited(0), &["checks, 0 failed"]);
+}
+
+#[test]
+fn a_status_is_passed_on() {
+    expect(
+        &direct(&guest("misbehave", "exit")),
+        &Ending::Exited(42),
+        &["going to: exit"],
+    );
+    expect(
+        &direct(&guest("misbehave", "error")),
+        &Ending::Exited(1),
+        &["ERROR", "as asked"],
+    );
+}
+
+#[test]
+fn a_panic_names_file_line_and_registers() {
+    let texts = [
+        "panicked at tests/guests/src/bin/misbehave.rs:",
+        "as asked",
+        "rip ffffffff8",
+        "rsp ffffffff8",
+    ];
+    expect(&direct(&guest("misbehave", "panic")), &Ending::Panicked, &texts);
+}
+
+#[test]
+fn a_panic_in_a_panic_ends_the_guest() {
+    let outcome = direct(&guest("misbehave", "panic-in-panic"));
+    assert!(
+        matches!(outcome.ending, Ending::Panicked | Ending::Crashed { .. }),
+        "{:?}",
+        outcome.ending
+    );
+}
+
+#[test]
+fn wild_accesses_are_caught_and_explained() {
+    let cases: [(&str, &[&str]); 8] = [
+        ("null", &["page fault: read of 0x8", "a null pointer"]),
+        ("write-text", &["page fault: write to 0xffffffff8", "not permitted"]),
+        ("write-constant", &["page fault: write to 0xffffffff8", "not permitted"]),
+        (
+            "execute-stack",
+            &["page fault: execution of 0xffffffff8", "not permitted"],
+        ),
+        ("execute-heap", &["page fault: execution of 0xffff", "not permitted"]),
+        ("undefined", &["invalid opcode"]),
+        ("divide", &["divide error"]),
+        ("privileged", &["general protection fault"]),
+    ];
+    for (how, texts) in cases {
+        expect(
+            &direct(&guest("misbehave", how)),
+            &Ending::Panicked,
+            &[texts, &["rip ffff", "rax "]].concat(),
+        );
+    }
+}
+
+#[test]
+fn a_stack_overflow_hits_the_guard_page() {
+    // Xen finds no room for the frame of the fault, and ends the domain instead.
+    expect_crash(
+        &direct(&guest("misbehave", "overflow")),
+        &["domain_crash_sync", "RIP:", "rsp:"],
+    );
+    expect_crash(&direct(&guest("misbehave", "no-stack")), &["domain_crash_sync", "RIP:"]);
+}
+
+#[test]
+fn other_ends_are_told_apart() {
+    expect(&direct(&guest("misbehave", "poweroff")), &Ending::Exited(0), &[]);
+    expect(
+        &direct(&guest("misbehave", "reboot")),
+        &Ending::ShutDown(Reason::Reboot),
+        &[],
+    );
+    assert!(matches!(
+        direct(&guest("misbehave", "crash")).ending,
+        Ending::Crashed { .. }
+    ));
+}
+
+#[test]
+fn a_guest_that_hangs_is_ended() {
+    for how in ["hang", "spin"] {
+        let mut hanging = guest("misbehave", how);
+        hanging.timeout = Duration::from_secs(3);
+        let outcome = direct(&hanging);
+        assert!(matches!(outcome.ending, Ending::TimedOut(_)), "{:?}", outcome.ending);
+        assert!(outcome.elapsed < Duration::from_secs(20), "{:?}", outcome.elapsed);
+    }
+}
+
+#[test]
+fn input_reaches_the_guest() {
+    let mut echo = guest("echo", "");
+    echo.input = Input::Bytes(b"one line\nend\n".to_vec());
+    expect(
+        &direct(&echo),
+        &Ending::Exited(0),
+        &["you typed 8 bytes:\none line\n", "you typed 3 bytes:\nend\n"],
+    );
+}
+
+#[test]
+fn the_sdk_adds_few_instructions_to_xens_own() {
+    let outcome = direct_counting(&guest("overhead", ""));
+    println!("{}", console(&outcome));
+    // The guest has the limits: 2 for a wrapper, 60 for the upcall.
+    expect(
+        &outcome,
+        &Ending::Exited(0),
+        &["through the wrapper", "instructions from entry to return"],
+    );
+}

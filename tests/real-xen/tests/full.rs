@@ -1,0 +1,141 @@
+//! Guests that xl starts as domUs under a Linux dom0. One boot runs them all.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use real_xen_tests::{console, expect, expect_crash, guest};
+use xtask::boot::{self, Ending, GuestSpec, Input, Outcome, Reason};
+
+static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
+
+fn guests() -> Vec<GuestSpec> {
+    let smallest = GuestSpec {
+        name: "smallest".to_owned(),
+        memory: 4,
+        ..guest("hello", "")
+    };
+    let typed = GuestSpec {
+        input: Input::Bytes(b"one line\nend\n".to_vec()),
+        ..guest("echo", "")
+    };
+    let hanging = GuestSpec {
+        timeout: Duration::from_secs(5),
+        ..guest("misbehave", "hang")
+    };
+    let much = GuestSpec {
+        name: "much".to_owned(),
+        memory: 600,
+        ..guest("selftest", "key=value=1 flag")
+    };
+    let ways = [
+        "exit", "panic", "null", "overflow", "poweroff", "reboot", "crash", "flood",
+    ];
+    let mut guests = vec![
+        guest("hello", ""),
+        smallest,
+        guest("tour", "a b=c"),
+        typed,
+        hanging,
+        much,
+    ];
+    guests.push(guest("selftest", "key=value=1 flag"));
+    guests.extend(ways.map(|how| guest("misbehave", how)));
+    guests
+}
+
+#[track_caller]
+fn outcome(name: &str) -> &'static Outcome {
+    OUTCOMES
+        .iter()
+        .find(|outcome| outcome.name == name)
+        .expect("the guest was run")
+}
+
+#[test]
+fn hello_greets_through_the_console_ring_and_exits() {
+    expect(outcome("hello"), &Ending::Exited(0), &["Hello from Xen!\n"]);
+}
+
+#[test]
+fn hello_boots_with_4_mib() {
+    expect(outcome("smallest"), &Ending::Exited(0), &["Hello from Xen!\n"]);
+}
+
+#[test]
+fn tour_tells_what_it_learns() {
+    let tour = outcome("tour-a-b-c");
+    let texts = [
+        "command line  \"a b=c\"",
+        "console       a ring",
+        "xenstore      a ring",
+        "memory        16384 KiB",
+        ": came",
+    ];
+    expect(tour, &Ending::Exited(0), &texts);
+    let domain = console(tour)
+        .lines()
+        .find_map(|line| line.strip_prefix("domain        ")?.parse::<u16>().ok());
+    assert!(domain.is_some_and(|domain| domain > 0), "{domain:?} is no domU");
+}
+
+#[test]
+fn the_runtime_keeps_its_promises_as_a_dom_u() {
+    expect(
+        outcome("selftest-key-value-1-flag"),
+        &Ending::Exited(0),
+        &["checks, 0 failed"],
+    );
+    expect(outcome("much"), &Ending::Exited(0), &["checks, 0 failed"]);
+}
+
+#[test]
+fn input_reaches_the_guest() {
+    expect(
+        outcome("echo"),
+        &Ending::Exited(0),
+        &["you typed 8 bytes:\none line\n", "you typed 3 bytes:\nend\n"],
+    );
+}
+
+#[test]
+fn a_status_is_passed_on() {
+    expect(outcome("misbehave-exit"), &Ending::Exited(42), &["going to: exit"]);
+}
+
+#[test]
+fn a_panic_names_file_line_and_registers() {
+    let texts = [
+        "panicked at tests/guests/src/bin/misbehave.rs:",
+        "as asked",
+        "rip ffffffff8",
+        "rsp ffffffff8",
+    ];
+    expect(outcome("misbehave-panic"), &Ending::Panicked, &texts);
+    let texts = ["page fault: read of 0x8", "a null pointer", "rip ffffffff8"];
+    expect(outcome("misbehave-null"), &Ending::Panicked, &texts);
+}
+
+#[test]
+fn a_stack_overflow_hits_the_guard_page() {
+    expect_crash(outcome("misbehave-overflow"), &["domain_crash_sync", "RIP:"]);
+}
+
+#[test]
+fn other_ends_are_told_apart() {
+    expect(outcome("misbehave-poweroff"), &Ending::Exited(0), &[]);
+    expect(outcome("misbehave-reboot"), &Ending::ShutDown(Reason::Reboot), &[]);
+    assert!(matches!(outcome("misbehave-crash").ending, Ending::Crashed { .. }));
+    assert!(matches!(outcome("misbehave-hang").ending, Ending::TimedOut(_)));
+}
+
+#[test]
+fn a_flood_of_output_arrives_whole_and_in_order() {
+    let flood = outcome("misbehave-flood");
+    expect(flood, &Ending::Exited(0), &[]);
+    let console = console(flood);
+    let mut lines = console.lines().filter(|line| line.ends_with("of a flood"));
+    assert!(
+        (0..2000).all(|number| lines.next() == Some(&*format!("line {number:05} of a flood"))),
+        "a line is missing"
+    );
+}
