@@ -47,7 +47,7 @@ impl Pvclock {
         }
     }
 
-    /// Nanoseconds since the guest was started, from `counter`, which reads the processor's counter ([`tsc`]).
+    /// Nanoseconds since the guest was started, from `counter`, which reads the processor's counter (`tsc` on x86-64).
     ///
     /// On a vCPU other than the one whose fields these are, the answer is wrong but still does not go back.
     pub fn now(&self, counter: impl Fn() -> u64) -> u64 {

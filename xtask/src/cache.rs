@@ -3,10 +3,14 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
 use crate::paths;
+
+/// How long a file is kept that nobody uses.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a cached file was made from.
 #[derive(Debug, Default)]
@@ -30,7 +34,8 @@ impl Key {
 
 /// Returns the file `name` made from what `key` describes; `make` writes it when it is not there.
 ///
-/// An older file of that name is removed, and a file that is only half written is never seen.
+/// A file of that name that was not used for a day is removed (another checkout may share the folder), and a file that is
+/// only half written is never seen.
 ///
 /// # Errors
 ///
@@ -39,26 +44,32 @@ pub fn file(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Re
     let folder = paths::domu()?.join("images");
     paths::make(&folder)?;
     let path = folder.join(format!("{name}-{:016x}", key.0.finish()));
-    if path.is_file() {
+    if let Ok(file) = fs::File::open(&path) {
+        // Marks it as used; without that it is only made anew some day.
+        let _ = file.set_modified(SystemTime::now());
         return Ok(path);
     }
     let partial = folder.join(paths::unique(name));
     make(&partial)?;
-    remove_older(&folder, name);
+    remove_unused(&folder, name, SystemTime::now() - KEPT);
     fs::rename(&partial, &path).with_context(|| format!("cannot place {}", path.display()))?;
     Ok(path)
 }
 
-fn remove_older(folder: &Path, name: &str) {
+fn remove_unused(folder: &Path, name: &str, since: SystemTime) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
-        let file = entry.file_name().to_string_lossy().into_owned();
-        let hash = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-        if hash.is_some_and(|hash| hash.len() == 16 && hash.chars().all(|c| c.is_ascii_hexdigit())) {
+        let used = entry.metadata().and_then(|data| data.modified());
+        if is_version(&entry.file_name().to_string_lossy(), name) && used.is_ok_and(|used| used < since) {
             // A file that stays costs only space.
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+fn is_version(file: &str, name: &str) -> bool {
+    let hash = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+    hash.is_some_and(|hash| hash.len() == 16 && hash.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -66,17 +77,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_made_once_per_key_and_replaces_the_older() {
+    fn a_file_is_made_once_per_key_and_replaces_those_that_nobody_uses() {
         let name = format!("cache-test-{}", std::process::id());
         let write = |text: &'static str| move |path: &Path| Ok(fs::write(path, text)?);
-        let first = file(&name, &Key::default().with(1), write("one")).unwrap();
-        let again = file(&name, &Key::default().with(1), write("unused")).unwrap();
-        assert_eq!(
-            (first.clone(), fs::read_to_string(again).unwrap()),
-            (first.clone(), "one".into())
-        );
-        let second = file(&name, &Key::default().with(2), write("two")).unwrap();
-        assert!(!first.exists());
-        fs::remove_file(second).unwrap();
+        let make = |key: u32, text| file(&name, &Key::default().with(key), write(text)).unwrap();
+        let (first, recent) = (make(1, "one"), make(2, "two"));
+        assert_eq!(make(1, "unused"), first);
+        assert_eq!(fs::read_to_string(&first).unwrap(), "one");
+        fs::File::open(&first)
+            .unwrap()
+            .set_modified(SystemTime::now() - 2 * KEPT)
+            .unwrap();
+        let last = make(3, "three");
+        assert!(!first.exists() && recent.exists() && last.exists());
+        fs::remove_file(recent).unwrap();
+        fs::remove_file(last).unwrap();
     }
 }

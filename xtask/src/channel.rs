@@ -1,4 +1,4 @@
-//! The second serial port of full mode: guest console bytes and events of domain 0's init, in order.
+//! The stream port of full mode: guest console bytes and events of domain 0's init, in order.
 
 /// The byte before an event.
 const MARK: u8 = 0x1e;

@@ -1,7 +1,4 @@
-//! One command for everything: runs guests on real Xen and checks the workspace.
-//!
-//! The library is what tests use: packages, boots, outcomes. `cargo xtask` is a thin command line over it.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod boot;

@@ -1,4 +1,4 @@
-//! A QEMU process whose serial ports carry everything.
+//! A QEMU process whose ports carry everything.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -48,7 +48,7 @@ pub struct Machine<'a> {
     pub kernel: (&'a Path, String),
     /// Multiboot modules with their command lines.
     pub modules: Vec<(PathBuf, String)>,
-    /// Where the first serial port is written; the stream is then the second one, else the first.
+    /// Where the serial port is written; the stream is then a virtio port, else the serial port itself.
     pub com1_log: Option<&'a Path>,
     /// Where QEMU's own messages go.
     pub messages: &'a Path,
@@ -199,6 +199,9 @@ impl Program {
     }
 }
 
+/// What a guest is sent at the end of its input: Ctrl-D, as from a terminal.
+pub const END_OF_INPUT: &[u8] = b"\x04";
+
 /// Sends bytes to the machine's stream port in a thread: the port takes them at its own pace.
 pub fn send_in_background(mut port: ChildStdin, mut source: impl std::io::Read + Send + 'static) {
     thread::spawn(move || {
@@ -208,8 +211,7 @@ pub fn send_in_background(mut port: ChildStdin, mut source: impl std::io::Read +
                 return;
             }
         }
-        // End of input is Ctrl-D, as on a terminal.
-        let _ = port.write_all(b"\x04");
+        let _ = port.write_all(END_OF_INPUT);
         // Closing the pipe would make QEMU see a hang-up before it has read the last bytes.
         thread::sleep(Duration::MAX);
     });
@@ -223,20 +225,31 @@ fn arguments(machine: &Machine<'_>) -> Vec<String> {
         Accelerator::Kvm => add("-accel kvm -cpu host"),
         // TCG counts no instructions with several threads, and faults wrongly under SMAP.
         Accelerator::Tcg if machine.icount => add("-accel tcg -icount shift=0,sleep=off -cpu max,-smap"),
-        Accelerator::Tcg => add("-accel tcg,thread=multi -cpu max,-smap"),
+        Accelerator::Tcg if machine.cpus > 1 => add("-accel tcg,thread=multi -cpu max,-smap"),
+        Accelerator::Tcg => add("-accel tcg,thread=single -cpu max,-smap"),
     }
     add(&format!("-m {} -smp {}", machine.memory, machine.cpus));
     add("-chardev stdio,id=stream,signal=off");
-    if let Some(log) = machine.com1_log {
-        words.extend(["-serial".into(), format!("file:{}", comma(&log.display().to_string()))]);
-    }
-    words.extend(["-serial", "chardev:stream"].map(str::to_owned));
+    words.extend(ports(machine.com1_log));
     words.extend(["-kernel".into(), machine.kernel.0.display().to_string()]);
     words.extend(["-append".into(), machine.kernel.1.clone()]);
     if !machine.modules.is_empty() {
         words.extend(["-initrd".into(), modules(&machine.modules)]);
     }
     words
+}
+
+/// Connects the stream, which QEMU's own input and output carry.
+fn ports(com1_log: Option<&Path>) -> Vec<String> {
+    let Some(log) = com1_log else {
+        return ["-serial", "chardev:stream"].map(str::to_owned).to_vec();
+    };
+    let serial = format!("file:{}", comma(&log.display().to_string()));
+    // A second UART would cost a trap for each byte; a virtio port takes thousands at once.
+    let port = "virtserialport,chardev=stream,name=domu";
+    ["-serial", &serial, "-device", "virtio-serial-pci", "-device", port]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Returns multiboot modules as QEMU wants them: separated by commas, a comma inside doubled.

@@ -1,4 +1,4 @@
-//! The log file that the first serial port of full mode is written to.
+//! The log file that full mode writes the serial port to.
 
 use std::fs::File;
 use std::io::Read as _;

@@ -215,11 +215,16 @@ impl Errno {
     /// Every negative answer is an error, also one whose number is not in this list.
     #[inline(always)]
     pub const fn check(answer: isize) -> Result<usize, Self> {
-        if answer < 0 {
-            Err(Self(answer.unsigned_abs() as u32))
-        } else {
-            Ok(answer.cast_unsigned())
+        if answer >= 0 {
+            return Ok(answer.cast_unsigned());
         }
+        // No number of Xen's is this large; cut off, one could become 0.
+        let number = answer.unsigned_abs();
+        Err(Self(if number > u32::MAX as usize {
+            u32::MAX
+        } else {
+            number as u32
+        }))
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! | type | guest | instruction |
 //! |---|---|---|
-//! | [`Syscall`] | PV, x86-64 | `syscall`, inline |
-//! | [`Vmcall`] | PVH and HVM on Intel | `vmcall`, inline |
-//! | [`Vmmcall`] | PVH and HVM on AMD | `vmmcall`, inline |
-//! | [`HypercallPage`] | any x86-64, old hypervisors | a call into the page that Xen fills |
-//! | [`Hvc`] | ARM64 | `hvc #0xEA1` |
+//! | `Syscall` | PV, x86-64 | `syscall`, inline |
+//! | `Vmcall` | PVH and HVM on Intel | `vmcall`, inline |
+//! | `Vmmcall` | PVH and HVM on AMD | `vmmcall`, inline |
+//! | `HypercallPage` | any x86-64, old hypervisors | a call into the page that Xen fills |
+//! | `Hvc` | ARM64 | `hvc #0xEA1` |
 //!
 //! Inline instructions are the default because the hypercall page defeats the compiler's mitigations
 //! against speculation into indirect calls.

@@ -14,7 +14,7 @@ use crate::memory::{Access, Region};
 pub(super) const DIRECT: usize = 0xffff_8800_0000_0000;
 
 /// How many regions the memory has.
-pub(crate) const REGIONS: usize = 8;
+pub(crate) const REGIONS: usize = 9;
 
 /// The guest's memory after boot. Each page is mapped at one address (see [`super::tables`]).
 #[derive(Debug)]
@@ -83,6 +83,7 @@ impl Memory {
             // The page tables among them are read-only.
             region("boot structures", entry::image_end()..low.start, Access::Write),
             region("free", low, Access::Write),
+            region("page tables", DIRECT + self.initial * PAGE..high.start, Access::Read),
             region("free", high, Access::Write),
         ]
     }

@@ -1,5 +1,6 @@
 //! A C compiler for one architecture, over one view of the headers.
 
+use crate::headers::Found;
 use crate::{Architecture, View, headers};
 use anyhow::{Context, Result};
 use std::io::{ErrorKind, Write};
@@ -25,9 +26,11 @@ impl Compiler {
     ///
     /// When a package cannot be fetched, or this machine is neither x86-64 nor ARM64.
     pub fn find(architecture: Architecture) -> Result<Self> {
+        static FOUND: [Found; 2] = [const { Found::new() }; 2];
+        let program = headers::once(&FOUND[architecture as usize], || program(architecture))?;
         Ok(Self {
             architecture,
-            program: program(architecture)?,
+            program,
             headers: headers::folder()?,
         })
     }

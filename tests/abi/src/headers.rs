@@ -3,6 +3,7 @@
 use crate::Architecture;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// A public header that the ABI covers.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,20 @@ pub fn covered(architecture: Architecture) -> impl Iterator<Item = &'static str>
 ///
 /// When the distribution's package cannot be fetched.
 pub fn folder() -> Result<PathBuf> {
+    static FOUND: Found = Found::new();
+    once(&FOUND, find)
+}
+
+/// A path that was looked for, or why it was not found.
+pub(crate) type Found = OnceLock<Result<PathBuf, String>>;
+
+/// Looks for a path once per process: the tests of one run should not unpack the same package side by side.
+pub(crate) fn once(found: &Found, find: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
+    let found = found.get_or_init(|| find().map_err(|error| format!("{error:#}")));
+    found.clone().map_err(anyhow::Error::msg)
+}
+
+fn find() -> Result<PathBuf> {
     match std::env::var_os("XEN_HEADERS") {
         Some(folder) => Ok(folder.into()),
         None => xtask::xen_headers().context("Xen's headers are missing; XEN_HEADERS can name a folder with xen/xen.h"),

@@ -94,7 +94,7 @@ fn declarations(text: &str) -> Vec<String> {
     reader.names
 }
 
-fn is_word(c: char) -> bool {
+const fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 

@@ -11,9 +11,14 @@ fn compiler(architecture: Architecture) -> Compiler {
     Compiler::find(architecture).expect("a compiler and the headers")
 }
 
-/// Changes one item of the real list and gives what the comparison finds on each architecture.
+/// Changes one item of the real list and gives what the comparison of its module finds on each architecture.
 fn planted(path: &str, change: impl Fn(&mut Item)) -> [Vec<Mismatch>; 2] {
-    let mut items = items();
+    let module = &path[..path.match_indices("::").nth(1).expect("a module").0];
+    let mut items: Vec<_> = items()
+        .into_iter()
+        .filter(|item| item.path.starts_with(module))
+        .collect();
+    assert!(items.len() > 1, "{module} has nothing that could be found by mistake");
     change(
         items
             .iter_mut()

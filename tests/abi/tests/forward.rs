@@ -31,8 +31,8 @@ fn report(architecture: Architecture, summary: Summary) {
         absent,
     } = summary;
     let line = format!(
-        "{architecture:?}: {types} types, {fields} fields, {constants} constants agree with Xen's headers \
-         ({absent} of them are newer than these headers)\n"
+        "{architecture:?}: {types} types, {fields} fields, {constants} constants: all agree with Xen's headers, \
+         but for {absent} that these headers are too old to have\n"
     );
     std::io::stderr().write_all(line.as_bytes()).expect("standard error");
 }

@@ -25,23 +25,10 @@ pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcom
     let program = Program::find(&session.progress)?;
     let accelerator = choose(session, &program, &xen)?;
     let folder = logs::folder(&guest.name)?;
-    let qemu = Qemu::start(
-        &machine(guest, session, &xen, accelerator, &folder.join("qemu.log")),
-        &program,
-    )?;
-    let step = session.progress.step("xen", "booting");
-    let mut boot = Boot {
-        qemu,
-        splitter: Splitter::default(),
-        recorder: Recorder::start(),
-        log: File::create(folder.join("xen.log")).context("cannot write the log")?,
-        xen_log: String::new(),
-        started: false,
-        reason: None,
-        step: Some(step),
-        accelerator,
-        messages: folder.join("qemu.log"),
-    };
+    let messages = folder.join("qemu.log");
+    let qemu = Qemu::start(&machine(guest, session, &xen, accelerator, &messages), &program)?;
+    let log = File::create(folder.join("xen.log")).context("cannot write the log")?;
+    let mut boot = Boot::new(qemu, accelerator, log, messages, session);
     let ending = boot.watch(guest, session)?;
     Ok(Outcome {
         name: guest.name.clone(),
@@ -103,6 +90,21 @@ struct Boot {
 }
 
 impl Boot {
+    fn new(qemu: Qemu, accelerator: Accelerator, log: File, messages: PathBuf, session: &Session<'_>) -> Self {
+        Self {
+            qemu,
+            splitter: Splitter::default(),
+            recorder: Recorder::start(),
+            log,
+            xen_log: String::new(),
+            started: false,
+            reason: None,
+            step: Some(session.progress.step("xen", "booting")),
+            accelerator,
+            messages,
+        }
+    }
+
     fn watch(&mut self, guest: &GuestSpec, session: &mut Session<'_>) -> Result<Ending> {
         let mut deadline = Instant::now() + BOOT_LIMIT;
         loop {
@@ -162,25 +164,26 @@ impl Boot {
                 &mut session.output,
             )));
         }
-        if let Some(panic) = diagnose::xen_panic(&self.xen_log) {
+        let ending = if let Some(panic) = diagnose::xen_panic(&self.xen_log) {
             self.hear_out(session)?;
-            self.recorder.stop(&mut session.output);
-            return Ok(Some(Ending::NotStarted(format!("Xen panicked: {panic}"))));
-        }
-        if matches!(activity, Activity::Ended) {
-            self.recorder.stop(&mut session.output);
-            return Ok(Some(self.gone()));
-        }
-        if Instant::now() < deadline {
+            Ending::NotStarted(format!("Xen panicked: {panic}"))
+        } else if matches!(activity, Activity::Ended) {
+            self.gone()
+        } else if Instant::now() >= deadline {
+            Ending::TimedOut(self.last_sign())
+        } else {
             return Ok(None);
-        }
-        let sign = if self.started {
+        };
+        self.recorder.stop(&mut session.output);
+        Ok(Some(ending))
+    }
+
+    fn last_sign(&self) -> String {
+        if self.started {
             self.recorder.last_sign()
         } else {
             diagnose::last_line(&self.xen_log)
-        };
-        self.recorder.stop(&mut session.output);
-        Ok(Some(Ending::TimedOut(sign)))
+        }
     }
 
     /// Says why QEMU ended by itself.

@@ -29,6 +29,7 @@ struct Parts {
     xen: PathBuf,
     program: Program,
     accelerator: Accelerator,
+    icount: bool,
     dom0: Dom0,
 }
 
@@ -61,8 +62,20 @@ impl Parts {
             xen,
             program,
             accelerator,
+            icount: session.icount,
             dom0,
         })
+    }
+
+    /// One processor, unless a guest wants more: translation of several costs three times as much for the same work, as they
+    /// wait for each other, and programs in domain 0 have been seen to fault.
+    fn cpus(&self, guests: &[GuestSpec]) -> u32 {
+        let several = guests.iter().any(|guest| guest.vcpus > 1);
+        match self.accelerator {
+            Accelerator::Kvm => 2,
+            Accelerator::Tcg if several && !self.icount => 2,
+            Accelerator::Tcg => 1,
+        }
     }
 
     fn machine<'a>(&'a self, guests: &[GuestSpec], session: &Session<'_>, logs: &'a Logs) -> Machine<'a> {
@@ -70,8 +83,8 @@ impl Parts {
         Machine {
             accelerator: self.accelerator,
             memory: DOM0_MEMORY + XEN_MEMORY + largest,
-            cpus: if session.icount { 1 } else { 2 },
-            icount: session.icount,
+            cpus: self.cpus(guests),
+            icount: self.icount,
             kernel: (
                 &self.xen,
                 format!(
@@ -311,16 +324,12 @@ impl<'a> Boot<'a> {
         &self.guests[self.outcomes.len()]
     }
 
+    /// Passes on what is typed here; bytes that are known beforehand are in domain 0 already.
     fn type_input(&mut self) {
-        let port = match self.guest().input {
-            Input::None => None,
-            _ => self.qemu.take_input(),
-        };
-        let Some(port) = port else { return };
-        match &self.guest().input {
-            Input::None => {}
-            Input::Stdin => qemu::send_in_background(port, std::io::stdin()),
-            Input::Bytes(bytes) => qemu::send_in_background(port, std::io::Cursor::new(bytes.clone())),
+        if self.guest().input == Input::Stdin {
+            let port = self.qemu.take_input();
+            port.into_iter()
+                .for_each(|port| qemu::send_in_background(port, std::io::stdin()));
         }
     }
 

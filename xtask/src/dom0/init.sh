@@ -1,11 +1,11 @@
 #!/bin/sh
-# Domain 0's init: starts the toolstack, then each guest in turn, and tells everything on the second serial port.
+# Domain 0's init: starts the toolstack, then each guest in turn, and tells everything on a virtio port.
 #
 # The port carries the console bytes of the guest that runs, in order with events. An event is one line:
 # byte 1e, the token of this boot, a space, a word, and what belongs to the word.
 
 export PATH=/bin
-port=/dev/ttyS1
+port=/dev/vport0p1
 consoles=/var/log/xen/console
 
 event() { printf '\036%s %s\n' "$token" "$*" >&4; }
@@ -22,15 +22,15 @@ start_system() {
 	mkdir -p /dev/pts $consoles
 	mount -t devpts devpts /dev/pts
 	token=$(cat /domu/token)
+	for module in /domu/modules/*; do
+		insmod "$module" || echo "cannot load $module"
+	done
+	while [ ! -e $port ]; do usleep 10000; done
 	exec 4<>$port
-	stty -F $port raw -echo 115200
 	event booted "$(uname -r)"
 }
 
 start_toolstack() {
-	for module in /domu/modules/*; do
-		insmod "$module" || event warning "cannot load $module"
-	done
 	mount -t xenfs xenfs /proc/xen
 	xenstored --internal-db || event failed "xenstored did not start"
 	xen-init-dom0 >/tmp/init-dom0 2>&1 || event_lines failed /tmp/init-dom0
@@ -52,12 +52,16 @@ drain() {
 	pump
 }
 
-# What is typed goes to the guest's console, a pseudo-terminal of xenconsoled's.
+# Types a file, or what comes from the port, at the guest's console, a pseudo-terminal of xenconsoled's.
 connect_input() {
 	while ! tty=$(xenstore-read "/local/domain/$1/console/tty" 2>/dev/null) || [ -z "$tty" ]; do
 		usleep 20000
 	done
-	cat <&4 >"$tty" &
+	if [ -s "$2" ]; then
+		cat "$2" >"$tty" &
+	else
+		cat <&4 >"$tty" &
+	fi
 	typist=$!
 }
 
@@ -83,10 +87,11 @@ run_guest() {
 		event failed
 		return
 	fi
-	domain=$(xenstore-list /local/domain | tail -n 1)
+	domain=
+	while [ -z "$domain" ]; do domain=$(xenstore-list /local/domain | tail -n 1); done
 	event created "$domain"
 	exec 3<"$log"
-	[ -e "$1/input" ] && connect_input "$domain"
+	[ -e "$1/input" ] && connect_input "$domain" "$1/input"
 	while [ ! -e /tmp/xl.done ]; do
 		pump
 		usleep 50000

@@ -14,6 +14,7 @@ use crate::cache::{self, Key};
 use crate::initramfs::Archive;
 use crate::packages::{self, DOM0, Tree};
 use crate::progress::Progress;
+use crate::qemu;
 
 /// The programs that domain 0 holds; each finds its libraries in the same image.
 pub const PROGRAMS: &[&str] = &[
@@ -40,11 +41,19 @@ pub const NEEDED_PROGRAMS: &[&str] = &[
 ];
 
 /// The modules that init loads, besides those that they depend on.
-const MODULES: &[&str] = &["xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc"];
+const MODULES: &[&str] = &[
+    "virtio-pci",
+    "virtio-console",
+    "xen-privcmd",
+    "xenfs",
+    "xen-evtchn",
+    "xen-gntdev",
+    "xen-gntalloc",
+];
 
 /// The parts of busybox that init uses.
 const APPLETS: &[&str] = &[
-    "sh", "cat", "insmod", "kill", "mkdir", "mount", "sed", "sleep", "stty", "tail", "uname", "usleep", "ls", "wc",
+    "sh", "cat", "insmod", "kill", "mkdir", "mount", "sed", "sleep", "tail", "uname", "usleep", "ls", "wc",
 ];
 
 const INIT: &str = include_str!("init.sh");
@@ -98,12 +107,21 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
         archive.copy(&format!("{folder}/kernel"), &guest.elf)?;
         archive.file(&format!("{folder}/name"), guest.name.as_bytes())?;
         archive.file(&format!("{folder}/config"), config(guest, &folder).as_bytes())?;
-        if guest.input != Input::None {
-            archive.file(&format!("{folder}/input"), b"")?;
+        if let Some(typed) = typed(&guest.input) {
+            archive.file(&format!("{folder}/input"), &typed)?;
         }
     }
     archive.finish()?.flush()?;
     Ok(())
+}
+
+/// Returns what init types at the guest's console; nothing stands for what comes from the port.
+fn typed(input: &Input) -> Option<Vec<u8>> {
+    match input {
+        Input::None => None,
+        Input::Stdin => Some(Vec::new()),
+        Input::Bytes(bytes) => Some([bytes, qemu::END_OF_INPUT].concat()),
+    }
 }
 
 fn write_base(tree: &Tree, target: &Path) -> Result<()> {

@@ -185,7 +185,7 @@ pub struct Copy {
     pub _pad: u16,
 }
 
-/// One end of a [`Copy`].
+/// One end of a [`struct@Copy`].
 ///
 /// `struct gnttab_copy_ptr`, public/grant_table.h
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -226,7 +226,7 @@ impl CopyPtr {
 }
 
 flags! {
-    /// Which end of a [`Copy`] is a grant, not a frame.
+    /// Which end of a [`struct@Copy`] is a grant, not a frame.
     ///
     /// `GNTCOPY_*`, public/grant_table.h
     pub struct CopyFlags: u16 {

@@ -212,7 +212,7 @@ fn is_test(module: &ItemMod) -> bool {
         .any(|attribute| attribute.to_token_stream().to_string().replace(' ', "") == "#[cfg(test)]")
 }
 
-fn is_public(visibility: &Visibility) -> bool {
+const fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 

@@ -18,17 +18,16 @@ fn main(guest: Guest) -> ExitCode {
     let mut len = 0;
     while let Ok(count @ 1..) = console.read(&mut line[len..], clock.now() + PATIENCE) {
         len += count;
-        let Some(end) = line[..len].iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
-            continue;
-        };
-        println!("you typed {} bytes:", end);
-        let Ok(()) = console.write_all(&line[..end]);
-        println!();
-        if &line[..end] == b"end" {
-            return ExitCode::SUCCESS;
+        while let Some(end) = line[..len].iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            println!("you typed {end} bytes:");
+            let Ok(()) = console.write_all(&line[..end]);
+            println!();
+            if &line[..end] == b"end" {
+                return ExitCode::SUCCESS;
+            }
+            line.copy_within(end + 1..len, 0);
+            len -= end + 1;
         }
-        line.copy_within(end + 1..len, 0);
-        len -= end + 1;
     }
     println!("nothing came, or no end of a line");
     ExitCode::FAILURE
