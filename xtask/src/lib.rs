@@ -20,6 +20,7 @@ pub mod progress;
 pub mod qemu;
 pub mod run;
 pub mod status;
+pub mod strip;
 pub mod workspace;
 pub mod xen_log;
 

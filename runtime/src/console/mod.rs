@@ -85,9 +85,9 @@ pub(crate) fn print_last_words(words: Arguments<'_>) {
     console.flush();
 }
 
-/// For how long the guest lets the daemon run at a time, and how often in all before output is dropped: 2 seconds.
+/// For how long the guest lets the daemon run at a time, and how often in all before output is dropped: 5 seconds.
 const MOMENT: Duration = Duration::from_millis(1);
-const PATIENCE: Patience = Patience(2000);
+const PATIENCE: Patience = Patience(5000);
 
 /// How often input is looked for where no event tells of it.
 const NAP: Duration = Duration::from_millis(10);

@@ -42,12 +42,19 @@ start_toolstack() {
 pump() { cat <&3 >&4; }
 
 # Sends the rest: the domain has ended, but xenconsoled may still be reading its ring.
+#
+# A guest's last word ends the wait. Without one, the log must stand still for longer than the pause (200 ms) that
+# xenconsoled makes with a guest that sends many events.
 drain() {
+	still=0
 	size=-1
-	while now=$(wc -c <"$log"); [ "$now" != "$size" ]; do
+	while [ $still -lt 10 ]; do
+		case $(tail -n 1 "$log") in "domu: exit status "*) break ;; esac
+		now=$(wc -c <"$log")
+		[ "$now" = "$size" ] && still=$((still + 1)) || still=0
 		size=$now
 		pump
-		usleep 60000
+		usleep 50000
 	done
 	pump
 }
