@@ -18,7 +18,8 @@ use crate::abi::time::VcpuTimeInfo;
 /// running, so that a second look is rare and a third one never seen.
 const ATTEMPTS: usize = 64;
 
-/// Nanoseconds since the guest was started, which never go back.
+/// Xen's system time in nanoseconds, which never goes back: since Xen was started for a PV guest, since the guest was
+/// started for others.
 ///
 /// "Never" includes a vCPU that is moved to a processor whose counter lags: [`now`](Self::now) then repeats the last
 /// answer until the counter has caught up.
@@ -47,7 +48,7 @@ impl Pvclock {
         }
     }
 
-    /// Nanoseconds since the guest was started, from `counter`, which reads the processor's counter (`tsc` on x86-64).
+    /// The system time, from `counter`, which reads the processor's counter (`tsc` on x86-64).
     ///
     /// On a vCPU other than the one whose fields these are, the answer is wrong but still does not go back.
     pub fn now(&self, counter: impl Fn() -> u64) -> u64 {
@@ -79,7 +80,7 @@ impl Pvclock {
 pub struct Scale {
     /// The counter's value at the last update.
     pub timestamp: u64,
-    /// Nanoseconds since the guest was started, at the last update.
+    /// The system time in nanoseconds, at the last update.
     pub system_time: u64,
     /// Nanoseconds for each tick after the shift, times 2^32.
     pub multiplier: u32,
@@ -89,9 +90,13 @@ pub struct Scale {
 
 impl Scale {
     /// The time at which the counter had this value. A value from before the last update counts as the update's own.
+    ///
+    /// The distance is signed and wraps: in a domain that is younger than Xen's last update, and whose counter Xen
+    /// emulates from the domain's creation on, the update lies at a counter below 0.
     #[must_use]
     pub const fn nanoseconds(&self, counter: u64) -> u64 {
-        let ticks = counter.saturating_sub(self.timestamp);
+        let distance = counter.wrapping_sub(self.timestamp).cast_signed();
+        let ticks = if distance < 0 { 0 } else { distance.cast_unsigned() };
         let shift = self.shift.unsigned_abs() as u32;
         let ticks = match self.shift {
             0.. => ticks.unbounded_shl(shift),
@@ -161,6 +166,16 @@ mod tests {
             5_000,
             "a counter that lags is not before the update"
         );
+    }
+
+    #[test]
+    fn an_update_from_before_the_domain_was_made_counts() {
+        let scale = Scale {
+            timestamp: 0_u64.wrapping_sub(200),
+            ..SCALE
+        };
+        assert_eq!(scale.nanoseconds(0), 5_200);
+        assert_eq!(scale.nanoseconds(100), 5_300);
     }
 
     #[test]

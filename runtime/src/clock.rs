@@ -23,7 +23,7 @@ pub(crate) fn start() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Has Xen wake the guest at `deadline`, time since boot.
+/// Has Xen wake the guest at `deadline`, system time.
 pub(crate) fn wake_at(deadline: Duration) -> Result<(), Errno> {
     timer::set(&XEN, Some(deadline))
 }
@@ -37,7 +37,8 @@ impl Clock {
         Self(())
     }
 
-    /// Time since the guest was started. Never goes back.
+    /// Xen's system time, which never goes back: since Xen was started for a PV guest, since the guest was started for
+    /// others.
     #[must_use]
     pub fn now(&self) -> Duration {
         Duration::from_nanos(PVCLOCK.now(pvclock::tsc))

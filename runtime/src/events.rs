@@ -44,7 +44,7 @@ impl Events {
         result
     }
 
-    /// Sleeps until `port` has been signalled more often than `seen`, or until `deadline` (time since boot, as
+    /// Sleeps until `port` has been signalled more often than `seen`, or until `deadline` (system time, as
     /// [`Clock::now`] tells it). Says whether the event came.
     ///
     /// # Errors

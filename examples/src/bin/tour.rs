@@ -64,7 +64,7 @@ fn memory(guest: &Guest) {
 
 fn clock(guest: &Guest) -> Result<(), Errno> {
     let clock = guest.clock();
-    println!("clock         {:?} since the start", clock.now());
+    println!("clock         {:?} of system time", clock.now());
     if let Some(wall) = clock.wall() {
         println!("              {} s since 1970", wall.as_secs());
     }

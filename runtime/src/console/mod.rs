@@ -113,7 +113,7 @@ impl Terminal {
         }
     }
 
-    /// Takes what was typed, and waits for it until `deadline` (time since boot). 0 bytes mean that nothing came.
+    /// Takes what was typed, and waits for it until `deadline` (system time). 0 bytes mean that nothing came.
     ///
     /// # Errors
     ///
