@@ -41,13 +41,7 @@ impl LogBudget {
     /// A full bucket of `burst` lines, which gets one back per `period`; none ever if `period` is zero.
     #[must_use]
     pub const fn new(burst: u32, period: Duration) -> Self {
-        Self {
-            burst,
-            period,
-            tokens: burst,
-            refilled: Duration::ZERO,
-            suppressed: 0,
-        }
+        Self { burst, period, tokens: burst, refilled: Duration::ZERO, suppressed: 0 }
     }
 
     /// Asks to log one line at `now`; without a permit it is to be left out, and is counted.
@@ -56,9 +50,7 @@ impl LogBudget {
         match self.tokens.checked_sub(1) {
             Some(left) => {
                 self.tokens = left;
-                Some(Permit {
-                    suppressed: core::mem::take(&mut self.suppressed),
-                })
+                Some(Permit { suppressed: core::mem::take(&mut self.suppressed) })
             }
             None => {
                 self.suppressed = self.suppressed.saturating_add(1);
@@ -108,9 +100,7 @@ mod tests {
         let mut budget = LogBudget::new(1, SECOND);
         let mut reported = 0;
         for milli in 0..=10_000 {
-            reported += budget
-                .take(Duration::from_millis(milli))
-                .map_or(0, |permit| 1 + permit.suppressed);
+            reported += budget.take(Duration::from_millis(milli)).map_or(0, |permit| 1 + permit.suppressed);
         }
         assert_eq!(reported, 10_001, "permitted and suppressed lines are all lines");
     }
@@ -129,11 +119,7 @@ mod tests {
         assert_eq!(lines(&mut budget, SECOND * 1_000_000, 9), 3);
         assert_eq!(lines(&mut budget, SECOND, 9), 0, "back: no tokens for it");
         assert_eq!(lines(&mut budget, SECOND * 2, 9), 1, "but time goes on from there");
-        assert_eq!(
-            lines(&mut budget, Duration::MAX, 9),
-            3,
-            "forth: never more than the burst"
-        );
+        assert_eq!(lines(&mut budget, Duration::MAX, 9), 3, "forth: never more than the burst");
         assert_eq!(lines(&mut budget, Duration::MAX, 9), 0);
     }
 

@@ -29,11 +29,7 @@ pub struct Drained {
 
 impl<N: Notify> Input<N> {
     pub(crate) const fn new(ring: Consumer, notify: N) -> Self {
-        Self {
-            ring,
-            notify,
-            patience: Patience::DEFAULT,
-        }
+        Self { ring, notify, patience: Patience::DEFAULT }
     }
 
     /// Sets how long each later call of [`read`](Self::read) waits for the backend.
@@ -94,10 +90,7 @@ impl<N: Notify> Input<N> {
         if bytes > 0 {
             self.notify.notify();
         }
-        Ok(Drained {
-            bytes,
-            more: available > bytes,
-        })
+        Ok(Drained { bytes, more: available > bytes })
     }
 
     /// How many bytes can be read now.

@@ -39,12 +39,7 @@ pub struct Logger<W> {
 impl<W> Logger<W> {
     /// A logger that writes to `sink`; `clock` tells the time since boot.
     pub const fn new(sink: W, clock: fn() -> Duration) -> Self {
-        Self {
-            sink: Mutex::new(sink),
-            clock,
-            level: LevelFilter::Trace,
-            missed: AtomicUsize::new(0),
-        }
+        Self { sink: Mutex::new(sink), clock, level: LevelFilter::Trace, missed: AtomicUsize::new(0) }
     }
 
     /// Leaves out what is more verbose than `level`, also where `log`'s global maximum would let it pass.
@@ -91,13 +86,7 @@ impl<W: Write + Send> Log for Logger<W> {
 fn write_record<W: Write>(sink: &mut W, time: Duration, record: &Record<'_>) {
     let (seconds, micros) = (time.as_secs(), time.subsec_micros());
     // There is no place left to report that the log cannot be written.
-    let _ = writeln!(
-        sink,
-        "[{seconds:4}.{micros:06}] {:5} {}: {}",
-        record.level(),
-        record.target(),
-        record.args()
-    );
+    let _ = writeln!(sink, "[{seconds:4}.{micros:06}] {:5} {}: {}", record.level(), record.target(), record.args());
 }
 
 #[cfg(test)]
@@ -112,13 +101,7 @@ mod tests {
     }
 
     fn record(logger: &Logger<String>, level: log::Level, text: &str) {
-        logger.log(
-            &Record::builder()
-                .level(level)
-                .target("test")
-                .args(format_args!("{text}"))
-                .build(),
-        );
+        logger.log(&Record::builder().level(level).target("test").args(format_args!("{text}")).build());
     }
 
     #[test]
@@ -128,10 +111,7 @@ mod tests {
         record(&logger, log::Level::Debug, "not this");
         record(&logger, log::Level::Error, "bye");
         let text = logger.with_sink(|text| text.clone()).unwrap();
-        assert_eq!(
-            text,
-            "[12345.060000] INFO  test: hello\n[12345.060000] ERROR test: bye\n"
-        );
+        assert_eq!(text, "[12345.060000] INFO  test: hello\n[12345.060000] ERROR test: bye\n");
     }
 
     #[test]

@@ -33,14 +33,7 @@ pub struct Output<N> {
 
 impl<N: Notify> Output<N> {
     pub(crate) const fn new(ring: Producer, connection: SharedBytes, notify: N) -> Self {
-        Self {
-            ring,
-            connection,
-            notify,
-            patience: Patience::DEFAULT,
-            gap: 0,
-            dropped: 0,
-        }
+        Self { ring, connection, notify, patience: Patience::DEFAULT, gap: 0, dropped: 0 }
     }
 
     /// Sets how long each later call waits for the backend.
@@ -149,11 +142,7 @@ impl<N: Notify> Output<N> {
     }
 
     fn wait(&self, patience: &mut Patience) -> Result<(), ConsoleError> {
-        if patience.wait(&self.notify) {
-            Ok(())
-        } else {
-            Err(ConsoleError::TimedOut)
-        }
+        if patience.wait(&self.notify) { Ok(()) } else { Err(ConsoleError::TimedOut) }
     }
 
     const fn drop_newest(&mut self, count: usize) {
@@ -211,9 +200,7 @@ impl Note {
 impl Write for Note {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let rest = self.text.get_mut(self.len..).unwrap_or_default();
-        rest.get_mut(..text.len())
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        rest.get_mut(..text.len()).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.len += text.len();
         Ok(())
     }

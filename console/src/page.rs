@@ -60,11 +60,8 @@ impl<N: Notify + Clone> Console<N> {
 /// As for [`Console::attach`].
 unsafe fn output_ring(page: NonNull<Interface>) -> ByteRing {
     let at = |offset| part(page, offset);
-    let (bytes, consumed, produced) = (
-        at(offset_of!(Interface, output)),
-        at(offset_of!(Interface, out_cons)),
-        at(offset_of!(Interface, out_prod)),
-    );
+    let (bytes, consumed, produced) =
+        (at(offset_of!(Interface, output)), at(offset_of!(Interface, out_cons)), at(offset_of!(Interface, out_prod)));
     // SAFETY: the parts lie in the page, and the caller promises for it.
     unsafe { ByteRing::new(bytes, OUTPUT_SIZE, consumed.cast(), produced.cast()) }
 }
@@ -74,11 +71,8 @@ unsafe fn output_ring(page: NonNull<Interface>) -> ByteRing {
 /// As for [`Console::attach`].
 unsafe fn input_ring(page: NonNull<Interface>) -> ByteRing {
     let at = |offset| part(page, offset);
-    let (bytes, consumed, produced) = (
-        at(offset_of!(Interface, input)),
-        at(offset_of!(Interface, in_cons)),
-        at(offset_of!(Interface, in_prod)),
-    );
+    let (bytes, consumed, produced) =
+        (at(offset_of!(Interface, input)), at(offset_of!(Interface, in_cons)), at(offset_of!(Interface, in_prod)));
     // SAFETY: the parts lie in the page, and the caller promises for it.
     unsafe { ByteRing::new(bytes, INPUT_SIZE, consumed.cast(), produced.cast()) }
 }

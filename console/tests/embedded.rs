@@ -29,10 +29,7 @@ fn hc_151_a_dead_daemon_is_a_time_out_and_not_a_panic() {
     let error = console.output.write_all(&[b'x'; 5000]).unwrap_err();
     assert_eq!((error.kind(), world.relaxed.get()), (ErrorKind::TimedOut, 5));
     assert_eq!(console.output.write_ready(), Ok(false));
-    assert_eq!(
-        Read::read(&mut console.input, &mut [0]).unwrap_err().kind(),
-        ErrorKind::TimedOut
-    );
+    assert_eq!(Read::read(&mut console.input, &mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
 }
 
 #[test]
@@ -40,9 +37,6 @@ fn hc_152_a_violation_is_a_broken_pipe() {
     let world = World::new(0);
     let mut console = world.console(5);
     world.poke(OUT_CONS, 1);
-    assert_eq!(
-        console.output.write_all(b"x").unwrap_err().kind(),
-        ErrorKind::BrokenPipe
-    );
+    assert_eq!(console.output.write_all(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
     assert_eq!(console.output.write_ready().unwrap_err().kind(), ErrorKind::BrokenPipe);
 }

@@ -17,9 +17,7 @@ struct Xen {
 // SAFETY: touches the buffer that the call names, and nothing else.
 unsafe impl Hypercall for Xen {
     unsafe fn call<const N: usize>(&self, number: Number, arguments: [Arg; N]) -> isize {
-        let [command, count, buffer] = arguments[..] else {
-            panic!("console_io takes three arguments")
-        };
+        let [command, count, buffer] = arguments[..] else { panic!("console_io takes three arguments") };
         assert_eq!(number.0, 18);
         if let Err(errno) = self.answer {
             return -errno;
@@ -34,11 +32,7 @@ unsafe impl Hypercall for Xen {
 
 impl Xen {
     const fn new(answer: Result<(), isize>) -> Self {
-        Self {
-            screen: RefCell::new(Vec::new()),
-            keyboard: b"typed",
-            answer,
-        }
+        Self { screen: RefCell::new(Vec::new()), keyboard: b"typed", answer }
     }
 
     fn write(&self, buffer: *const u8, count: usize) -> isize {
@@ -67,10 +61,7 @@ fn text_reaches_the_screen() {
 fn keys_come_as_far_as_the_buffer_goes() {
     let xen = Xen::new(Ok(()));
     let mut keys = [0; 3];
-    assert_eq!(
-        (EmergencyConsole::new(&xen).try_read(&mut keys), &keys),
-        (Ok(3), b"typ")
-    );
+    assert_eq!((EmergencyConsole::new(&xen).try_read(&mut keys), &keys), (Ok(3), b"typ"));
     assert_eq!(EmergencyConsole::new(&xen).try_read(&mut [0; 9]), Ok(5));
 }
 

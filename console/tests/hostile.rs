@@ -16,19 +16,12 @@ fn hc_152_bad_input_index_disables_the_input_for_good() {
         let mut console = world.console(5);
         let now = start.wrapping_add(1025);
         world.poke(IN_PROD, now);
-        let error = PeerError::Produced {
-            before: start,
-            now,
-            room: 1024,
-        };
+        let error = PeerError::Produced { before: start, now, room: 1024 };
         assert_eq!(console.input.try_read(&mut [0; 9]), Err(error));
         world.poke(IN_PROD, start.wrapping_add(3));
         assert_eq!(console.input.try_read(&mut [0; 9]), Err(error), "repaired too late");
         assert_eq!(console.input.read(&mut [0; 9]), Err(ConsoleError::Peer(error)));
-        assert_eq!(
-            console.input.drain(9, |_| panic!("bytes of a broken input")),
-            Err(error)
-        );
+        assert_eq!(console.input.drain(9, |_| panic!("bytes of a broken input")), Err(error));
         assert_eq!(console.input.violation(), Some(error));
         assert_eq!(world.peek(IN_CONS), start, "our index was not touched");
         assert_eq!(world.relaxed.get(), 0, "nor was there anything to wait for");
@@ -47,11 +40,7 @@ fn hc_152_bad_output_index_disables_the_output_for_good() {
             let mut console = world.console(5);
             let now = start.wrapping_add(step);
             world.poke(OUT_CONS, now);
-            let error = PeerError::Consumed {
-                before: start,
-                now,
-                unread: 0,
-            };
+            let error = PeerError::Consumed { before: start, now, unread: 0 };
             assert_eq!(console.output.write_or_drop(b"lost"), 0);
             assert_eq!(console.output.violation(), Some(error));
             world.poke(OUT_CONS, start);
@@ -83,11 +72,7 @@ fn hc_152_impossible_indices_at_the_start_break_one_direction() {
     let world = World::new(0);
     world.poke(OUT_PROD, 2049);
     let mut console = world.console(0);
-    let error = PeerError::Start {
-        consumed: 0,
-        produced: 2049,
-        size: 2048,
-    };
+    let error = PeerError::Start { consumed: 0, produced: 2049, size: 2048 };
     assert_eq!(console.output.try_write(b"x"), Err(error));
     assert_eq!(console.input.available(), Ok(0));
 }
@@ -103,13 +88,7 @@ fn hc_154_an_input_flood_gets_its_budget_and_no_more() {
             seen += bytes.len();
             world.type_in(&[b'x'; 1024]);
         });
-        assert_eq!(
-            drained,
-            Ok(Drained {
-                bytes: budget,
-                more: true
-            })
-        );
+        assert_eq!(drained, Ok(Drained { bytes: budget, more: true }));
         assert_eq!(seen, budget);
     }
 }
@@ -123,13 +102,7 @@ fn hc_154_without_a_limit_a_flood_ends_with_what_was_there() {
     let drained = input.drain(usize::MAX, |_| {
         world.type_in(&[b'x'; 1024]);
     });
-    assert_eq!(
-        drained,
-        Ok(Drained {
-            bytes: 1024,
-            more: false
-        })
-    );
+    assert_eq!(drained, Ok(Drained { bytes: 1024, more: false }));
     assert!(input.available().unwrap() > 900, "the flood went on during the call");
 }
 

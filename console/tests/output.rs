@@ -26,16 +26,8 @@ fn hc_151_control_a_slow_daemon_is_waited_for() {
     world.appetite.set(20);
     let output = &mut world.console(50).output;
     assert_eq!(output.write_or_drop(&[b'x'; 3000]), 3000);
-    assert_eq!(
-        (world.relaxed.get(), output.dropped()),
-        (48, 0),
-        "952 bytes of room, 20 at a time"
-    );
-    assert_eq!(
-        world.console(1).output.write_or_drop(&[b'x'; 100]),
-        28,
-        "8 of room, and 20 for one turn"
-    );
+    assert_eq!((world.relaxed.get(), output.dropped()), (48, 0), "952 bytes of room, 20 at a time");
+    assert_eq!(world.console(1).output.write_or_drop(&[b'x'; 100]), 28, "8 of room, and 20 for one turn");
 }
 
 #[test]
@@ -49,11 +41,7 @@ fn hc_151_a_dead_daemon_costs_one_patience_and_not_one_per_write() {
     assert_eq!(output.dropped(), 101_000 - 2048);
     world.read(2048);
     world.appetite.set(2048);
-    assert_eq!(
-        output.write_or_drop(&[b'x'; 4000]),
-        4000,
-        "patient again once the daemon lives"
-    );
+    assert_eq!(output.write_or_drop(&[b'x'; 4000]), 4000, "patient again once the daemon lives");
 }
 
 #[test]
@@ -78,11 +66,7 @@ fn hc_151_waiting_calls_time_out_and_can_be_tried_again() {
     assert_eq!(output.write(&[b'x'; 3000]), Ok(2048));
     assert_eq!(output.write(b"y"), Err(ConsoleError::TimedOut));
     assert_eq!(output.flush(), Err(ConsoleError::TimedOut));
-    assert_eq!(
-        (world.relaxed.get(), output.dropped()),
-        (18, 0),
-        "nothing is dropped by these"
-    );
+    assert_eq!((world.relaxed.get(), output.dropped()), (18, 0), "nothing is dropped by these");
     assert_eq!(output.write(b""), Ok(0));
     world.appetite.set(300);
     assert_eq!(output.write(b"y"), Ok(1));
@@ -116,11 +100,7 @@ fn fault_20_a_full_console_drops_counts_and_marks_the_gap() {
     world.read(1);
     output.write_str("back").unwrap();
     world.read(4096);
-    assert!(
-        world.text().ends_with("x12345678\n[24 bytes dropped]\nback"),
-        "{}",
-        world.text()
-    );
+    assert!(world.text().ends_with("x12345678\n[24 bytes dropped]\nback"), "{}", world.text());
     assert_eq!(output.dropped(), 24);
 }
 
@@ -141,11 +121,7 @@ fn each_published_write_is_notified() {
     assert_eq!((output.try_write(b""), world.notified.get()), (Ok(0), 0));
     assert_eq!((output.try_write(b"a"), world.notified.get()), (Ok(1), 1));
     output.write_or_drop(&[b'x'; 5000]);
-    assert_eq!(
-        (output.try_write(b"a"), world.notified.get()),
-        (Ok(0), 2),
-        "no room, no event"
-    );
+    assert_eq!((output.try_write(b"a"), world.notified.get()), (Ok(0), 2), "no room, no event");
 }
 
 #[test]
@@ -167,14 +143,9 @@ fn account(log: &[u8]) -> (usize, u64) {
     let (mut at, mut lost, mut rest) = (0, 0, log);
     while let Some(&byte) = rest.first() {
         if byte == b'\n' {
-            let end = 1 + rest[1..]
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .expect("a mark is a line");
+            let end = 1 + rest[1..].iter().position(|byte| *byte == b'\n').expect("a mark is a line");
             let mark = std::str::from_utf8(&rest[1..end]).unwrap();
-            let count = mark
-                .strip_prefix('[')
-                .and_then(|mark| mark.strip_suffix(" bytes dropped]"));
+            let count = mark.strip_prefix('[').and_then(|mark| mark.strip_suffix(" bytes dropped]"));
             let count: usize = count.expect(mark).parse().unwrap();
             (at, lost, rest) = (at + count, lost + count as u64, &rest[end + 1..]);
         } else {

@@ -18,12 +18,7 @@ use crate::{Arg, Errno, Hypercall};
 ///
 /// Source: `CALLBACKOP_register`, public/callback.h
 pub unsafe fn register<H: Hypercall>(xen: &H, kind: Type, flags: Flags, address: u64) -> Result<(), Errno> {
-    let mut register = Register {
-        kind,
-        flags,
-        _pad: 0,
-        address,
-    };
+    let mut register = Register { kind, flags, _pad: 0, address };
     // SAFETY: Xen reads the structure; the caller answers for the address.
     unsafe { command(xen, Number::CALLBACK_OP, Command::REGISTER.0, &raw mut register) }.map(drop)
 }

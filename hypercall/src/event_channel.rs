@@ -25,11 +25,7 @@ fn operation<H: Hypercall, T>(xen: &H, which: Command, argument: &mut T) -> Resu
 ///
 /// Source: `EVTCHNOP_alloc_unbound`, public/event_channel.h
 pub fn alloc_unbound<H: Hypercall>(xen: &H, dom: DomId, remote: DomId) -> Result<Port, Errno> {
-    let mut bind = AllocUnbound {
-        dom,
-        remote_dom: remote,
-        port: Port(0),
-    };
+    let mut bind = AllocUnbound { dom, remote_dom: remote, port: Port(0) };
     operation(xen, Command::ALLOC_UNBOUND, &mut bind)?;
     Ok(bind.port)
 }
@@ -42,11 +38,7 @@ pub fn alloc_unbound<H: Hypercall>(xen: &H, dom: DomId, remote: DomId) -> Result
 ///
 /// Source: `EVTCHNOP_bind_interdomain`, public/event_channel.h
 pub fn bind_interdomain<H: Hypercall>(xen: &H, remote: DomId, remote_port: Port) -> Result<Port, Errno> {
-    let mut bind = BindInterdomain {
-        remote_dom: remote,
-        remote_port,
-        ..BindInterdomain::default()
-    };
+    let mut bind = BindInterdomain { remote_dom: remote, remote_port, ..BindInterdomain::default() };
     operation(xen, Command::BIND_INTERDOMAIN, &mut bind)?;
     Ok(bind.local_port)
 }
@@ -60,11 +52,7 @@ pub fn bind_interdomain<H: Hypercall>(xen: &H, remote: DomId, remote_port: Port)
 ///
 /// Source: `EVTCHNOP_bind_virq`, public/event_channel.h
 pub fn bind_virq<H: Hypercall>(xen: &H, virq: Virq, vcpu: VcpuId) -> Result<Port, Errno> {
-    let mut bind = BindVirq {
-        virq,
-        vcpu,
-        port: Port(0),
-    };
+    let mut bind = BindVirq { virq, vcpu, port: Port(0) };
     operation(xen, Command::BIND_VIRQ, &mut bind)?;
     Ok(bind.port)
 }
@@ -77,11 +65,7 @@ pub fn bind_virq<H: Hypercall>(xen: &H, virq: Virq, vcpu: VcpuId) -> Result<Port
 ///
 /// Source: `EVTCHNOP_bind_pirq`, public/event_channel.h
 pub fn bind_pirq<H: Hypercall>(xen: &H, pirq: u32, flags: BindPirqFlags) -> Result<Port, Errno> {
-    let mut bind = BindPirq {
-        pirq,
-        flags,
-        port: Port(0),
-    };
+    let mut bind = BindPirq { pirq, flags, port: Port(0) };
     operation(xen, Command::BIND_PIRQ, &mut bind)?;
     Ok(bind.port)
 }
@@ -130,11 +114,7 @@ pub fn send<H: Hypercall>(xen: &H, port: Port) -> Result<(), Errno> {
 ///
 /// Source: `EVTCHNOP_status`, public/event_channel.h
 pub fn status<H: Hypercall>(xen: &H, dom: DomId, port: Port) -> Result<Status, Errno> {
-    let mut status = Status {
-        dom,
-        port,
-        ..Status::default()
-    };
+    let mut status = Status { dom, port, ..Status::default() };
     operation(xen, Command::STATUS, &mut status)?;
     Ok(status)
 }
@@ -185,12 +165,7 @@ pub fn reset<H: Hypercall>(xen: &H, dom: DomId) -> Result<(), Errno> {
 ///
 /// Source: `EVTCHNOP_init_control`, public/event_channel.h
 pub unsafe fn init_control<H: Hypercall>(xen: &H, control: Gfn, offset: u32, vcpu: VcpuId) -> Result<u8, Errno> {
-    let mut init = InitControl {
-        control_gfn: control,
-        offset,
-        vcpu,
-        ..InitControl::default()
-    };
+    let mut init = InitControl { control_gfn: control, offset, vcpu, ..InitControl::default() };
     operation(xen, Command::INIT_CONTROL, &mut init)?;
     Ok(init.link_bits)
 }

@@ -30,11 +30,7 @@ fn bare<H: Hypercall>(xen: &H, which: Command) -> Result<(), Errno> {
 ///
 /// Source: `HVMOP_get_param`, public/hvm/hvm_op.h
 pub fn get_param<H: Hypercall>(xen: &H, dom: DomId, index: ParamIndex) -> Result<u64, Errno> {
-    let mut param = Param {
-        domid: dom,
-        index,
-        ..Param::default()
-    };
+    let mut param = Param { domid: dom, index, ..Param::default() };
     operation(xen, Command::GET_PARAM, &mut param)?;
     Ok(param.value)
 }
@@ -52,12 +48,7 @@ pub fn get_param<H: Hypercall>(xen: &H, dom: DomId, index: ParamIndex) -> Result
 ///
 /// Source: `HVMOP_set_param`, public/hvm/hvm_op.h
 pub unsafe fn set_param<H: Hypercall>(xen: &H, dom: DomId, index: ParamIndex, value: u64) -> Result<(), Errno> {
-    let mut param = Param {
-        domid: dom,
-        index,
-        value,
-        ..Param::default()
-    };
+    let mut param = Param { domid: dom, index, value, ..Param::default() };
     operation(xen, Command::SET_PARAM, &mut param)
 }
 
@@ -101,12 +92,7 @@ impl Callback {
             Self::Vector(vector) => CallbackType::VECTOR.with(vector as u64),
             Self::Gsi(0) | Self::PciIntx { intx: 4.., .. } => return Err(Errno::INVAL),
             Self::Gsi(line) => CallbackType::GSI.with(line as u64),
-            Self::PciIntx {
-                domain,
-                bus,
-                devfn,
-                intx,
-            } => {
+            Self::PciIntx { domain, bus, devfn, intx } => {
                 let device = (domain as u64) << 32 | (bus as u64) << 16 | (devfn as u64) << 8;
                 CallbackType::PCI_INTX.with(device | intx as u64)
             }
@@ -145,11 +131,7 @@ pub unsafe fn set_callback<H: Hypercall>(xen: &H, callback: Callback) -> Result<
 ///
 /// Source: `HVMOP_set_evtchn_upcall_vector`, public/hvm/hvm_op.h
 pub unsafe fn set_evtchn_upcall_vector<H: Hypercall>(xen: &H, vcpu: VcpuId, vector: u8) -> Result<(), Errno> {
-    let mut set = EvtchnUpcallVector {
-        vcpu,
-        vector,
-        ..EvtchnUpcallVector::default()
-    };
+    let mut set = EvtchnUpcallVector { vcpu, vector, ..EvtchnUpcallVector::default() };
     operation(xen, Command::SET_EVTCHN_UPCALL_VECTOR, &mut set)
 }
 
@@ -185,11 +167,7 @@ pub fn get_time<H: Hypercall>(xen: &H) -> Result<Duration, Errno> {
 ///
 /// Source: `HVMOP_get_mem_type`, public/hvm/hvm_op.h
 pub fn get_mem_type<H: Hypercall>(xen: &H, dom: DomId, frame: Gfn) -> Result<MemType, Errno> {
-    let mut get = GetMemType {
-        domid: dom,
-        pfn: frame,
-        ..GetMemType::default()
-    };
+    let mut get = GetMemType { domid: dom, pfn: frame, ..GetMemType::default() };
     operation(xen, Command::GET_MEM_TYPE, &mut get)?;
     Ok(MemType(get.mem_type.into()))
 }

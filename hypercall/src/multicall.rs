@@ -40,11 +40,7 @@ impl Call {
         let mut args = [Arg::value(0); ARGUMENTS];
         let (used, _) = args.split_at_mut(N);
         used.copy_from_slice(&arguments);
-        Self(Entry {
-            op: number.0 as u64,
-            result: NO_ANSWER,
-            args,
-        })
+        Self(Entry { op: number.0 as u64, result: NO_ANSWER, args })
     }
 
     /// Which hypercall it is.
@@ -77,10 +73,7 @@ impl<const N: usize> Batch<N> {
     /// A batch without calls.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            entries: [Call::new(Number(0), []).0; N],
-            len: 0,
-        }
+        Self { entries: [Call::new(Number(0), []).0; N], len: 0 }
     }
 
     /// How many calls it holds.

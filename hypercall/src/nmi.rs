@@ -21,10 +21,7 @@ use crate::{Errno, Hypercall};
 ///
 /// Source: `XENNMI_register_callback`, public/nmi.h
 pub unsafe fn register_callback<H: Hypercall>(xen: &H, address: u64) -> Result<(), Errno> {
-    let mut callback = Callback {
-        handler_address: address,
-        _pad: 0,
-    };
+    let mut callback = Callback { handler_address: address, _pad: 0 };
     // SAFETY: Xen reads the structure; the caller answers for the address.
     unsafe { command(xen, Number::NMI_OP, Command::REGISTER_CALLBACK.0, &raw mut callback) }.map(drop)
 }
@@ -38,13 +35,5 @@ pub unsafe fn register_callback<H: Hypercall>(xen: &H, address: u64) -> Result<(
 /// Source: `XENNMI_unregister_callback`, public/nmi.h
 pub fn unregister_callback<H: Hypercall>(xen: &H) -> Result<(), Errno> {
     // SAFETY: the command takes no argument.
-    unsafe {
-        command::<_, ()>(
-            xen,
-            Number::NMI_OP,
-            Command::UNREGISTER_CALLBACK.0,
-            core::ptr::null_mut(),
-        )
-    }
-    .map(drop)
+    unsafe { command::<_, ()>(xen, Number::NMI_OP, Command::UNREGISTER_CALLBACK.0, core::ptr::null_mut()) }.map(drop)
 }

@@ -41,10 +41,7 @@ pub fn eoi<H: Hypercall>(xen: &H, pirq: Pirq) -> Result<(), Errno> {
 ///
 /// Source: `PHYSDEVOP_irq_status_query`, public/physdev.h
 pub fn irq_status_query<H: Hypercall>(xen: &H, pirq: Pirq) -> Result<IrqStatus, Errno> {
-    let mut query = IrqStatusQuery {
-        irq: pirq.0,
-        flags: IrqStatus::empty(),
-    };
+    let mut query = IrqStatusQuery { irq: pirq.0, flags: IrqStatus::empty() };
     operation(xen, Command::IRQ_STATUS_QUERY, &mut query)?;
     Ok(query.flags)
 }
@@ -73,11 +70,7 @@ pub fn map_pirq<H: Hypercall>(xen: &H, map: &mut MapPirq) -> Result<Pirq, Errno>
 ///
 /// Source: `PHYSDEVOP_unmap_pirq`, public/physdev.h
 pub fn unmap_pirq<H: Hypercall>(xen: &H, dom: DomId, pirq: Pirq) -> Result<(), Errno> {
-    let mut unmap = UnmapPirq {
-        domid: dom,
-        _pad: 0,
-        pirq: i32::try_from(pirq.0).map_err(|_| Errno::INVAL)?,
-    };
+    let mut unmap = UnmapPirq { domid: dom, _pad: 0, pirq: i32::try_from(pirq.0).map_err(|_| Errno::INVAL)? };
     operation(xen, Command::UNMAP_PIRQ, &mut unmap)
 }
 

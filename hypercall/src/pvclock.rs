@@ -42,10 +42,7 @@ impl Pvclock {
     /// `time` must stay mapped and readable for as long as the clock is used, and only the hypervisor may write it.
     #[must_use]
     pub const unsafe fn new(time: NonNull<VcpuTimeInfo>) -> Self {
-        Self {
-            time,
-            last: AtomicU64::new(0),
-        }
+        Self { time, last: AtomicU64::new(0) }
     }
 
     /// The system time, from `counter`, which reads the processor's counter (`tsc` on x86-64).
@@ -149,31 +146,19 @@ mod tests {
 
     use super::*;
 
-    const SCALE: Scale = Scale {
-        timestamp: 1000,
-        system_time: 5_000,
-        multiplier: 1 << 31,
-        shift: 1,
-    };
+    const SCALE: Scale = Scale { timestamp: 1000, system_time: 5_000, multiplier: 1 << 31, shift: 1 };
 
     #[test]
     fn ticks_become_nanoseconds() {
         assert_eq!(SCALE.nanoseconds(1000), 5_000);
         assert_eq!(SCALE.nanoseconds(1010), 5_010);
         assert_eq!(Scale { shift: -1, ..SCALE }.nanoseconds(1400), 5_100);
-        assert_eq!(
-            SCALE.nanoseconds(0),
-            5_000,
-            "a counter that lags is not before the update"
-        );
+        assert_eq!(SCALE.nanoseconds(0), 5_000, "a counter that lags is not before the update");
     }
 
     #[test]
     fn an_update_from_before_the_domain_was_made_counts() {
-        let scale = Scale {
-            timestamp: 0_u64.wrapping_sub(200),
-            ..SCALE
-        };
+        let scale = Scale { timestamp: 0_u64.wrapping_sub(200), ..SCALE };
         assert_eq!(scale.nanoseconds(0), 5_200);
         assert_eq!(scale.nanoseconds(100), 5_300);
     }
@@ -182,25 +167,14 @@ mod tests {
     fn no_scale_and_no_counter_overflows() {
         for shift in [i8::MIN, -64, -63, 0, 63, 64, i8::MAX] {
             for counter in [0, 1, u64::MAX / 2, u64::MAX] {
-                let scale = Scale {
-                    timestamp: 0,
-                    system_time: u64::MAX,
-                    multiplier: u32::MAX,
-                    shift,
-                };
+                let scale = Scale { timestamp: 0, system_time: u64::MAX, multiplier: u32::MAX, shift };
                 let _ = scale.nanoseconds(counter);
             }
         }
     }
 
     fn page(version: u32, system_time: u64) -> VcpuTimeInfo {
-        VcpuTimeInfo {
-            version,
-            system_time,
-            tsc_to_system_mul: 1 << 31,
-            tsc_shift: 1,
-            ..Default::default()
-        }
+        VcpuTimeInfo { version, system_time, tsc_to_system_mul: 1 << 31, tsc_shift: 1, ..Default::default() }
     }
 
     #[test]

@@ -47,15 +47,8 @@ pub fn block<H: Hypercall>(xen: &H) -> Result<(), Errno> {
 pub fn poll<H: Hypercall>(xen: &H, ports: &[Port], deadline: Option<Duration>) -> Result<(), Errno> {
     let nr_ports = u32::try_from(ports.len()).map_err(|_| Errno::INVAL)?;
     // 0 is Xen's word for no deadline.
-    let timeout = deadline.map_or(0, |deadline| {
-        u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX).max(1)
-    });
-    let mut poll = Poll {
-        ports: ports.as_ptr(),
-        nr_ports,
-        _pad: 0,
-        timeout,
-    };
+    let timeout = deadline.map_or(0, |deadline| u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX).max(1));
+    let mut poll = Poll { ports: ports.as_ptr(), nr_ports, _pad: 0, timeout };
     // SAFETY: Xen reads `nr_ports` ports, and nothing else.
     unsafe { command(xen, Number::SCHED_OP, Command::POLL.0, &raw mut poll) }.map(drop)
 }
@@ -103,21 +96,12 @@ pub enum Suspended {
 ///
 /// Source: `SHUTDOWN_suspend`, public/sched.h
 pub unsafe fn suspend<H: Hypercall>(xen: &H, start_info: Mfn) -> Result<Suspended, Errno> {
-    let mut shutdown = Shutdown {
-        reason: ShutdownReason::SUSPEND,
-    };
-    let arguments = [
-        Arg::value(Command::SHUTDOWN.0 as usize),
-        Arg::pointer(&raw mut shutdown),
-        Arg::value(start_info.0 as usize),
-    ];
+    let mut shutdown = Shutdown { reason: ShutdownReason::SUSPEND };
+    let arguments =
+        [Arg::value(Command::SHUTDOWN.0 as usize), Arg::pointer(&raw mut shutdown), Arg::value(start_info.0 as usize)];
     // SAFETY: Xen reads the structure; the caller answers for the rest.
     let answer = Errno::check(unsafe { xen.call(Number::SCHED_OP, arguments) })?;
-    Ok(if answer == 0 {
-        Suspended::Resumed
-    } else {
-        Suspended::Cancelled
-    })
+    Ok(if answer == 0 { Suspended::Resumed } else { Suspended::Cancelled })
 }
 
 /// Has the toolstack reset what Xen keeps for the domain, memory excepted.
@@ -132,9 +116,7 @@ pub unsafe fn suspend<H: Hypercall>(xen: &H, start_info: Mfn) -> Result<Suspende
 ///
 /// Source: `SHUTDOWN_soft_reset`, public/sched.h
 pub unsafe fn soft_reset<H: Hypercall>(xen: &H) -> Result<(), Errno> {
-    let mut shutdown = Shutdown {
-        reason: ShutdownReason::SOFT_RESET,
-    };
+    let mut shutdown = Shutdown { reason: ShutdownReason::SOFT_RESET };
     // SAFETY: Xen reads the structure; the caller answers for the rest.
     unsafe { command(xen, Number::SCHED_OP, Command::SHUTDOWN.0, &raw mut shutdown) }.map(drop)
 }
@@ -160,11 +142,7 @@ pub fn shutdown_code<H: Hypercall>(xen: &H, reason: ShutdownReason) -> Result<()
 ///
 /// Source: `SCHEDOP_remote_shutdown`, public/sched.h
 pub fn remote_shutdown<H: Hypercall>(xen: &H, domain: DomId, reason: ShutdownReason) -> Result<(), Errno> {
-    let mut shutdown = RemoteShutdown {
-        domain_id: domain,
-        _pad: 0,
-        reason,
-    };
+    let mut shutdown = RemoteShutdown { domain_id: domain, _pad: 0, reason };
     // SAFETY: Xen reads the structure.
     unsafe { command(xen, Number::SCHED_OP, Command::REMOTE_SHUTDOWN.0, &raw mut shutdown) }.map(drop)
 }

@@ -17,11 +17,7 @@ use crate::{Arg, Errno, Hypercall};
 /// `argument` is valid for what the command reads and writes, and its effect on memory is sound.
 #[inline(always)]
 unsafe fn operation<H: Hypercall, T>(xen: &H, which: Command, vcpu: VcpuId, argument: *mut T) -> Result<usize, Errno> {
-    let arguments = [
-        Arg::value(which.0 as usize),
-        Arg::value(vcpu.0 as usize),
-        Arg::pointer(argument),
-    ];
+    let arguments = [Arg::value(which.0 as usize), Arg::value(vcpu.0 as usize), Arg::pointer(argument)];
     // SAFETY: the caller's promise.
     Errno::check(unsafe { xen.call(Number::VCPU_OP, arguments) })
 }
@@ -145,9 +141,7 @@ pub unsafe fn register_runstate_memory_area<H: Hypercall>(
 ///
 /// Source: `VCPUOP_set_periodic_timer`, public/vcpu.h
 pub fn set_periodic_timer<H: Hypercall>(xen: &H, vcpu: VcpuId, period: Duration) -> Result<(), Errno> {
-    let mut set = SetPeriodicTimer {
-        period_ns: nanoseconds(period),
-    };
+    let mut set = SetPeriodicTimer { period_ns: nanoseconds(period) };
     // SAFETY: Xen reads the structure.
     unsafe { operation(xen, Command::SET_PERIODIC_TIMER, vcpu, &raw mut set) }.map(drop)
 }
@@ -177,11 +171,7 @@ pub fn set_singleshot_timer<H: Hypercall>(
     deadline: Duration,
     flags: SingleshotFlags,
 ) -> Result<(), Errno> {
-    let mut set = SetSingleshotTimer {
-        timeout_abs_ns: nanoseconds(deadline),
-        flags,
-        _pad: 0,
-    };
+    let mut set = SetSingleshotTimer { timeout_abs_ns: nanoseconds(deadline), flags, _pad: 0 };
     // SAFETY: Xen reads the structure.
     unsafe { operation(xen, Command::SET_SINGLESHOT_TIMER, vcpu, &raw mut set) }.map(drop)
 }
@@ -216,11 +206,7 @@ fn nanoseconds(time: Duration) -> u64 {
 ///
 /// Source: `VCPUOP_register_vcpu_info`, public/vcpu.h
 pub unsafe fn register_vcpu_info<H: Hypercall>(xen: &H, vcpu: VcpuId, page: Gfn, offset: u32) -> Result<(), Errno> {
-    let mut register = RegisterVcpuInfo {
-        mfn: page,
-        offset,
-        _rsvd: 0,
-    };
+    let mut register = RegisterVcpuInfo { mfn: page, offset, _rsvd: 0 };
     // SAFETY: Xen reads the structure; the caller answers for the place.
     unsafe { operation(xen, Command::REGISTER_VCPU_INFO, vcpu, &raw mut register) }.map(drop)
 }

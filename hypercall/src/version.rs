@@ -50,10 +50,7 @@ impl fmt::Display for Version {
 pub fn version<H: Hypercall>(xen: &H) -> Result<Version, Errno> {
     // SAFETY: the command takes no argument.
     let version = unsafe { command::<_, ()>(xen, Number::XEN_VERSION, Command::VERSION.0, core::ptr::null_mut()) }?;
-    Ok(Version {
-        major: (version >> 16) as u16,
-        minor: version as u16,
-    })
+    Ok(Version { major: (version >> 16) as u16, minor: version as u16 })
 }
 
 /// What follows the version number, `.5` for instance. Text ends at the first NUL, here and below.
@@ -124,9 +121,7 @@ impl Features {
 
     /// The features with a name in this crate, and those without as `Feature(N)`.
     pub fn iter(self) -> impl Iterator<Item = Feature> {
-        (0..u32::BITS)
-            .map(Feature)
-            .filter(move |&feature| self.contains(feature))
+        (0..u32::BITS).map(Feature).filter(move |&feature| self.contains(feature))
     }
 }
 
@@ -138,10 +133,7 @@ impl Features {
 ///
 /// Source: `XENVER_get_features`, public/version.h
 pub fn features<H: Hypercall>(xen: &H) -> Result<Features, Errno> {
-    let mut info = FeatureInfo {
-        submap_idx: 0,
-        submap: 0,
-    };
+    let mut info = FeatureInfo { submap_idx: 0, submap: 0 };
     ask(xen, Command::GET_FEATURES, &mut info)?;
     Ok(Features(info.submap))
 }
@@ -198,10 +190,7 @@ struct BuildIdBuffer {
 ///
 /// Source: `XENVER_build_id`, public/version.h
 pub fn build_id<H: Hypercall>(xen: &H) -> Result<([u8; BUILD_ID], usize), Errno> {
-    let mut buffer = BuildIdBuffer {
-        len: BUILD_ID as u32,
-        bytes: [0; BUILD_ID],
-    };
+    let mut buffer = BuildIdBuffer { len: BUILD_ID as u32, bytes: [0; BUILD_ID] };
     let len = ask(xen, Command::BUILD_ID, &mut buffer)?;
     Ok((buffer.bytes, len.min(BUILD_ID)))
 }

@@ -61,11 +61,7 @@ impl RingSize {
     /// A size in bytes, or `None` where it is not a power of two.
     #[must_use]
     pub const fn new(bytes: u32) -> Option<Self> {
-        if bytes.is_power_of_two() {
-            Some(Self(bytes))
-        } else {
-            None
-        }
+        if bytes.is_power_of_two() { Some(Self(bytes)) } else { None }
     }
 
     /// The size in bytes.
@@ -110,12 +106,7 @@ impl ByteRing {
         let consumed = unsafe { SharedWord::new(consumed) };
         // SAFETY: and this for the producer's.
         let produced = unsafe { SharedWord::new(produced) };
-        Self {
-            bytes,
-            size,
-            consumed,
-            produced,
-        }
+        Self { bytes, size, consumed, produced }
     }
 
     /// Both indices as they are in shared memory, `(consumed, produced)`, for an end that takes them over.
@@ -124,15 +115,7 @@ impl ByteRing {
     fn start(&self) -> (u32, u32, Result<(), PeerError>) {
         let (consumed, produced, size) = (self.consumed.load(), self.produced.load(), self.size.0);
         let possible = produced.wrapping_sub(consumed) <= size;
-        let health = if possible {
-            Ok(())
-        } else {
-            Err(PeerError::Start {
-                consumed,
-                produced,
-                size,
-            })
-        };
+        let health = if possible { Ok(()) } else { Err(PeerError::Start { consumed, produced, size }) };
         (consumed, produced, health)
     }
 
@@ -167,12 +150,7 @@ impl Producer {
     #[must_use]
     pub fn attach(ring: ByteRing) -> Self {
         let (consumed, produced, health) = ring.start();
-        Self {
-            ring,
-            produced,
-            consumed,
-            health,
-        }
+        Self { ring, produced, consumed, health }
     }
 
     /// Writes and publishes as many of `bytes` as there is room for, and returns how many that was.
@@ -229,11 +207,7 @@ impl Producer {
     /// The peer may have consumed up to all that was unread. A step back is a huge step forward.
     const fn check(&self, now: u32) -> Result<(), PeerError> {
         let (before, unread) = (self.consumed, self.produced.wrapping_sub(self.consumed));
-        if now.wrapping_sub(before) <= unread {
-            Ok(())
-        } else {
-            Err(PeerError::Consumed { before, now, unread })
-        }
+        if now.wrapping_sub(before) <= unread { Ok(()) } else { Err(PeerError::Consumed { before, now, unread }) }
     }
 }
 
@@ -255,12 +229,7 @@ impl Consumer {
     #[must_use]
     pub fn attach(ring: ByteRing) -> Self {
         let (consumed, produced, health) = ring.start();
-        Self {
-            ring,
-            consumed,
-            produced,
-            health,
-        }
+        Self { ring, consumed, produced, health }
     }
 
     /// Reads as many bytes as there are and `into` holds, gives their room back to the peer, and returns how
@@ -309,11 +278,7 @@ impl Consumer {
     const fn check(&self, now: u32) -> Result<(), PeerError> {
         let unread = self.produced.wrapping_sub(self.consumed);
         let (before, room) = (self.produced, self.ring.size.0 - unread);
-        if now.wrapping_sub(before) <= room {
-            Ok(())
-        } else {
-            Err(PeerError::Produced { before, now, room })
-        }
+        if now.wrapping_sub(before) <= room { Ok(()) } else { Err(PeerError::Produced { before, now, room }) }
     }
 }
 

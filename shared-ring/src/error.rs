@@ -41,11 +41,7 @@ pub enum PeerError {
 impl fmt::Display for PeerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Start {
-                consumed,
-                produced,
-                size,
-            } => write!(
+            Self::Start { consumed, produced, size } => write!(
                 f,
                 "the ring was found with consumer index {consumed:#x} and producer index {produced:#x}, \
                  which are {} bytes apart in a ring of {size}",
@@ -68,10 +64,7 @@ impl core::error::Error for PeerError {}
 /// Describes the step of an index; a step back is printed as a negative number.
 fn write_move(f: &mut fmt::Formatter<'_>, whose: &str, before: u32, now: u32) -> fmt::Result {
     let step = now.wrapping_sub(before).cast_signed();
-    write!(
-        f,
-        "the peer moved its {whose} index from {before:#x} to {now:#x} ({step:+}) where "
-    )
+    write!(f, "the peer moved its {whose} index from {before:#x} to {now:#x} ({step:+}) where ")
 }
 
 #[cfg(test)]
@@ -83,29 +76,17 @@ mod tests {
 
     #[test]
     fn a_message_says_what_was_seen_and_what_was_possible() {
-        let back = PeerError::Consumed {
-            before: 2,
-            now: u32::MAX,
-            unread: 7,
-        };
+        let back = PeerError::Consumed { before: 2, now: u32::MAX, unread: 7 };
         assert_eq!(
             back.to_string(),
             "the peer moved its consumer index from 0x2 to 0xffffffff (-3) where 7 bytes were there to consume"
         );
-        let far = PeerError::Produced {
-            before: 0xffff_fffe,
-            now: 3,
-            room: 4,
-        };
+        let far = PeerError::Produced { before: 0xffff_fffe, now: 3, room: 4 };
         assert_eq!(
             far.to_string(),
             "the peer moved its producer index from 0xfffffffe to 0x3 (+5) where there was room for 4 bytes"
         );
-        let start = PeerError::Start {
-            consumed: 5,
-            produced: 4,
-            size: 1024,
-        };
+        let start = PeerError::Start { consumed: 5, produced: 4, size: 1024 };
         assert!(start.to_string().contains("4294967295 bytes apart in a ring of 1024"));
     }
 }

@@ -69,11 +69,7 @@ fn hc_150_a_used_ring_is_taken_over_where_it_stands() {
 fn hc_150_impossible_start_is_broken_and_says_why() {
     let page = Page::new(16, 100);
     page.produced.store(117, Relaxed);
-    let error = PeerError::Start {
-        consumed: 100,
-        produced: 117,
-        size: 16,
-    };
+    let error = PeerError::Start { consumed: 100, produced: 117, size: 16 };
     let (mut tx, mut rx) = (page.producer(), page.consumer());
     assert_eq!((tx.write(b"x"), tx.violation()), (Err(error), Some(error)));
     assert_eq!((rx.read(&mut [0]), rx.violation()), (Err(error), Some(error)));
@@ -129,10 +125,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        proptest::collection::vec(any::<u8>(), 0..40).prop_map(Step::Write),
-        (0..40_usize).prop_map(Step::Read),
-    ]
+    prop_oneof![proptest::collection::vec(any::<u8>(), 0..40).prop_map(Step::Write), (0..40_usize).prop_map(Step::Read),]
 }
 
 proptest! {

@@ -23,11 +23,7 @@ fn hc_001_consumed_beyond_what_was_produced() {
     for start in STARTS {
         let (page, mut tx, _) = with_five_bytes(start);
         page.consumed.store(start.wrapping_add(6), Relaxed);
-        let error = PeerError::Consumed {
-            before: start,
-            now: start.wrapping_add(6),
-            unread: 5,
-        };
+        let error = PeerError::Consumed { before: start, now: start.wrapping_add(6), unread: 5 };
         assert_eq!(tx.write(b"x"), Err(error));
     }
 }
@@ -38,11 +34,7 @@ fn hc_002_produced_beyond_the_room() {
         let (page, _, mut rx) = with_five_bytes(start);
         let now = start.wrapping_add(17);
         page.produced.store(now, Relaxed);
-        let error = PeerError::Produced {
-            before: start.wrapping_add(5),
-            now,
-            room: 11,
-        };
+        let error = PeerError::Produced { before: start.wrapping_add(5), now, room: 11 };
         assert_eq!(rx.read(&mut [0; 32]), Err(error));
         assert_eq!(page.consumed.load(Relaxed), start, "nothing was consumed");
     }
@@ -54,21 +46,13 @@ fn hc_003_an_index_that_goes_back() {
         let (page, mut tx, mut rx) = with_five_bytes(start);
         let before = start.wrapping_add(5);
         page.produced.store(start.wrapping_add(3), Relaxed);
-        let error = PeerError::Produced {
-            before,
-            now: start.wrapping_add(3),
-            room: 11,
-        };
+        let error = PeerError::Produced { before, now: start.wrapping_add(3), room: 11 };
         assert_eq!(rx.available(), Err(error), "still between our index and the ring size");
 
         page.consumed.store(before, Relaxed);
         assert_eq!(tx.unread(), Ok(0));
         page.consumed.store(start.wrapping_add(4), Relaxed);
-        let error = PeerError::Consumed {
-            before,
-            now: start.wrapping_add(4),
-            unread: 0,
-        };
+        let error = PeerError::Consumed { before, now: start.wrapping_add(4), unread: 0 };
         assert_eq!(tx.unread(), Err(error));
     }
 }
@@ -81,11 +65,7 @@ fn hc_003_control_a_check_against_the_ring_size_accepts_a_step_back() {
     page.consumed.store(99, Relaxed);
     page.produced.store(102, Relaxed);
     assert_eq!(naive_unread(105, 99), Some(6), "of five bytes, six are unread");
-    assert_eq!(
-        naive_unread(102, 100),
-        Some(2),
-        "of five bytes already seen, three are gone"
-    );
+    assert_eq!(naive_unread(102, 100), Some(2), "of five bytes already seen, three are gone");
     assert!(tx.unread().is_err() && rx.available().is_err(), "ours refuses both");
 }
 
@@ -136,10 +116,7 @@ enum Step {
 
 /// Index values: anything, and steps of a few bytes around where the ring stands.
 fn index(start: u32) -> impl Strategy<Value = u32> {
-    prop_oneof![
-        any::<u32>(),
-        (-40..40_i32).prop_map(move |step| start.wrapping_add_signed(step))
-    ]
+    prop_oneof![any::<u32>(), (-40..40_i32).prop_map(move |step| start.wrapping_add_signed(step))]
 }
 
 fn step(start: u32) -> impl Strategy<Value = Step> {

@@ -84,10 +84,7 @@ mod tests {
         let (first, recent) = (make(1, "one"), make(2, "two"));
         assert_eq!(make(1, "unused"), first);
         assert_eq!(fs::read_to_string(&first).unwrap(), "one");
-        fs::File::open(&first)
-            .unwrap()
-            .set_modified(SystemTime::now() - 2 * KEPT)
-            .unwrap();
+        fs::File::open(&first).unwrap().set_modified(SystemTime::now() - 2 * KEPT).unwrap();
         let last = make(3, "three");
         assert!(!first.exists() && recent.exists() && last.exists());
         fs::remove_file(recent).unwrap();

@@ -27,10 +27,7 @@ impl Parser {
     /// Returns a parser for events with this token.
     #[must_use]
     pub fn new(token: &str) -> Self {
-        Self {
-            prefix: [&[MARK], token.as_bytes(), b" "].concat(),
-            held: Vec::new(),
-        }
+        Self { prefix: [&[MARK], token.as_bytes(), b" "].concat(), held: Vec::new() }
     }
 
     /// Takes bytes from the port; only what may still become an event waits for more.

@@ -49,19 +49,11 @@ struct Check {
 
 impl Check {
     const fn quiet(name: &'static str, command: Command) -> Self {
-        Self {
-            name,
-            command,
-            loud: false,
-        }
+        Self { name, command, loud: false }
     }
 
     const fn loud(name: &'static str, command: Command) -> Self {
-        Self {
-            name,
-            command,
-            loud: true,
-        }
+        Self { name, command, loud: true }
     }
 
     fn run(self, progress: &Progress) -> Result<bool> {
@@ -77,20 +69,14 @@ impl Check {
             drop(step);
             passed
         };
-        progress.line(
-            "test",
-            format!("{} {}", self.name, if passed { "passed" } else { "FAILED" }),
-        );
+        progress.line("test", format!("{} {}", self.name, if passed { "passed" } else { "FAILED" }));
         Ok(passed)
     }
 }
 
 /// Runs a command and shows what it printed only if it failed.
 fn silently(mut command: Command) -> Result<bool> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut guarded = Guarded::spawn(command)?;
     let stdout = process::drain(guarded.child().stdout.take());
     let stderr = process::drain(guarded.child().stderr.take());
@@ -116,10 +102,7 @@ fn host_checks(packages: &[Package]) -> Result<Vec<Check>> {
     }
     Ok(vec![
         Check::quiet("format", cargo(&["fmt", "--all", "--check"])?),
-        Check::quiet(
-            "clippy, host",
-            workspace_without(&["clippy", "--all-targets"], &guests, &["-D", "warnings"])?,
-        ),
+        Check::quiet("clippy, host", workspace_without(&["clippy", "--all-targets"], &guests, &["-D", "warnings"])?),
         Check::quiet("clippy, x86-64 guests", with_targets(&["clippy"], GUEST_TARGET)?),
         Check::quiet("clippy, ARM64 libraries", with_targets(&["clippy"], ARM_TARGET)?),
         Check::quiet("documentation", docs),
@@ -161,11 +144,7 @@ fn cargo(arguments: &[&str]) -> Result<Command> {
 }
 
 fn names(packages: &[Package], accept: impl Fn(&Package) -> bool) -> Vec<&str> {
-    packages
-        .iter()
-        .filter(|package| accept(package))
-        .map(|package| package.name.as_str())
-        .collect()
+    packages.iter().filter(|package| accept(package)).map(|package| package.name.as_str()).collect()
 }
 
 fn conclude(failed: &[(&str, String)], progress: &Progress) -> u8 {

@@ -100,13 +100,8 @@ mod tests {
     #[test]
     fn guest_arguments_follow_two_dashes() {
         let cli = Cli::parse_from(["xtask", "run", "hello", "--direct", "--", "--help", "x"]);
-        let Command::Run(run) = cli.command else {
-            panic!("not run")
-        };
-        assert_eq!(
-            (run.arguments, run.direct),
-            (vec!["--help".to_owned(), "x".to_owned()], true)
-        );
+        let Command::Run(run) = cli.command else { panic!("not run") };
+        assert_eq!((run.arguments, run.direct), (vec!["--help".to_owned(), "x".to_owned()], true));
     }
 
     #[test]

@@ -14,12 +14,8 @@ pub fn xen_version(log: &str) -> String {
 #[must_use]
 pub fn xen_panic(log: &str) -> Option<String> {
     let mut lines = log.lines().skip_while(|line| !line.contains("Panic on CPU")).skip(1);
-    let mut reason = lines
-        .by_ref()
-        .map(plain)
-        .skip_while(|line| line.starts_with('*') || line.is_empty());
-    log.contains("Panic on CPU")
-        .then(|| reason.next().unwrap_or("no reason given").to_owned())
+    let mut reason = lines.by_ref().map(plain).skip_while(|line| line.starts_with('*') || line.is_empty());
+    log.contains("Panic on CPU").then(|| reason.next().unwrap_or("no reason given").to_owned())
 }
 
 /// Returns what the guest said when it panicked, from its first line about it on.
@@ -35,11 +31,7 @@ pub fn crash_report(log: &str) -> String {
     let Some(first) = lines.iter().position(|line| crash_begins(line)) else {
         return String::new();
     };
-    let last = lines
-        .iter()
-        .rposition(|line| crash_goes_on(line))
-        .unwrap_or(first)
-        .max(first);
+    let last = lines.iter().rposition(|line| crash_goes_on(line)).unwrap_or(first).max(first);
     lines[first..=last].join("\n")
 }
 
@@ -81,11 +73,7 @@ pub fn explain_refusal(text: &str, xen_log: &str) -> String {
         ""
     };
     let parts = [details, &xen_tail(xen_log), hint];
-    parts
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("\n\n")
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Explains the commonest reason for a crash that Xen reports in words of its own.
@@ -126,9 +114,8 @@ fn crash_begins(line: &str) -> bool {
 }
 
 fn crash_goes_on(line: &str) -> bool {
-    let registers = [
-        "RIP:", "RFLAGS:", "rax:", "rbx:", "rdx:", "rsi:", "r8:", "r9:", "r12:", "r15:", "cr3:", "fsb:", "ds:",
-    ];
+    let registers =
+        ["RIP:", "RFLAGS:", "rax:", "rbx:", "rdx:", "rsi:", "r8:", "r9:", "r12:", "r15:", "cr3:", "fsb:", "ds:"];
     let trimmed = line.trim_start();
     crash_begins(line)
         || registers.iter().any(|name| trimmed.starts_with(name))
@@ -141,10 +128,7 @@ mod tests {
 
     #[test]
     fn the_version_is_read() {
-        assert_eq!(
-            xen_version("x\n(XEN) Xen version 4.17.7+13 (Debian 4.17)\n"),
-            "Xen 4.17.7"
-        );
+        assert_eq!(xen_version("x\n(XEN) Xen version 4.17.7+13 (Debian 4.17)\n"), "Xen 4.17.7");
         assert_eq!(xen_version(""), "Xen");
     }
 
@@ -165,10 +149,7 @@ mod tests {
     #[test]
     fn a_crash_report_goes_from_the_fault_to_the_registers() {
         let report = crash_report(CRASH);
-        assert!(
-            report.starts_with("d1v0 Unhandled") && report.ends_with("rsp=0000000000106f88:"),
-            "{report}"
-        );
+        assert!(report.starts_with("d1v0 Unhandled") && report.ends_with("rsp=0000000000106f88:"), "{report}");
         assert_eq!(instruction_pointer(&report), Some(0xffff_ffff_8000_1234));
         assert_eq!(crash_report("(XEN) fine\n"), "");
     }

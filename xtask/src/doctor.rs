@@ -31,10 +31,7 @@ pub fn run() -> Result<u8> {
         space()?,
     ];
     findings.iter().for_each(print);
-    let missing = findings
-        .iter()
-        .filter(|finding| finding.state == State::Missing)
-        .count();
+    let missing = findings.iter().filter(|finding| finding.state == State::Missing).count();
     println!();
     match missing {
         0 => println!("Everything needed is here: try `cargo xtask run hello`."),
@@ -59,11 +56,7 @@ enum State {
 
 impl Finding {
     fn new(state: State, what: &str, text: impl Into<String>) -> Self {
-        Self {
-            state,
-            what: what.to_owned(),
-            text: text.into(),
-        }
+        Self { state, what: what.to_owned(), text: text.into() }
     }
 }
 
@@ -80,46 +73,27 @@ fn rust_target(target: &str, needed: bool) -> Finding {
     let mut command = std::process::Command::new("rustc");
     command.args(["--print", "sysroot"]);
     let root = process::output(command).unwrap_or_default();
-    if Path::new(root.trim())
-        .join("lib/rustlib")
-        .join(target)
-        .join("lib")
-        .is_dir()
-    {
+    if Path::new(root.trim()).join("lib/rustlib").join(target).join("lib").is_dir() {
         return Finding::new(State::Good, target, "Rust target installed");
     }
     let state = if needed { State::Missing } else { State::Without };
-    Finding::new(
-        state,
-        target,
-        format!("`rustup target add {target}` installs this Rust target"),
-    )
+    Finding::new(state, target, format!("`rustup target add {target}` installs this Rust target"))
 }
 
 fn compiler() -> Finding {
     match process::find("cc") {
         Some(path) => Finding::new(State::Good, "C compiler", path.display().to_string()),
-        None => Finding::new(
-            State::Missing,
-            "C compiler",
-            "Rust links with it: `apt-get install gcc libc6-dev`",
-        ),
+        None => Finding::new(State::Missing, "C compiler", "Rust links with it: `apt-get install gcc libc6-dev`"),
     }
 }
 
 fn apt() -> Finding {
-    let missing: Vec<&str> = ["apt-get", "apt-cache", "dpkg-deb"]
-        .into_iter()
-        .filter(|program| process::find(program).is_none())
-        .collect();
+    let missing: Vec<&str> =
+        ["apt-get", "apt-cache", "dpkg-deb"].into_iter().filter(|program| process::find(program).is_none()).collect();
     let cached = packages::is_ready(&HYPERVISOR) && packages::is_ready(&DOM0);
     match (missing.is_empty(), cached) {
         (true, _) => Finding::new(State::Good, "apt", "apt-get, apt-cache, dpkg-deb"),
-        (false, true) => Finding::new(
-            State::Without,
-            "apt",
-            "not here, and not needed: all packages are unpacked",
-        ),
+        (false, true) => Finding::new(State::Without, "apt", "not here, and not needed: all packages are unpacked"),
         (false, false) => Finding::new(
             State::Missing,
             "apt",
@@ -136,20 +110,12 @@ fn set(set: &Set) -> Finding {
     if packages::is_ready(set) {
         return Finding::new(State::Good, &what, "unpacked");
     }
-    Finding::new(
-        State::Without,
-        &what,
-        "not yet here; the first run downloads them (needs a network)",
-    )
+    Finding::new(State::Without, &what, "not yet here; the first run downloads them (needs a network)")
 }
 
 fn qemu() -> Finding {
     if process::find("qemu-system-x86_64").is_none() {
-        return Finding::new(
-            State::Without,
-            "QEMU",
-            "not installed; the first run unpacks it from packages",
-        );
+        return Finding::new(State::Without, "QEMU", "not installed; the first run unpacks it from packages");
     }
     match Program::find(&Progress::quiet()).and_then(|program| program.version()) {
         Ok(version) => Finding::new(State::Good, "QEMU", format!("installed, version {version}")),
@@ -161,28 +127,18 @@ fn qemu() -> Finding {
 fn kvm() -> Result<Finding> {
     let what = "/dev/kvm";
     if !Path::new(what).exists() {
-        return Ok(Finding::new(
-            State::Without,
-            what,
-            "not here: QEMU translates instead (slower, works)",
-        ));
+        return Ok(Finding::new(State::Without, what, "not here: QEMU translates instead (slower, works)"));
     }
     if !packages::is_ready(&HYPERVISOR) || process::find("qemu-system-x86_64").is_none() {
-        return Ok(Finding::new(
-            State::Without,
-            what,
-            "here; the first run tries whether Xen boots with it",
-        ));
+        return Ok(Finding::new(State::Without, what, "here; the first run tries whether Xen boots with it"));
     }
     let quiet = Progress::quiet();
     let accelerator = boot::accelerator(&Program::find(&quiet)?, &boot::xen(&quiet)?)?;
     Ok(match accelerator {
         Accelerator::Kvm => Finding::new(State::Good, what, "Xen boots with it"),
-        Accelerator::Tcg => Finding::new(
-            State::Without,
-            what,
-            "not usable for Xen: QEMU translates instead (slower, works)",
-        ),
+        Accelerator::Tcg => {
+            Finding::new(State::Without, what, "not usable for Xen: QEMU translates instead (slower, works)")
+        }
     })
 }
 
@@ -193,10 +149,6 @@ fn space() -> Result<Finding> {
     let text = format!("{} free in {}", process::size(free), folder.display());
     let enough = free > SPACE || packages::is_ready(&DOM0);
     let state = if enough { State::Good } else { State::Missing };
-    let hint = if enough {
-        String::new()
-    } else {
-        format!("; {} are needed", process::size(SPACE))
-    };
+    let hint = if enough { String::new() } else { format!("; {} are needed", process::size(SPACE)) };
     Ok(Finding::new(state, "disk", text + &hint))
 }

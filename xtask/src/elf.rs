@@ -54,11 +54,7 @@ fn needed_by(data: &[u8]) -> Result<Vec<String>> {
     let mut names: Vec<String> = table
         .iter()
         .filter(|entry| entry.tag == DT_NEEDED)
-        .map(|entry| {
-            table
-                .string(entry)
-                .map(|name| String::from_utf8_lossy(name).into_owned())
-        })
+        .map(|entry| table.string(entry).map(|name| String::from_utf8_lossy(name).into_owned()))
         .collect::<object::Result<_>>()?;
     names.extend(interpreter(&file, data)?);
     Ok(names)

@@ -31,11 +31,7 @@ pub fn list() -> Result<Vec<Guest>> {
     let mut guests = Vec::new();
     for package in workspace::packages()?.into_iter().filter(workspace::Package::is_guest) {
         for (name, source) in package.programs {
-            guests.push(Guest {
-                name,
-                package: package.name.clone(),
-                summary: summary(&source),
-            });
+            guests.push(Guest { name, package: package.name.clone(), summary: summary(&source) });
         }
     }
     guests.sort_by(|a, b| a.name.cmp(&b.name));
@@ -70,11 +66,7 @@ pub fn build(guest: &Guest, progress: &Progress) -> Result<PathBuf> {
     let line = process::describe(&command);
     let (messages, errors, success) = run(command)?;
     if !success {
-        bail!(
-            "{} does not build:\n{errors}\n{}`{line}` repeats this",
-            guest.name,
-            target_hint(&errors)
-        );
+        bail!("{} does not build:\n{errors}\n{}`{line}` repeats this", guest.name, target_hint(&errors));
     }
     let elf = executable(&messages, &guest.name).context("cargo built no program")?;
     let size = fs::metadata(&elf)?.len();
@@ -84,10 +76,7 @@ pub fn build(guest: &Guest, progress: &Progress) -> Result<PathBuf> {
 
 /// Runs cargo to its end: standard output, standard error, success.
 fn run(mut command: std::process::Command) -> Result<(String, String, bool)> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut cargo = Guarded::spawn(command)?;
     let stdout = process::drain(cargo.child().stdout.take());
     let stderr = process::drain(cargo.child().stderr.take());
@@ -97,9 +86,7 @@ fn run(mut command: std::process::Command) -> Result<(String, String, bool)> {
 
 /// Returns the program's path from cargo's messages, one JSON object a line.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
-    let parsed = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut artifacts = parsed.filter(|message| message["target"]["name"] == name);
     artifacts.find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
@@ -113,26 +100,15 @@ fn target_hint(errors: &str) -> String {
 
 fn unknown(name: &str, names: &[String]) -> String {
     let close = |other: &&String| strsim::damerau_levenshtein(name, other) <= 1 + name.len() / 3;
-    let similar = names
-        .iter()
-        .filter(close)
-        .min_by_key(|other| strsim::damerau_levenshtein(name, other));
-    let hint = similar
-        .map(|other| format!(" (did you mean `{other}`?)"))
-        .unwrap_or_default();
-    format!(
-        "there is no example `{name}`{hint}; the examples are: {}",
-        names.join(", ")
-    )
+    let similar = names.iter().filter(close).min_by_key(|other| strsim::damerau_levenshtein(name, other));
+    let hint = similar.map(|other| format!(" (did you mean `{other}`?)")).unwrap_or_default();
+    format!("there is no example `{name}`{hint}; the examples are: {}", names.join(", "))
 }
 
 /// Returns the first sentence of a source file's documentation.
 fn summary(source: &Path) -> String {
     let text = fs::read_to_string(source).unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("//!"))
-        .unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("//!")).unwrap_or_default();
     line.trim().trim_end_matches('.').to_owned()
 }
 

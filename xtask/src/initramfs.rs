@@ -22,11 +22,7 @@ pub struct Archive<W: Write> {
 impl<W: Write> Archive<W> {
     /// Begins an archive.
     pub const fn new(writer: W) -> Self {
-        Self {
-            writer: Some(writer),
-            folders: BTreeSet::new(),
-            inode: 1,
-        }
+        Self { writer: Some(writer), folders: BTreeSet::new(), inode: 1 }
     }
 
     /// Adds a folder and those above it, each once.

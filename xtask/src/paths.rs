@@ -13,15 +13,9 @@ use anyhow::{Context, Result, bail};
 ///
 /// When neither the package that cargo runs nor the current folder lies in the workspace.
 pub fn workspace() -> Result<PathBuf> {
-    let starts = [
-        env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from),
-        env::current_dir().ok(),
-    ];
+    let starts = [env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from), env::current_dir().ok()];
     for start in starts.into_iter().flatten() {
-        if let Some(root) = start
-            .ancestors()
-            .find(|folder| folder.join("xtask/Cargo.toml").is_file())
-        {
+        if let Some(root) = start.ancestors().find(|folder| folder.join("xtask/Cargo.toml").is_file()) {
             return Ok(root.to_owned());
         }
     }
@@ -61,11 +55,7 @@ pub fn domu() -> Result<PathBuf> {
 #[must_use]
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!(
-        ".partial-{}-{}-{name}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!(".partial-{}-{}-{name}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Makes a folder and those above it.

@@ -32,10 +32,7 @@ impl Guarded {
     /// When the program cannot be started; the message names it.
     pub fn spawn(mut command: Command) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {program}"))?;
+        let child = command.process_group(0).spawn().with_context(|| format!("cannot start {program}"))?;
         Ok(Self { child, ended: false })
     }
 
@@ -109,10 +106,7 @@ pub fn output(command: Command) -> Result<String> {
 ///
 /// As [`output`].
 pub fn output_as(line: &str, mut command: Command) -> Result<String> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut guarded = Guarded::spawn(command)?;
     let stdout = drain(guarded.child().stdout.take());
     let stderr = drain(guarded.child().stderr.take());

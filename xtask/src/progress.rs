@@ -23,24 +23,14 @@ impl Progress {
     /// Shows steps on standard error.
     #[must_use]
     pub fn new() -> Self {
-        let style = if std::io::stderr().is_terminal() {
-            Style::Terminal
-        } else {
-            Style::Lines
-        };
-        Self {
-            started: Instant::now(),
-            style,
-        }
+        let style = if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Lines };
+        Self { started: Instant::now(), style }
     }
 
     /// Shows nothing.
     #[must_use]
     pub fn quiet() -> Self {
-        Self {
-            started: Instant::now(),
-            style: Style::Quiet,
-        }
+        Self { started: Instant::now(), style: Style::Quiet }
     }
 
     /// Returns the time since the start.
@@ -56,21 +46,13 @@ impl Progress {
             Style::Terminal => spinner(name, text.into()),
             Style::Lines | Style::Quiet => ProgressBar::hidden(),
         };
-        Step {
-            progress: *self,
-            name,
-            bar,
-        }
+        Step { progress: *self, name, bar }
     }
 
     /// Prints a finished step.
     pub fn line(&self, name: &str, text: impl AsRef<str>) {
         if self.style != Style::Quiet {
-            eprintln!(
-                "  {name:<11} {:<52} {:>6.1} s",
-                text.as_ref(),
-                self.elapsed().as_secs_f32()
-            );
+            eprintln!("  {name:<11} {:<52} {:>6.1} s", text.as_ref(), self.elapsed().as_secs_f32());
         }
     }
 

@@ -87,11 +87,7 @@ impl Qemu {
         let mut process = Guarded::spawn(command)?;
         let input = process.child().stdin.take();
         let output = process.child().stdout.take().context("QEMU has no output")?;
-        Ok(Self {
-            process,
-            stream: read_in_background(output),
-            input,
-        })
+        Ok(Self { process, stream: read_in_background(output), input })
     }
 
     /// Waits for bytes, at most for `patience`.
@@ -175,10 +171,7 @@ impl Program {
             modules: tree.path("usr/lib/x86_64-linux-gnu/qemu"),
             firmware: folders.iter().flat_map(|folder| tree.paths(folder)).collect(),
         };
-        Ok(Self {
-            path,
-            unpacked: Some(unpacked),
-        })
+        Ok(Self { path, unpacked: Some(unpacked) })
     }
 
     fn command(&self) -> Command {
@@ -247,9 +240,7 @@ fn ports(com1_log: Option<&Path>) -> Vec<String> {
     let serial = format!("file:{}", comma(&log.display().to_string()));
     // A second UART would cost a trap for each byte; a virtio port takes thousands at once.
     let port = "virtserialport,chardev=stream,name=domu";
-    ["-serial", &serial, "-device", "virtio-serial-pci", "-device", port]
-        .map(str::to_owned)
-        .to_vec()
+    ["-serial", &serial, "-device", "virtio-serial-pci", "-device", port].map(str::to_owned).to_vec()
 }
 
 /// Returns multiboot modules as QEMU wants them: separated by commas, a comma inside doubled.

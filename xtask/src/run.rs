@@ -47,10 +47,7 @@ fn list() -> Result<u8> {
 
 fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
     let (name, path) = match (&options.elf, &options.example) {
-        (Some(path), _) => (
-            path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            path.clone(),
-        ),
+        (Some(path), _) => (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), path.clone()),
         (None, name) => {
             let guest = guests::find(name.as_deref().unwrap_or_default())?;
             let path = guests::build(&guest, progress)?;
@@ -70,13 +67,7 @@ fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
 }
 
 fn session(options: &Run, progress: Progress) -> Session<'static> {
-    Session {
-        progress,
-        output: Box::new(show),
-        verbose: options.verbose,
-        icount: options.icount,
-        ..Session::default()
-    }
+    Session { progress, output: Box::new(show), verbose: options.verbose, icount: options.icount, ..Session::default() }
 }
 
 /// Shows console bytes at once. Whoever closed our output does not want them.
@@ -104,15 +95,7 @@ fn report(outcome: &Outcome, elf: &Path, progress: &Progress) {
 
 /// Returns a name that xl and file systems take.
 fn plain_name(name: &str) -> String {
-    let plain: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect();
     if plain.is_empty() { "guest".into() } else { plain }
 }

@@ -81,10 +81,7 @@ mod tests {
     #[test]
     fn the_last_line_is_the_status_however_it_is_cut() {
         assert_eq!(run(&["hi\ndomu: exit status 7\r\n"]), (Some(7), "hi\n".into()));
-        assert_eq!(
-            run(&["hi\ndomu: ex", "it status 2", "55", "\n"]),
-            (Some(255), "hi\n".into())
-        );
+        assert_eq!(run(&["hi\ndomu: ex", "it status 2", "55", "\n"]), (Some(255), "hi\n".into()));
         assert_eq!(run(&["domu: exit status 0"]), (Some(0), String::new()));
     }
 
@@ -92,21 +89,12 @@ mod tests {
     fn a_line_in_the_middle_is_output() {
         let text = "domu: exit status 1\nmore\n";
         assert_eq!(run(&[text]), (None, text.into()));
-        assert_eq!(
-            run(&["domu: exit status 1\ndomu: exit status 2\n"]),
-            (Some(2), "domu: exit status 1\n".into())
-        );
+        assert_eq!(run(&["domu: exit status 1\ndomu: exit status 2\n"]), (Some(2), "domu: exit status 1\n".into()));
     }
 
     #[test]
     fn what_only_looks_like_a_status_is_output() {
-        for text in [
-            "domu: exit status 256\n",
-            "domu: exit status x\n",
-            " domu: exit status 1\n",
-            "domu: exit",
-            "a",
-        ] {
+        for text in ["domu: exit status 256\n", "domu: exit status x\n", " domu: exit status 1\n", "domu: exit", "a"] {
             assert_eq!(run(&[text]), (None, text.into()));
         }
     }

@@ -102,8 +102,7 @@ fn package(value: &Value) -> Package {
 
 fn says_no_std(source: &Path) -> bool {
     let text = std::fs::read_to_string(source).unwrap_or_default();
-    text.lines()
-        .any(|line| line.trim_start().starts_with("#!") && line.contains("no_std"))
+    text.lines().any(|line| line.trim_start().starts_with("#!") && line.contains("no_std"))
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {

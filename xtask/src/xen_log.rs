@@ -18,12 +18,7 @@ impl Tail {
     /// Follows a file that need not exist yet; if `shown`, each complete line goes to standard error.
     #[must_use]
     pub fn new(path: &Path, show: bool) -> Self {
-        Self {
-            path: path.to_owned(),
-            file: None,
-            text: String::new(),
-            shown: show.then_some(0),
-        }
+        Self { path: path.to_owned(), file: None, text: String::new(), shown: show.then_some(0) }
     }
 
     /// Reads what is new.
@@ -34,8 +29,7 @@ impl Tail {
         let mut bytes = Vec::new();
         // A log that cannot be read is one that says nothing.
         let _ = self.file.as_mut().map(|file| file.read_to_end(&mut bytes));
-        self.text
-            .extend(String::from_utf8_lossy(&bytes).chars().filter(|c| *c != '\r'));
+        self.text.extend(String::from_utf8_lossy(&bytes).chars().filter(|c| *c != '\r'));
         self.show();
     }
 

@@ -61,14 +61,7 @@ impl World {
         let page = (0..1024).map(|_| AtomicU32::new(0)).collect();
         let (daemon, log) = (RefCell::new(None), RefCell::default());
         let [appetite, notified, relaxed] = [0; 3].map(Cell::new);
-        let world = Rc::new(Self {
-            page,
-            daemon,
-            appetite,
-            notified,
-            relaxed,
-            log,
-        });
+        let world = Rc::new(Self { page, daemon, appetite, notified, relaxed, log });
         for index in [IN_CONS, IN_PROD, OUT_CONS, OUT_PROD] {
             world.poke(index, start);
         }

@@ -36,16 +36,9 @@ fn hypervisor(guest: &Guest) -> Result<(), Errno> {
 
 fn boot(guest: &Guest) {
     let boot = guest.boot();
-    println!(
-        "started by    {}{}",
-        boot.platform,
-        if boot.control_domain { ", as domain 0" } else { "" }
-    );
+    println!("started by    {}{}", boot.platform, if boot.control_domain { ", as domain 0" } else { "" });
     println!("command line  {:?}", boot.command_line);
-    println!(
-        "console       {}",
-        if boot.console.is_some() { "a ring" } else { "Xen's own" }
-    );
+    println!("console       {}", if boot.console.is_some() { "a ring" } else { "Xen's own" });
     println!("xenstore      {}", if boot.store.is_some() { "a ring" } else { "none" });
 }
 
@@ -70,10 +63,7 @@ fn clock(guest: &Guest) -> Result<(), Errno> {
     }
     let start = clock.now();
     clock.sleep(Duration::from_millis(50))?;
-    println!(
-        "timer         asked to wake up in 50ms, woke up in {:?}",
-        clock.now() - start
-    );
+    println!("timer         asked to wake up in 50ms, woke up in {:?}", clock.now() - start);
     Ok(())
 }
 
@@ -88,12 +78,7 @@ fn event_to_oneself(guest: &Guest) -> Result<(), Errno> {
     let seen = events.count(hears);
     event_channel::send(&xen, sends)?;
     let came = events.wait(hears, seen, guest.clock().now() + Duration::from_secs(1))?;
-    println!(
-        "event         from port {} to port {}: {}",
-        sends.0,
-        hears.0,
-        if came { "came" } else { "did not come" }
-    );
+    println!("event         from port {} to port {}: {}", sends.0, hears.0, if came { "came" } else { "did not come" });
     event_channel::close(&xen, sends)
 }
 
@@ -102,10 +87,7 @@ fn multicall(guest: &Guest) -> Result<(), Errno> {
     let mut batch = Batch::<3>::new();
     for command in [Command::VERSION, Command::PAGESIZE, Command(1000)] {
         // The batch has room for all three.
-        let _ = batch.push(Call::new(
-            Number::XEN_VERSION,
-            [Arg::value(command.0 as usize), Arg::value(0)],
-        ));
+        let _ = batch.push(Call::new(Number::XEN_VERSION, [Arg::value(command.0 as usize), Arg::value(0)]));
     }
     // SAFETY: none of the commands takes a pointer.
     let Ok(answers) = (unsafe { batch.issue(&guest.xen()) }) else {

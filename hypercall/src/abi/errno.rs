@@ -220,11 +220,7 @@ impl Errno {
         }
         // No number of Xen's is this large; cut off, one could become 0.
         let number = answer.unsigned_abs();
-        Err(Self(if number > u32::MAX as usize {
-            u32::MAX
-        } else {
-            number as u32
-        }))
+        Err(Self(if number > u32::MAX as usize { u32::MAX } else { number as u32 }))
     }
 }
 

@@ -20,10 +20,7 @@ impl Update {
     /// The update of `kind` at machine address `target`, whose two lowest bits are ignored.
     #[must_use]
     pub const fn new(kind: UpdateKind, target: u64, val: u64) -> Self {
-        Self {
-            ptr: target & !3 | kind.0,
-            val,
-        }
+        Self { ptr: target & !3 | kind.0, val }
     }
 }
 

@@ -49,10 +49,7 @@ pub struct Mapped {
 pub unsafe fn map_one<H: Hypercall>(xen: &H, operation: MapGrantRef) -> Result<Mapped, Error> {
     // SAFETY: as for `map`.
     let answer = unsafe { one(xen, operation) }?;
-    Ok(Mapped {
-        handle: answer.handle,
-        dev_bus_addr: answer.dev_bus_addr,
-    })
+    Ok(Mapped { handle: answer.handle, dev_bus_addr: answer.dev_bus_addr })
 }
 
 /// Removes mappings. Each element gets a status of its own. Once the call is back, no processor's translation leads

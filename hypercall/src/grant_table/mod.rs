@@ -150,11 +150,7 @@ unsafe fn one<H: Hypercall, T: Operation>(xen: &H, mut operation: T) -> Result<T
 #[inline(always)]
 unsafe fn call<H: Hypercall, T>(xen: &H, command: Command, operations: *mut T, count: usize) -> Result<(), Errno> {
     let count = u32::try_from(count).map_err(|_| Errno::INVAL)?;
-    let arguments = [
-        Arg::value(command.0 as usize),
-        Arg::pointer(operations),
-        Arg::value(count as usize),
-    ];
+    let arguments = [Arg::value(command.0 as usize), Arg::pointer(operations), Arg::value(count as usize)];
     // SAFETY: the caller's promise.
     Errno::check(unsafe { xen.call(Number::GRANT_TABLE_OP, arguments) }).map(drop)
 }

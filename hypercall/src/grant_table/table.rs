@@ -49,16 +49,10 @@ pub struct Size {
 ///
 /// Source: `GNTTABOP_query_size`, public/grant_table.h
 pub fn query_size<H: Hypercall>(xen: &H, dom: DomId) -> Result<Size, Error> {
-    let query = QuerySize {
-        dom,
-        ..QuerySize::default()
-    };
+    let query = QuerySize { dom, ..QuerySize::default() };
     // SAFETY: Xen reads and writes the structure.
     let answer = unsafe { one(xen, query) }?;
-    Ok(Size {
-        frames: answer.nr_frames,
-        max_frames: answer.max_nr_frames,
-    })
+    Ok(Size { frames: answer.nr_frames, max_frames: answer.max_nr_frames })
 }
 
 constants! {
@@ -102,10 +96,7 @@ pub unsafe fn set_version<H: Hypercall>(xen: &H, version: Version) -> Result<Ver
 ///
 /// Source: `GNTTABOP_get_version`, public/grant_table.h
 pub fn get_version<H: Hypercall>(xen: &H, dom: DomId) -> Result<Version, Errno> {
-    let mut get = GetVersion {
-        dom,
-        ..GetVersion::default()
-    };
+    let mut get = GetVersion { dom, ..GetVersion::default() };
     // SAFETY: Xen reads and writes the structure.
     unsafe { call(xen, Command::GET_VERSION, &raw mut get, 1) }?;
     Ok(Version(get.version))
@@ -120,12 +111,8 @@ pub fn get_version<H: Hypercall>(xen: &H, dom: DomId) -> Result<Version, Errno> 
 ///
 /// Source: `GNTTABOP_get_status_frames`, public/grant_table.h
 pub fn get_status_frames<H: Hypercall>(xen: &H, dom: DomId, frames: &mut [Gfn]) -> Result<(), Error> {
-    let get = GetStatusFrames {
-        nr_frames: length(frames)?,
-        dom,
-        status: Status::OKAY,
-        frame_list: frames.as_mut_ptr(),
-    };
+    let get =
+        GetStatusFrames { nr_frames: length(frames)?, dom, status: Status::OKAY, frame_list: frames.as_mut_ptr() };
     // SAFETY: Xen writes at most as many frames as there is room for.
     unsafe { one(xen, get) }.map(drop)
 }
@@ -142,11 +129,7 @@ pub fn get_status_frames<H: Hypercall>(xen: &H, dom: DomId, frames: &mut [Gfn]) 
 ///
 /// Source: `GNTTABOP_swap_grant_ref`, public/grant_table.h
 pub unsafe fn swap_grant_ref<H: Hypercall>(xen: &H, a: GrantRef, b: GrantRef) -> Result<(), Error> {
-    let swap = SwapGrantRef {
-        ref_a: a,
-        ref_b: b,
-        ..SwapGrantRef::default()
-    };
+    let swap = SwapGrantRef { ref_a: a, ref_b: b, ..SwapGrantRef::default() };
     // SAFETY: Xen reads and writes the structure; the caller answers for the pages.
     unsafe { one(xen, swap) }.map(drop)
 }
@@ -159,10 +142,7 @@ pub unsafe fn swap_grant_ref<H: Hypercall>(xen: &H, a: GrantRef, b: GrantRef) ->
 ///
 /// Source: `GNTTABOP_dump_table`, public/grant_table.h
 pub fn dump_table<H: Hypercall>(xen: &H, dom: DomId) -> Result<(), Error> {
-    let dump = DumpTable {
-        dom,
-        status: Status::OKAY,
-    };
+    let dump = DumpTable { dom, status: Status::OKAY };
     // SAFETY: Xen reads and writes the structure.
     unsafe { one(xen, dump) }.map(drop)
 }

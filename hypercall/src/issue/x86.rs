@@ -35,38 +35,11 @@ macro_rules! issue {
             0 => block!($template, $operands, $number, $arguments,),
             1 => block!($template, $operands, $number, $arguments, "rdi" = 0),
             2 => block!($template, $operands, $number, $arguments, "rdi" = 0, "rsi" = 1),
-            3 => block!(
-                $template,
-                $operands,
-                $number,
-                $arguments,
-                "rdi" = 0,
-                "rsi" = 1,
-                "rdx" = 2
-            ),
-            4 => block!(
-                $template,
-                $operands,
-                $number,
-                $arguments,
-                "rdi" = 0,
-                "rsi" = 1,
-                "rdx" = 2,
-                "r10" = 3
-            ),
+            3 => block!($template, $operands, $number, $arguments, "rdi" = 0, "rsi" = 1, "rdx" = 2),
+            4 => block!($template, $operands, $number, $arguments, "rdi" = 0, "rsi" = 1, "rdx" = 2, "r10" = 3),
             _ => {
                 const { assert!(N <= 5, "a hypercall has at most five arguments") }
-                block!(
-                    $template,
-                    $operands,
-                    $number,
-                    $arguments,
-                    "rdi" = 0,
-                    "rsi" = 1,
-                    "rdx" = 2,
-                    "r10" = 3,
-                    "r8" = 4
-                )
+                block!($template, $operands, $number, $arguments, "rdi" = 0, "rsi" = 1, "rdx" = 2, "r10" = 3, "r8" = 4)
             }
         }
     };

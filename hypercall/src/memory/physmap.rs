@@ -93,13 +93,7 @@ unsafe fn add<H: Hypercall>(
     size: u16,
     gpfn: Gfn,
 ) -> Result<(), Errno> {
-    let mut add = AddToPhysmap {
-        domid,
-        size,
-        space,
-        idx,
-        gpfn,
-    };
+    let mut add = AddToPhysmap { domid, size, space, idx, gpfn };
     // SAFETY: Xen reads the structure; the caller answers for the frames.
     unsafe { operation(xen, Command::ADD_TO_PHYSMAP, &raw mut add) }.map(drop)
 }
@@ -177,11 +171,7 @@ pub unsafe fn add_to_physmap_batch<H: Hypercall>(
 ///
 /// Source: `XENMEM_remove_from_physmap`, public/memory.h
 pub unsafe fn remove_from_physmap<H: Hypercall>(xen: &H, dom: DomId, at: Gfn) -> Result<(), Errno> {
-    let mut remove = RemoveFromPhysmap {
-        domid: dom,
-        _pad: [0; 3],
-        gpfn: at,
-    };
+    let mut remove = RemoveFromPhysmap { domid: dom, _pad: [0; 3], gpfn: at };
     // SAFETY: Xen reads the structure; the caller answers for the page.
     unsafe { operation(xen, Command::REMOVE_FROM_PHYSMAP, &raw mut remove) }.map(drop)
 }

@@ -82,11 +82,7 @@ pub struct ExchangeError {
 
 impl fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the exchange stopped after {} extents: {}",
-            self.exchanged, self.errno
-        )
+        write!(f, "the exchange stopped after {} extents: {}", self.exchanged, self.errno)
     }
 }
 
@@ -123,10 +119,9 @@ pub unsafe fn exchange<H: Hypercall>(
     };
     // SAFETY: Xen reads the given frames, and reads and writes the taken ones; the caller answers for the pages.
     let answer = unsafe { operation(xen, Command::EXCHANGE, &raw mut exchange) };
-    answer.map(drop).map_err(|errno| ExchangeError {
-        errno,
-        exchanged: given.len().min(exchange.nr_exchanged as usize),
-    })
+    answer
+        .map(drop)
+        .map_err(|errno| ExchangeError { errno, exchanged: given.len().min(exchange.nr_exchanged as usize) })
 }
 
 const fn extents(frames: *mut Gfn, count: usize, order: u32, flags: MemFlags) -> Reservation {

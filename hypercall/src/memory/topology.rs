@@ -43,10 +43,7 @@ impl fmt::Display for VnumaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooSmall(VnumaSize { nodes, vcpus, ranges }) => {
-                write!(
-                    f,
-                    "the topology has {nodes} nodes, {vcpus} vCPUs and {ranges} ranges of memory"
-                )
+                write!(f, "the topology has {nodes} nodes, {vcpus} vCPUs and {ranges} ranges of memory")
             }
             Self::Call(errno) => errno.fmt(f),
         }
@@ -77,11 +74,7 @@ pub fn get_vnumainfo<H: Hypercall>(xen: &H, tables: VnumaTables<'_>) -> Result<V
     };
     // SAFETY: Xen writes the structure, and no more elements than the structure says there is room for.
     let answer = unsafe { operation(xen, Command::GET_VNUMAINFO, &raw mut info) };
-    let size = VnumaSize {
-        nodes: info.nr_vnodes,
-        vcpus: info.nr_vcpus,
-        ranges: info.nr_vmemranges,
-    };
+    let size = VnumaSize { nodes: info.nr_vnodes, vcpus: info.nr_vcpus, ranges: info.nr_vmemranges };
     match answer {
         Ok(_) => Ok(size),
         Err(Errno::NOBUFS) => Err(VnumaError::TooSmall(size)),
@@ -136,13 +129,5 @@ pub unsafe fn acquire_resource<H: Hypercall>(
 }
 
 const fn resource(domid: DomId, kind: Resource, id: u32) -> AcquireResource {
-    AcquireResource {
-        domid,
-        kind,
-        id,
-        nr_frames: 0,
-        _pad: 0,
-        frame: 0,
-        frame_list: core::ptr::null_mut(),
-    }
+    AcquireResource { domid, kind, id, nr_frames: 0, _pad: 0, frame: 0, frame_list: core::ptr::null_mut() }
 }

@@ -36,19 +36,9 @@ pub fn tlb_flush_all<H: Hypercall>(xen: &H) -> Result<(), Errno> {
 ///
 /// Source: `MMUEXT_INVLPG_LOCAL`, public/xen.h
 pub fn invlpg_local<H: Hypercall>(xen: &H, address: usize) -> Result<(), Errno> {
-    let arg1 = ExtArg1 {
-        linear_addr: address as u64,
-    };
+    let arg1 = ExtArg1 { linear_addr: address as u64 };
     // SAFETY: the operation takes no pointer that Xen follows, and forgets what the tables give again.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                ..operation(ExtCommand::INVLPG_LOCAL)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, ..operation(ExtCommand::INVLPG_LOCAL) }) }
 }
 
 /// Forgets the translation of one address on all vCPUs of the domain.
@@ -59,19 +49,9 @@ pub fn invlpg_local<H: Hypercall>(xen: &H, address: usize) -> Result<(), Errno> 
 ///
 /// Source: `MMUEXT_INVLPG_ALL`, public/xen.h
 pub fn invlpg_all<H: Hypercall>(xen: &H, address: usize) -> Result<(), Errno> {
-    let arg1 = ExtArg1 {
-        linear_addr: address as u64,
-    };
+    let arg1 = ExtArg1 { linear_addr: address as u64 };
     // SAFETY: the operation takes no pointer that Xen follows, and forgets what the tables give again.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                ..operation(ExtCommand::INVLPG_ALL)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, ..operation(ExtCommand::INVLPG_ALL) }) }
 }
 
 /// A set of vCPUs, one bit each: as many as a PV domain can have.
@@ -85,19 +65,9 @@ pub type VcpuMask = [u64; 8192 / 64];
 ///
 /// Source: `MMUEXT_TLB_FLUSH_MULTI`, public/xen.h
 pub fn tlb_flush_multi<H: Hypercall>(xen: &H, vcpus: &VcpuMask) -> Result<(), Errno> {
-    let arg2 = ExtArg2 {
-        vcpumask: vcpus.as_ptr().cast(),
-    };
+    let arg2 = ExtArg2 { vcpumask: vcpus.as_ptr().cast() };
     // SAFETY: Xen reads as many bits as the domain has vCPUs, and forgets what the tables give again.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg2,
-                ..operation(ExtCommand::TLB_FLUSH_MULTI)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg2, ..operation(ExtCommand::TLB_FLUSH_MULTI) }) }
 }
 
 /// Forgets the translation of one address on the vCPUs in `vcpus`.
@@ -108,23 +78,10 @@ pub fn tlb_flush_multi<H: Hypercall>(xen: &H, vcpus: &VcpuMask) -> Result<(), Er
 ///
 /// Source: `MMUEXT_INVLPG_MULTI`, public/xen.h
 pub fn invlpg_multi<H: Hypercall>(xen: &H, address: usize, vcpus: &VcpuMask) -> Result<(), Errno> {
-    let arg1 = ExtArg1 {
-        linear_addr: address as u64,
-    };
-    let arg2 = ExtArg2 {
-        vcpumask: vcpus.as_ptr().cast(),
-    };
+    let arg1 = ExtArg1 { linear_addr: address as u64 };
+    let arg2 = ExtArg2 { vcpumask: vcpus.as_ptr().cast() };
     // SAFETY: as for `tlb_flush_multi`.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                arg2,
-                ..operation(ExtCommand::INVLPG_MULTI)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, arg2, ..operation(ExtCommand::INVLPG_MULTI) }) }
 }
 
 /// Writes the caches of the processor back. Only domains with devices may.

@@ -57,11 +57,7 @@ pub unsafe fn update_va_mapping<H: Hypercall>(
     entry: u64,
     flags: UvmFlags,
 ) -> Result<(), Errno> {
-    let arguments = [
-        Arg::value(address),
-        Arg::value(entry as usize),
-        Arg::value(flags.bits() as usize),
-    ];
+    let arguments = [Arg::value(address), Arg::value(entry as usize), Arg::value(flags.bits() as usize)];
     // SAFETY: the call takes no pointer that Xen follows; the caller answers for its effect.
     Errno::check(unsafe { xen.call(Number::UPDATE_VA_MAPPING, arguments) }).map(drop)
 }
@@ -152,15 +148,7 @@ pub unsafe fn pin<H: Hypercall>(xen: &H, level: Level, table: Mfn) -> Result<(),
     };
     let arg1 = ExtArg1 { mfn: table };
     // SAFETY: the operation takes no pointer; the caller answers for its effect.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                ..operation(command)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, ..operation(command) }) }
 }
 
 /// Ends what [`pin`] began.
@@ -177,15 +165,7 @@ pub unsafe fn pin<H: Hypercall>(xen: &H, level: Level, table: Mfn) -> Result<(),
 pub unsafe fn unpin<H: Hypercall>(xen: &H, table: Mfn) -> Result<(), Errno> {
     let arg1 = ExtArg1 { mfn: table };
     // SAFETY: the operation takes no pointer; the caller answers for its effect.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                ..operation(ExtCommand::UNPIN_TABLE)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, ..operation(ExtCommand::UNPIN_TABLE) }) }
 }
 
 /// Makes a table of level 4 the one in use.
@@ -202,15 +182,7 @@ pub unsafe fn unpin<H: Hypercall>(xen: &H, table: Mfn) -> Result<(), Errno> {
 pub unsafe fn new_baseptr<H: Hypercall>(xen: &H, table: Mfn) -> Result<(), Errno> {
     let arg1 = ExtArg1 { mfn: table };
     // SAFETY: the operation takes no pointer; the caller answers for its effect.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                ..operation(ExtCommand::NEW_BASEPTR)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, ..operation(ExtCommand::NEW_BASEPTR) }) }
 }
 
 /// Names the table of level 4 that is in use while user code runs. 0 for none.
@@ -227,15 +199,7 @@ pub unsafe fn new_baseptr<H: Hypercall>(xen: &H, table: Mfn) -> Result<(), Errno
 pub unsafe fn new_user_baseptr<H: Hypercall>(xen: &H, table: Mfn) -> Result<(), Errno> {
     let arg1 = ExtArg1 { mfn: table };
     // SAFETY: the operation takes no pointer; the caller answers for its effect.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                ..operation(ExtCommand::NEW_USER_BASEPTR)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, ..operation(ExtCommand::NEW_USER_BASEPTR) }) }
 }
 
 /// Sets the local descriptor table: `entries` of eight bytes at the page-aligned `address`. 0 entries for none.
@@ -250,21 +214,10 @@ pub unsafe fn new_user_baseptr<H: Hypercall>(xen: &H, table: Mfn) -> Result<(), 
 ///
 /// Source: `MMUEXT_SET_LDT`, public/xen.h
 pub unsafe fn set_ldt<H: Hypercall>(xen: &H, address: usize, entries: u32) -> Result<(), Errno> {
-    let arg1 = ExtArg1 {
-        linear_addr: address as u64,
-    };
+    let arg1 = ExtArg1 { linear_addr: address as u64 };
     let arg2 = ExtArg2 { nr_ents: entries };
     // SAFETY: the caller's promise.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                arg2,
-                ..operation(ExtCommand::SET_LDT)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, arg2, ..operation(ExtCommand::SET_LDT) }) }
 }
 
 /// Fills a page with zeros, wherever it is mapped.
@@ -281,15 +234,7 @@ pub unsafe fn set_ldt<H: Hypercall>(xen: &H, address: usize, entries: u32) -> Re
 pub unsafe fn clear_page<H: Hypercall>(xen: &H, page: Mfn) -> Result<(), Errno> {
     let arg1 = ExtArg1 { mfn: page };
     // SAFETY: the operation takes no pointer; the caller answers for its effect.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                ..operation(ExtCommand::CLEAR_PAGE)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, ..operation(ExtCommand::CLEAR_PAGE) }) }
 }
 
 /// Copies a page onto another, wherever they are mapped.
@@ -307,25 +252,11 @@ pub unsafe fn copy_page<H: Hypercall>(xen: &H, from: Mfn, to: Mfn) -> Result<(),
     let arg1 = ExtArg1 { mfn: to };
     let arg2 = ExtArg2 { src_mfn: from };
     // SAFETY: the caller's promise.
-    unsafe {
-        one(
-            xen,
-            ExtOp {
-                arg1,
-                arg2,
-                ..operation(ExtCommand::COPY_PAGE)
-            },
-        )
-    }
+    unsafe { one(xen, ExtOp { arg1, arg2, ..operation(ExtCommand::COPY_PAGE) }) }
 }
 
 const fn operation(command: ExtCommand) -> ExtOp {
-    ExtOp {
-        cmd: command,
-        _pad: 0,
-        arg1: ExtArg1 { linear_addr: 0 },
-        arg2: ExtArg2 { src_mfn: Mfn(0) },
-    }
+    ExtOp { cmd: command, _pad: 0, arg1: ExtArg1 { linear_addr: 0 }, arg2: ExtArg2 { src_mfn: Mfn(0) } }
 }
 
 /// # Safety

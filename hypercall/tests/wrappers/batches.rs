@@ -24,11 +24,7 @@ struct Stopping<'a, T> {
 // SAFETY: `write` changes the output of an element that the call names, and the list is not longer than the batch.
 unsafe impl<T> Hypercall for Stopping<'_, T> {
     unsafe fn call<const N: usize>(&self, number: Number, arguments: [Arg; N]) -> isize {
-        let batch = if number == Number::MULTICALL {
-            arguments[0]
-        } else {
-            arguments[1]
-        };
+        let batch = if number == Number::MULTICALL { arguments[0] } else { arguments[1] };
         for (index, answer) in self.answers.iter().enumerate() {
             (self.write)(batch.as_ptr(), index, answer);
         }
@@ -51,34 +47,21 @@ fn write_entry(batch: *mut (), index: usize, result: &i64) {
 /// The elements that are done can be told, and undone, whatever became of the others.
 #[test]
 fn hc_173_a_batch_of_maps_tells_each_element_apart() {
-    let xen = Stopping {
-        answers: &[0, -12, 0, -99],
-        write: write_map,
-        answer: 0,
-    };
+    let xen = Stopping { answers: &[0, -12, 0, -99], write: write_map, answer: 0 };
     let mut maps = [MapGrantRef::default(); 4];
     assert_eq!(checked!(grant_table::map(&xen, &mut maps)), Ok(()));
     let statuses = maps.map(|map| map.status.check());
     assert_eq!(statuses, [Ok(()), Err(Status::EAGAIN), Ok(()), Err(Status(-99))]);
 
     let done = maps.iter().filter(|map| map.status == Status::OKAY);
-    let undo: Vec<_> = done
-        .map(|map| UnmapGrantRef {
-            handle: map.handle,
-            ..UnmapGrantRef::default()
-        })
-        .collect();
+    let undo: Vec<_> = done.map(|map| UnmapGrantRef { handle: map.handle, ..UnmapGrantRef::default() }).collect();
     assert_eq!(undo.len(), 2);
 }
 
 /// An element that Xen did not get to does not look done.
 #[test]
 fn hc_173_a_batch_of_maps_that_stops_claims_nothing() {
-    let xen = Stopping {
-        answers: &[0, -3],
-        write: write_map,
-        answer: -14,
-    };
+    let xen = Stopping { answers: &[0, -3], write: write_map, answer: -14 };
     let mut maps = [MapGrantRef::default(); 4];
     assert_eq!(checked!(grant_table::map(&xen, &mut maps)), Err(Errno::FAULT));
     let statuses = maps.map(|map| map.status);
@@ -88,10 +71,7 @@ fn hc_173_a_batch_of_maps_that_stops_claims_nothing() {
 
 #[test]
 fn hc_173_a_batch_of_pages_that_is_refused_claims_nothing() {
-    let xen = Fixed {
-        answer: -14,
-        ..Fixed::default()
-    };
+    let xen = Fixed { answer: -14, ..Fixed::default() };
     let mut placed = [Placed(0); 2];
     let answer = checked!(memory::add_to_physmap_batch(
         &xen,
@@ -125,14 +105,8 @@ fn hc_173_an_exchange_that_stops_tells_how_far_it_got() {
     // Xen is not believed beyond what was asked for.
     for (answered, exchanged) in [(0, 0), (1, 1), (2, 2), (u64::MAX, 2)] {
         let mut taken = [Gfn(0); 2];
-        let answer = checked!(memory::exchange(
-            &Exchanging(answered),
-            &[Gfn(5), Gfn(6)],
-            0,
-            &mut taken,
-            0,
-            Default::default()
-        ));
+        let answer =
+            checked!(memory::exchange(&Exchanging(answered), &[Gfn(5), Gfn(6)], 0, &mut taken, 0, Default::default()));
         let errno = Errno::NOMEM;
         assert_eq!(answer, Err(memory::ExchangeError { errno, exchanged }));
     }
@@ -141,27 +115,18 @@ fn hc_173_an_exchange_that_stops_tells_how_far_it_got() {
 fn batch_of_three() -> Batch<3> {
     let mut batch = Batch::new();
     for _ in 0..3 {
-        batch
-            .push(Call::new(Number::SCHED_OP, [Arg::value(0)]))
-            .expect("there is room");
+        batch.push(Call::new(Number::SCHED_OP, [Arg::value(0)])).expect("there is room");
     }
     batch
 }
 
 #[test]
 fn hc_173_a_multicall_that_stops_keeps_the_answers_it_has() {
-    let xen = Stopping {
-        answers: &[17, -22],
-        write: write_entry,
-        answer: -14,
-    };
+    let xen = Stopping { answers: &[17, -22], write: write_entry, answer: -14 };
     let mut batch = batch_of_three();
     let stopped = checked!(batch.issue(&xen)).expect_err("the call failed");
     assert_eq!(stopped.errno, Errno::FAULT);
-    assert_eq!(
-        stopped.to_string(),
-        "the batch stopped after 2 of 3 calls: Xen answered EFAULT (14)"
-    );
+    assert_eq!(stopped.to_string(), "the batch stopped after 2 of 3 calls: Xen answered EFAULT (14)");
     let answers: Vec<_> = stopped.answers.iter().collect();
     assert_eq!(answers, [Some(Ok(17)), Some(Err(Errno::INVAL)), None]);
     assert_eq!(stopped.answers.get(3), None);
@@ -201,17 +166,8 @@ fn a_batch_is_empty_once_issued_and_never_repeats_a_call() {
     assert_eq!(answers, [Some(Ok(0)), Some(Ok(1)), Some(Ok(2))]);
     assert!(batch.is_empty());
     // The old answers do not show through where the place is used again.
-    let stopped = Fixed {
-        answer: -22,
-        ..Fixed::default()
-    };
-    batch
-        .push(Call::new(Number::SCHED_OP, []))
-        .expect("there is room again");
-    let answers: Vec<_> = checked!(batch.issue(&stopped))
-        .expect_err("refused")
-        .answers
-        .iter()
-        .collect();
+    let stopped = Fixed { answer: -22, ..Fixed::default() };
+    batch.push(Call::new(Number::SCHED_OP, [])).expect("there is room again");
+    let answers: Vec<_> = checked!(batch.issue(&stopped)).expect_err("refused").answers.iter().collect();
     assert_eq!((answers, xen.0.get()), (vec![None], 3));
 }

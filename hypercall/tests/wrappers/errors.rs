@@ -16,25 +16,10 @@ use crate::fake::Fixed;
 #[test]
 fn what_cannot_be_valid_is_refused_without_a_call() {
     let xen = Fixed::default();
-    let pin = Callback::PciIntx {
-        domain: 0,
-        bus: 0,
-        devfn: 0,
-        intx: 4,
-    };
-    let handler = TrapInfo {
-        address: 1,
-        ..TrapInfo::default()
-    };
+    let pin = Callback::PciIntx { domain: 0, bus: 0, devfn: 0, intx: 4 };
+    let handler = TrapInfo { address: 1, ..TrapInfo::default() };
     let place = |space, indices: &[u64], placed: &mut [Placed]| {
-        checked!(memory::add_to_physmap_batch(
-            &xen,
-            space,
-            DomId(0),
-            indices,
-            &[Gfn(0)],
-            placed
-        ))
+        checked!(memory::add_to_physmap_batch(&xen, space, DomId(0), indices, &[Gfn(0)], placed))
     };
     let refused = [
         sched::shutdown(&xen, ShutdownReason::SUSPEND),
@@ -57,14 +42,7 @@ fn what_cannot_be_valid_is_refused_without_a_call() {
 fn a_batch_of_more_pages_than_xen_can_count_is_refused() {
     let xen = Fixed::default();
     let (indices, frames, mut placed) = (vec![0; 0x1_0000], vec![Gfn(0); 0x1_0000], vec![Placed(0); 0x1_0000]);
-    let answer = checked!(memory::add_to_physmap_batch(
-        &xen,
-        MapSpace::GMFN,
-        DomId(0),
-        &indices,
-        &frames,
-        &mut placed
-    ));
+    let answer = checked!(memory::add_to_physmap_batch(&xen, MapSpace::GMFN, DomId(0), &indices, &frames, &mut placed));
     assert_eq!((answer, xen.calls.get()), (Err(Errno::INVAL), 0));
 }
 
@@ -104,27 +82,18 @@ fn counts_beyond_the_room_are_cut() {
 #[test]
 fn an_interrupt_without_a_number_is_an_error() {
     let xen = Fixed::default();
-    let mut map = MapPirq {
-        pirq: -1,
-        ..MapPirq::default()
-    };
+    let mut map = MapPirq { pirq: -1, ..MapPirq::default() };
     assert_eq!(physdev::map_pirq(&xen, &mut map), Err(Errno::RANGE));
 }
 
 #[test]
 fn a_topology_that_does_not_fit_tells_its_size() {
-    let tables = VnumaTables {
-        distances: &mut [0; 4],
-        vcpu_to_vnode: &mut [0; 3],
-        ranges: &mut [VmemRange::default(); 2],
-    };
+    let tables =
+        VnumaTables { distances: &mut [0; 4], vcpu_to_vnode: &mut [0; 3], ranges: &mut [VmemRange::default(); 2] };
     let (nodes, vcpus, ranges) = (4, 3, 2);
     let error = memory::get_vnumainfo(&Boasting(-105), tables).expect_err("there are more nodes than room");
     assert_eq!(error, VnumaError::TooSmall(VnumaSize { nodes, vcpus, ranges }));
-    assert_eq!(
-        error.to_string(),
-        "the topology has 4 nodes, 3 vCPUs and 2 ranges of memory"
-    );
+    assert_eq!(error.to_string(), "the topology has 4 nodes, 3 vCPUs and 2 ranges of memory");
 }
 
 #[test]

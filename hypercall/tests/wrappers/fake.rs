@@ -14,11 +14,7 @@ use xen_hypercall::{Arg, Errno, Hypercall, grant_table, memory, multicall};
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
     /// A number of so many bytes: what it must be, and what Xen writes there.
-    Word {
-        width: usize,
-        expect: Option<u64>,
-        write: Option<u64>,
-    },
+    Word { width: usize, expect: Option<u64>, write: Option<u64> },
     /// An address, and what lies there.
     Pointer(Vec<Self>),
 }
@@ -249,13 +245,7 @@ pub(crate) struct Fake<'a> {
 
 impl<'a> Fake<'a> {
     const fn new(case: &'a Case, answer: isize, writes: bool) -> Self {
-        Self {
-            case,
-            answer,
-            writes,
-            calls: Cell::new(0),
-            problem: RefCell::new(None),
-        }
+        Self { case, answer, writes, calls: Cell::new(0), problem: RefCell::new(None) }
     }
 
     fn compare(&self, number: Number, arguments: &[Arg]) -> Result<(), String> {
@@ -319,11 +309,7 @@ unsafe fn follow_one(piece: &Piece, place: *mut u8, visit: Visit<'_>) -> Result<
             Ok(size_of::<*mut u8>())
         }
         // What does not matter may have no value, so it must not be looked at.
-        Piece::Word {
-            width,
-            expect: None,
-            write: None,
-        } => Ok(*width),
+        Piece::Word { width, expect: None, write: None } => Ok(*width),
         Piece::Word { width, .. } => {
             let mut word = [0; 8];
             // SAFETY: a number of this width lies here.
@@ -343,9 +329,7 @@ fn read(piece: &Piece, place: &mut [u8]) -> Result<(), String> {
     let mut found = [0; 8];
     found[..place.len()].copy_from_slice(place);
     match *piece {
-        Piece::Word {
-            expect: Some(expected), ..
-        } if expected != u64::from_le_bytes(found) => {
+        Piece::Word { expect: Some(expected), .. } if expected != u64::from_le_bytes(found) => {
             Err(format!("{:#x}, not {expected:#x}", u64::from_le_bytes(found)))
         }
         _ => Ok(()),

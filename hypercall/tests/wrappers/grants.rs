@@ -26,11 +26,7 @@ fn table_cases() -> Vec<Case> {
         case(
             "grant_table::setup_table",
             20,
-            [
-                q(2),
-                p([SELF, w(0), d(2), status(0), w(0), w(0), w(0), p([o64(5), o64(6)])]),
-                q(1),
-            ],
+            [q(2), p([SELF, w(0), d(2), status(0), w(0), w(0), w(0), p([o64(5), o64(6)])]), q(1)],
             "[Gfn(0x5), Gfn(0x6)]",
             |x| {
                 let mut frames = [Gfn(0); 2];
@@ -54,20 +50,12 @@ fn table_cases() -> Vec<Case> {
                 grant_table::query_size(x, DomId(3))
             },
         ),
-        case(
-            "grant_table::set_version",
-            20,
-            [q(8), p([io32(2, 2)]), q(1)],
-            "V2",
-            |x| checked!(grant_table::set_version(x, Version::V2)),
-        ),
-        case(
-            "grant_table::get_version",
-            20,
-            [q(10), p([SELF, w(0), o32(1)]), q(1)],
-            "V1",
-            |x| grant_table::get_version(x, DomId::SELF),
-        ),
+        case("grant_table::set_version", 20, [q(8), p([io32(2, 2)]), q(1)], "V2", |x| {
+            checked!(grant_table::set_version(x, Version::V2))
+        }),
+        case("grant_table::get_version", 20, [q(10), p([SELF, w(0), o32(1)]), q(1)], "V1", |x| {
+            grant_table::get_version(x, DomId::SELF)
+        }),
         case(
             "grant_table::get_status_frames",
             20,
@@ -78,20 +66,12 @@ fn table_cases() -> Vec<Case> {
                 grant_table::get_status_frames(x, DomId::SELF, &mut frames).map(|()| frames)
             },
         ),
-        case(
-            "grant_table::swap_grant_ref",
-            20,
-            [q(11), p([d(8), d(9), status(0), w(0)]), q(1)],
-            "()",
-            |x| checked!(grant_table::swap_grant_ref(x, GrantRef(8), GrantRef(9))),
-        ),
-        case(
-            "grant_table::dump_table",
-            20,
-            [q(3), p([w(3), status(0)]), q(1)],
-            "()",
-            |x| grant_table::dump_table(x, DomId(3)),
-        ),
+        case("grant_table::swap_grant_ref", 20, [q(11), p([d(8), d(9), status(0), w(0)]), q(1)], "()", |x| {
+            checked!(grant_table::swap_grant_ref(x, GrantRef(8), GrantRef(9)))
+        }),
+        case("grant_table::dump_table", 20, [q(3), p([w(3), status(0)]), q(1)], "()", |x| {
+            grant_table::dump_table(x, DomId(3))
+        }),
     ]
 }
 
@@ -101,13 +81,7 @@ fn map_piece(address: u64, end: i16) -> Vec<Piece> {
 }
 
 fn map_element(host_addr: u64) -> MapGrantRef {
-    MapGrantRef {
-        host_addr,
-        flags: MapFlags::HOST_MAP,
-        gref: GrantRef(9),
-        dom: DomId(3),
-        ..MapGrantRef::default()
-    }
+    MapGrantRef { host_addr, flags: MapFlags::HOST_MAP, gref: GrantRef(9), dom: DomId(3), ..MapGrantRef::default() }
 }
 
 /// public/grant_table.h
@@ -119,22 +93,7 @@ fn foreign_cases() -> Vec<Case> {
         status: grant_table::Status::OKAY,
         _pad: 0,
     };
-    let copy = |end| {
-        [
-            q(9),
-            w(3),
-            w(16),
-            d(0),
-            q(5),
-            SELF,
-            w(32),
-            d(0),
-            w(100),
-            w(1),
-            status(end),
-            w(0),
-        ]
-    };
+    let copy = |end| [q(9), w(3), w(16), d(0), q(5), SELF, w(32), d(0), w(100), w(1), status(end), w(0)];
     let copy_element = || Copy {
         source: CopyPtr::grant(DomId(3), GrantRef(9), 16),
         dest: CopyPtr::own(Gfn(5), 32),
@@ -158,16 +117,10 @@ fn foreign_cases() -> Vec<Case> {
             "Mapped { handle: Handle(77), dev_bus_addr: 20480 }",
             |x| checked!(grant_table::map_one(x, map_element(0x1000))),
         ),
-        case(
-            "grant_table::unmap",
-            20,
-            [q(1), p([unmap(0), unmap(-4)].concat()), q(2)],
-            "[OKAY, BAD_HANDLE]",
-            |x| {
-                let mut unmaps = [UNMAP; 2];
-                checked!(grant_table::unmap(x, &mut unmaps)).map(|()| unmaps.map(|unmap| unmap.status))
-            },
-        ),
+        case("grant_table::unmap", 20, [q(1), p([unmap(0), unmap(-4)].concat()), q(2)], "[OKAY, BAD_HANDLE]", |x| {
+            let mut unmaps = [UNMAP; 2];
+            checked!(grant_table::unmap(x, &mut unmaps)).map(|()| unmaps.map(|unmap| unmap.status))
+        }),
         case("grant_table::unmap_one", 20, [q(1), p(unmap(0)), q(1)], "()", |x| {
             checked!(grant_table::unmap_one(x, UNMAP))
         }),
@@ -205,12 +158,8 @@ fn foreign_cases() -> Vec<Case> {
             [q(12), p([d(9), d(0), w(64), w(128), d(0x8000_0001)]), q(1)],
             "()",
             |x| {
-                let flush = CacheFlush {
-                    a: 9,
-                    offset: 64,
-                    length: 128,
-                    op: CacheFlushOp::CLEAN | CacheFlushOp::SOURCE_GREF,
-                };
+                let flush =
+                    CacheFlush { a: 9, offset: 64, length: 128, op: CacheFlushOp::CLEAN | CacheFlushOp::SOURCE_GREF };
                 checked!(grant_table::cache_flush(x, &[flush]))
             },
         ),

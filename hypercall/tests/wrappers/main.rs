@@ -23,14 +23,7 @@ use fake::Case;
 use xen_hypercall::Errno;
 
 fn cases() -> Vec<Case> {
-    let modules = [
-        devices::cases,
-        grants::cases,
-        kernel::cases,
-        machine::cases,
-        memory::cases,
-        vcpus::cases,
-    ];
+    let modules = [devices::cases, grants::cases, kernel::cases, machine::cases, memory::cases, vcpus::cases];
     modules.into_iter().flat_map(|cases| cases()).collect()
 }
 

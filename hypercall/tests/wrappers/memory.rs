@@ -7,10 +7,7 @@ use xen_hypercall::memory::{self, E820Entry, Placed, Source, VnumaTables};
 use crate::fake::{Case, Piece, case, d, io32, io64, o32, o64, p, q, skip, w};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [reservation_cases(), physmap_cases(), list_cases(), topology_cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [reservation_cases(), physmap_cases(), list_cases(), topology_cases()].into_iter().flatten().collect()
 }
 
 const SELF: Piece = w(0x7ff0);
@@ -23,11 +20,7 @@ fn reservation(frames: Vec<Piece>, order: u32, flags: u32) -> Vec<Piece> {
 
 /// public/memory.h
 fn reservation_cases() -> Vec<Case> {
-    let exchange = [
-        reservation(vec![q(5), q(6)], 0, 0),
-        reservation(vec![io64(7, 70)], 1, 32),
-        vec![q(0)],
-    ];
+    let exchange = [reservation(vec![q(5), q(6)], 0, 0), reservation(vec![io64(7, 70)], 1, 32), vec![q(0)]];
     vec![
         case(
             "memory::increase_reservation",
@@ -40,13 +33,9 @@ fn reservation_cases() -> Vec<Case> {
             },
         )
         .answer(1),
-        case(
-            "memory::decrease_reservation",
-            12,
-            [q(1), p(reservation(vec![q(5), q(6)], 0, 0))],
-            "1",
-            |x| checked!(memory::decrease_reservation(x, &[Gfn(5), Gfn(6)], 0)),
-        )
+        case("memory::decrease_reservation", 12, [q(1), p(reservation(vec![q(5), q(6)], 0, 0))], "1", |x| {
+            checked!(memory::decrease_reservation(x, &[Gfn(5), Gfn(6)], 0))
+        })
         .answer(1),
         case(
             "memory::populate_physmap",
@@ -55,31 +44,17 @@ fn reservation_cases() -> Vec<Case> {
             "(1, [Gfn(0x46)])",
             |x| {
                 let mut frames = [Gfn(5)];
-                let done = checked!(memory::populate_physmap(
-                    x,
-                    &mut frames,
-                    0,
-                    MemFlags::POPULATE_ON_DEMAND
-                ));
+                let done = checked!(memory::populate_physmap(x, &mut frames, 0, MemFlags::POPULATE_ON_DEMAND));
                 done.map(|done| (done, frames))
             },
         )
         .answer(1),
-        case(
-            "memory::exchange",
-            12,
-            [q(11), p(exchange.concat())],
-            "[Gfn(0x46)]",
-            |x| {
-                let mut taken = [Gfn(7)];
-                let flags = MemFlags::address_bits(32);
-                checked!(memory::exchange(x, &[Gfn(5), Gfn(6)], 0, &mut taken, 1, flags)).map(|()| taken)
-            },
-        ),
-        case("memory::maximum_ram_page", 12, [q(2), q(0)], "Mfn(0x1000)", |x| {
-            memory::maximum_ram_page(x)
-        })
-        .answer(4096),
+        case("memory::exchange", 12, [q(11), p(exchange.concat())], "[Gfn(0x46)]", |x| {
+            let mut taken = [Gfn(7)];
+            let flags = MemFlags::address_bits(32);
+            checked!(memory::exchange(x, &[Gfn(5), Gfn(6)], 0, &mut taken, 1, flags)).map(|()| taken)
+        }),
+        case("memory::maximum_ram_page", 12, [q(2), q(0)], "Mfn(0x1000)", |x| memory::maximum_ram_page(x)).answer(4096),
         case("memory::current_reservation", 12, [q(3), p([w(3)])], "Pages(9)", |x| {
             memory::current_reservation(x, DomId(3))
         })
@@ -88,10 +63,8 @@ fn reservation_cases() -> Vec<Case> {
             memory::maximum_reservation(x, DomId::SELF)
         })
         .answer(9),
-        case("memory::maximum_gpfn", 12, [q(14), p([SELF])], "Pfn(0x9)", |x| {
-            memory::maximum_gpfn(x, DomId::SELF)
-        })
-        .answer(9),
+        case("memory::maximum_gpfn", 12, [q(14), p([SELF])], "Pfn(0x9)", |x| memory::maximum_gpfn(x, DomId::SELF))
+            .answer(9),
     ]
 }
 
@@ -111,28 +84,13 @@ fn physmap_cases() -> Vec<Case> {
         place(1, 0x8000_0003, Source::GrantStatus(3)),
         place(2, 5, Source::Own(Gfn(5))),
         place(5, 5, Source::DeviceMemory(Mfn(5))),
-        case(
-            "memory::add_range_to_physmap",
-            12,
-            [q(7), p([w(3), w(16), d(3), q(5), q(9)])],
-            "()",
-            |x| checked!(memory::add_range_to_physmap(x, DomId(3), Gfn(5), 16, Gfn(9))),
-        ),
+        case("memory::add_range_to_physmap", 12, [q(7), p([w(3), w(16), d(3), q(5), q(9)])], "()", |x| {
+            checked!(memory::add_range_to_physmap(x, DomId(3), Gfn(5), 16, Gfn(9)))
+        }),
         case(
             "memory::add_to_physmap_batch",
             12,
-            [
-                q(23),
-                p([
-                    SELF,
-                    w(4),
-                    w(2),
-                    w(3),
-                    p([q(5), q(6)]),
-                    p([q(8), q(9)]),
-                    p([io32(-11, 0), io32(-11, -22)]),
-                ]),
-            ],
+            [q(23), p([SELF, w(4), w(2), w(3), p([q(5), q(6)]), p([q(8), q(9)]), p([io32(-11, 0), io32(-11, -22)])])],
             "[Ok(()), Err(INVAL)]",
             |x| {
                 let mut placed = [Placed::default(); 2];
@@ -147,13 +105,9 @@ fn physmap_cases() -> Vec<Case> {
                 done.map(|()| placed.map(Placed::check))
             },
         ),
-        case(
-            "memory::remove_from_physmap",
-            12,
-            [q(15), p([SELF, w(0), w(0), w(0), q(9)])],
-            "()",
-            |x| checked!(memory::remove_from_physmap(x, DomId::SELF, Gfn(9))),
-        ),
+        case("memory::remove_from_physmap", 12, [q(15), p([SELF, w(0), w(0), w(0), q(9)])], "()", |x| {
+            checked!(memory::remove_from_physmap(x, DomId::SELF, Gfn(9)))
+        }),
     ]
 }
 
@@ -164,23 +118,16 @@ fn list_cases() -> Vec<Case> {
             "memory::memory_map",
             12,
             // 20 bytes an entry: the second begins right after the first one's kind.
-            [
-                q(9),
-                p([io32(3, 2), d(0), p([skip(20), o64(0x1000), o64(0x9f000), o32(2)])]),
-            ],
+            [q(9), p([io32(3, 2), d(0), p([skip(20), o64(0x1000), o64(0x9f000), o32(2)])])],
             "[E820Entry { addr: 4096, size: 651264, kind: RESERVED }]",
             |x| {
                 let mut entries = [E820Entry::default(); 3];
                 memory::memory_map(x, &mut entries).map(|filled| filled[1..].to_vec())
             },
         ),
-        case(
-            "memory::machphys_mapping",
-            12,
-            [q(12), p([o64(1), o64(2), o64(3)])],
-            "(1, 2, 3)",
-            |x| memory::machphys_mapping(x).map(|mapping| (mapping.v_start, mapping.v_end, mapping.max_mfn)),
-        ),
+        case("memory::machphys_mapping", 12, [q(12), p([o64(1), o64(2), o64(3)])], "(1, 2, 3)", |x| {
+            memory::machphys_mapping(x).map(|mapping| (mapping.v_start, mapping.v_end, mapping.max_mfn))
+        }),
         case(
             "memory::machphys_mfn_list",
             12,
@@ -206,11 +153,8 @@ fn topology_cases() -> Vec<Case> {
             |x| {
                 // Room for the distances of two nodes, and one number too many.
                 let (mut distances, mut vcpu_to_vnode, mut ranges) = ([0; 5], [0], [VmemRange::default()]);
-                let tables = VnumaTables {
-                    distances: &mut distances,
-                    vcpu_to_vnode: &mut vcpu_to_vnode,
-                    ranges: &mut ranges,
-                };
+                let tables =
+                    VnumaTables { distances: &mut distances, vcpu_to_vnode: &mut vcpu_to_vnode, ranges: &mut ranges };
                 memory::get_vnumainfo(x, tables).map(|size| (size, distances, vcpu_to_vnode, ranges))
             },
         ),
@@ -228,14 +172,7 @@ fn topology_cases() -> Vec<Case> {
             "[Gfn(0x46)]",
             |x| {
                 let mut frames = [Gfn(5)];
-                let done = checked!(memory::acquire_resource(
-                    x,
-                    DomId(3),
-                    Resource::IOREQ_SERVER,
-                    1,
-                    2,
-                    &mut frames
-                ));
+                let done = checked!(memory::acquire_resource(x, DomId(3), Resource::IOREQ_SERVER, 1, 2, &mut frames));
                 done.map(|()| frames)
             },
         ),

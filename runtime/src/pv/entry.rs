@@ -21,10 +21,7 @@ pub(super) struct Stack {
 // SAFETY: Rust code never touches the stack's bytes through this value.
 unsafe impl Sync for Stack {}
 
-pub(super) static MAIN_STACK: Stack = Stack {
-    guard: UnsafeCell::new([0; PAGE]),
-    stack: UnsafeCell::new([0; STACK]),
-};
+pub(super) static MAIN_STACK: Stack = Stack { guard: UnsafeCell::new([0; PAGE]), stack: UnsafeCell::new([0; STACK]) };
 
 /// The virtual page at which Xen's shared info is mapped at boot, in place of the page of the image.
 #[repr(C, align(4096))]

@@ -43,12 +43,7 @@ pub(super) unsafe fn set_up(info: &'static StartInfo, boot_stack_end: usize) -> 
     let mut tables = unsafe { Tables::of_builder(info, p2m, free) };
     tables.rebuild()?;
     tables.extend()?;
-    Ok(Memory {
-        p2m,
-        initial: tables.initial,
-        used: tables.used,
-        mapped: tables.mapped,
-    })
+    Ok(Memory { p2m, initial: tables.initial, used: tables.used, mapped: tables.mapped })
 }
 
 impl Memory {
@@ -59,21 +54,14 @@ impl Memory {
 
     /// Where a machine frame that the builder mapped is mapped. `None` for a frame that is not among them.
     pub(super) fn address_of(&self, mfn: Mfn) -> Option<usize> {
-        self.p2m[..self.initial]
-            .iter()
-            .position(|&frame| frame == mfn)
-            .map(|pfn| VIRT_BASE + pfn * PAGE)
+        self.p2m[..self.initial].iter().position(|&frame| frame == mfn).map(|pfn| VIRT_BASE + pfn * PAGE)
     }
 
     /// What the memory is used for, in the order of the addresses.
     pub(crate) fn regions(&self) -> [Region; REGIONS] {
         let [low, high] = self.free();
         let (text, constants, guard) = (entry::text(), entry::constants(), entry::guard_page());
-        let region = |name, addresses, access| Region {
-            name,
-            addresses,
-            access,
-        };
+        let region = |name, addresses, access| Region { name, addresses, access };
         [
             region("text", text, Access::Execute),
             region("constants", constants.clone(), Access::Read),

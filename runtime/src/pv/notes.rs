@@ -21,13 +21,7 @@ unsafe impl<T> Sync for Note<T> {}
 
 impl<T> Note<T> {
     const fn new(kind: ElfNote, descriptor: T) -> Self {
-        Self {
-            name_size: 4,
-            descriptor_size: size_of::<T>() as u32,
-            kind,
-            name: *b"Xen\0",
-            descriptor,
-        }
+        Self { name_size: 4, descriptor_size: size_of::<T>() as u32, kind, name: *b"Xen\0", descriptor }
     }
 }
 

@@ -12,11 +12,7 @@ use crate::boot::{BootInfo, CommandLine, SharedPage, text};
 pub(super) fn parse(info: &'static StartInfo, memory: &Memory) -> BootInfo {
     let control_domain = info.flags.contains(StartFlags::INITDOMAIN);
     let page = |mfn, port| {
-        if control_domain {
-            None
-        } else {
-            shared_page(memory, mfn, port)
-        }
+        if control_domain { None } else { shared_page(memory, mfn, port) }
     };
     BootInfo {
         platform: text(&info.magic),

@@ -141,11 +141,7 @@ impl Tables {
         let table = self.take();
         self.fill(table, |index| {
             let pfn = first + index;
-            if pages.contains(&pfn) {
-                self.entry(pfn, READ_WRITE)
-            } else {
-                0
-            }
+            if pages.contains(&pfn) { self.entry(pfn, READ_WRITE) } else { 0 }
         })?;
         self.link(directory, index(DIRECT + pages.start * PAGE, 2), table)?;
         self.mapped = pages.end;
@@ -205,25 +201,12 @@ impl Tables {
         let address = self.p2m[directory].address() + slot as u64 * 8;
         // SAFETY: what was mapped through the slot stays mapped to the same pages; only permissions that no Rust
         // reference uses get lost.
-        unsafe {
-            mmu::update(
-                &XEN,
-                &[Update::new(
-                    UpdateKind::NORMAL_PT_UPDATE,
-                    address,
-                    self.entry(table, LINK),
-                )],
-            )
-        }
-        .map(drop)
+        unsafe { mmu::update(&XEN, &[Update::new(UpdateKind::NORMAL_PT_UPDATE, address, self.entry(table, LINK))]) }
+            .map(drop)
     }
 
     const fn address(&self, pfn: usize) -> usize {
-        if pfn < self.initial {
-            VIRT_BASE + pfn * PAGE
-        } else {
-            DIRECT + pfn * PAGE
-        }
+        if pfn < self.initial { VIRT_BASE + pfn * PAGE } else { DIRECT + pfn * PAGE }
     }
 
     /// How many pages the builder mapped, from the start of the guest's memory without a gap.
@@ -232,11 +215,7 @@ impl Tables {
             .map_while(|chunk| {
                 let address = VIRT_BASE + chunk * PAGES_PER_L1 * PAGE;
                 let table = self.below(self.directory(address)?, index(address, 2))?;
-                Some(
-                    (0..ENTRIES)
-                        .take_while(|&slot| self.read(table, slot) & PRESENT != 0)
-                        .count(),
-                )
+                Some((0..ENTRIES).take_while(|&slot| self.read(table, slot) & PRESENT != 0).count())
             })
             .sum::<usize>()
             .min(self.p2m.len())
@@ -252,11 +231,7 @@ impl Tables {
     fn below(&self, table: usize, slot: usize) -> Option<usize> {
         let entry = self.read(table, slot);
         let mfn = Mfn::containing(entry & FRAME_MASK);
-        if entry & PRESENT == 0 {
-            None
-        } else {
-            self.builders.clone().find(|&pfn| self.p2m[pfn] == mfn)
-        }
+        if entry & PRESENT == 0 { None } else { self.builders.clone().find(|&pfn| self.p2m[pfn] == mfn) }
     }
 
     fn read(&self, table: usize, slot: usize) -> u64 {

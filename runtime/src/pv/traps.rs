@@ -68,31 +68,11 @@ impl Frame {
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "rip {:016x}  rsp {:016x}  rbp {:016x}  rflags {:08x}",
-            self.rip, self.rsp, self.rbp, self.rflags
-        )?;
-        writeln!(
-            f,
-            "rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}",
-            self.rax, self.rbx, self.rcx, self.rdx
-        )?;
-        writeln!(
-            f,
-            "rsi {:016x}  rdi {:016x}  r8  {:016x}  r9  {:016x}",
-            self.rsi, self.rdi, self.r8, self.r9
-        )?;
-        writeln!(
-            f,
-            "r10 {:016x}  r11 {:016x}  r12 {:016x}  r13 {:016x}",
-            self.r10, self.r11, self.r12, self.r13
-        )?;
-        write!(
-            f,
-            "r14 {:016x}  r15 {:016x}  cs {:04x}  ss {:04x}",
-            self.r14, self.r15, self.cs as u16, self.ss as u16
-        )
+        writeln!(f, "rip {:016x}  rsp {:016x}  rbp {:016x}  rflags {:08x}", self.rip, self.rsp, self.rbp, self.rflags)?;
+        writeln!(f, "rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}", self.rax, self.rbx, self.rcx, self.rdx)?;
+        writeln!(f, "rsi {:016x}  rdi {:016x}  r8  {:016x}  r9  {:016x}", self.rsi, self.rdi, self.r8, self.r9)?;
+        writeln!(f, "r10 {:016x}  r11 {:016x}  r12 {:016x}  r13 {:016x}", self.r10, self.r11, self.r12, self.r13)?;
+        write!(f, "r14 {:016x}  r15 {:016x}  cs {:04x}  ss {:04x}", self.r14, self.r15, self.cs as u16, self.ss as u16)
     }
 }
 
@@ -129,16 +109,7 @@ fn fault_address() -> usize {
 extern "C" fn exception(frame: &Frame) -> ! {
     let name = NAMES.get(frame.vector as usize).copied().unwrap_or("unknown exception");
     if frame.vector == PAGE_FAULT {
-        crate::panic::die(
-            frame,
-            format_args!(
-                "{name}: {}",
-                PageFault {
-                    error: frame.error,
-                    address: fault_address()
-                }
-            ),
-        )
+        crate::panic::die(frame, format_args!("{name}: {}", PageFault { error: frame.error, address: fault_address() }))
     }
     crate::panic::die(frame, format_args!("{name}, error code {:#x}", frame.error))
 }
@@ -155,17 +126,8 @@ impl fmt::Display for PageFault {
             error if error & 0x2 != 0 => "write to",
             _ => "read of",
         };
-        let why = if self.error & 1 == 0 {
-            "not mapped"
-        } else {
-            "not permitted"
-        };
-        write!(
-            f,
-            "{access} {:#x}, which is {why}{}",
-            self.address,
-            super::memory::describe(self.address)
-        )
+        let why = if self.error & 1 == 0 { "not mapped" } else { "not permitted" };
+        write!(f, "{access} {:#x}, which is {why}{}", self.address, super::memory::describe(self.address))
     }
 }
 

@@ -26,12 +26,7 @@ impl Page {
         let memory = (0..size as usize + 2 * MARGIN).map(|_| AtomicU8::new(CANARY)).collect();
         let size = RingSize::new(size).expect("tests use powers of two");
         let [consumed, produced] = [start, start].map(AtomicU32::new);
-        Arc::new(Self {
-            memory,
-            size,
-            consumed,
-            produced,
-        })
+        Arc::new(Self { memory, size, consumed, produced })
     }
 
     /// The caller drops what is made from it before the page.

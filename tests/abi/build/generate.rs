@@ -16,13 +16,7 @@ pub fn items(parsed: &Parsed) -> String {
 }
 
 fn item(item: &Item, origin: &Origin) -> String {
-    let Origin {
-        c,
-        header,
-        architecture,
-        view,
-        history,
-    } = origin;
+    let Origin { c, header, architecture, view, history } = origin;
     // The names of the variants are what `Debug` prints.
     let architecture = architecture.map_or_else(|| "None".to_owned(), |only| format!("Some(Architecture::{only:?})"));
     format!(
@@ -43,19 +37,13 @@ fn shape(item: &Item, origin: &Origin) -> String {
         Kind::Newtype { signed } => format!("Shape::Newtype {{ size: size_of::<{path}>(), signed: {signed:?} }}"),
         Kind::Layout { fields } => format!(
             "Shape::Layout {{ size: size_of::<{path}>(), align: align_of::<{path}>(), fields: vec![{}] }}",
-            fields
-                .iter()
-                .map(|field| self::field(&path, field))
-                .collect::<Vec<_>>()
-                .join(", ")
+            fields.iter().map(|field| self::field(&path, field)).collect::<Vec<_>>().join(", ")
         ),
     }
 }
 
 fn field(path: &str, Field { name, c }: &Field) -> String {
-    let c = c
-        .as_ref()
-        .map_or_else(|| "None".to_owned(), |c| format!("Some({c:?}.into())"));
+    let c = c.as_ref().map_or_else(|| "None".to_owned(), |c| format!("Some({c:?}.into())"));
     format!(
         "Field {{ name: {name:?}.into(), c: {c}, offset: core::mem::offset_of!({path}, {name}), \
          size: field_size!({path}, {name}) }}"

@@ -20,12 +20,7 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            item,
-            what,
-            ours,
-            theirs,
-        } = self;
+        let Self { item, what, ours, theirs } = self;
         match theirs {
             Ok(theirs) => write!(f, "{item}: {what} is {ours} here and {theirs} in Xen's headers"),
             Err(error) => write!(f, "{item}: {what} is {ours} here, and Xen's headers say: {error}"),
@@ -69,10 +64,7 @@ pub fn compare(compiler: &Compiler, items: &[Item]) -> Result<(Summary, Vec<Mism
 /// The items that an architecture has.
 #[must_use]
 pub fn of(architecture: Architecture, items: &[Item]) -> Vec<&Item> {
-    items
-        .iter()
-        .filter(|item| item.architecture.is_none_or(|only| only == architecture))
-        .collect()
+    items.iter().filter(|item| item.architecture.is_none_or(|only| only == architecture)).collect()
 }
 
 /// One number that is compared.
@@ -99,12 +91,7 @@ impl Check {
             (Err(_), history) => history == History::New,
         };
         let Self { item, what, ours, .. } = self;
-        (!agrees).then_some(Mismatch {
-            item,
-            what,
-            ours,
-            theirs,
-        })
+        (!agrees).then_some(Mismatch { item, what, ours, theirs })
     }
 }
 
@@ -120,24 +107,11 @@ fn checks(item: &Item) -> Vec<Check> {
     match &item.shape {
         Shape::Family => Vec::new(),
         Shape::Constant { value, size } => vec![constant(item, *value, *size)],
-        Shape::Newtype {
-            size: bytes,
-            signed: None,
-        } => vec![size(bytes)],
-        Shape::Newtype {
-            size: bytes,
-            signed: Some(signed),
-        } => {
-            vec![
-                size(bytes),
-                number("having a sign", format!("({kind})-1 < 0"), (*signed).into()),
-            ]
+        Shape::Newtype { size: bytes, signed: None } => vec![size(bytes)],
+        Shape::Newtype { size: bytes, signed: Some(signed) } => {
+            vec![size(bytes), number("having a sign", format!("({kind})-1 < 0"), (*signed).into())]
         }
-        Shape::Layout {
-            size: bytes,
-            align,
-            fields,
-        } => {
+        Shape::Layout { size: bytes, align, fields } => {
             let mut list = vec![size(bytes), number("alignment", format!("__alignof__({kind})"), *align)];
             list.extend(fields.iter().flat_map(|field| self::field(item, &kind, field)));
             list
@@ -147,43 +121,21 @@ fn checks(item: &Item) -> Vec<Check> {
 
 fn constant(item: &Item, value: i128, size: usize) -> Check {
     let bits = 8 * size as u32;
-    Check {
-        ours: value,
-        ..check(item, "value", item.c.clone(), 0, bits)
-    }
+    Check { ours: value, ..check(item, "value", item.c.clone(), 0, bits) }
 }
 
 fn field(item: &Item, kind: &str, field: &Field) -> Vec<Check> {
     let Some(c) = &field.c else { return Vec::new() };
     let name = &field.name;
     vec![
-        check(
-            item,
-            &format!("offset of {name}"),
-            format!("__builtin_offsetof({kind}, {c})"),
-            field.offset,
-            64,
-        ),
-        check(
-            item,
-            &format!("size of {name}"),
-            format!("sizeof((({kind} *)0)->{c})"),
-            field.size,
-            64,
-        ),
+        check(item, &format!("offset of {name}"), format!("__builtin_offsetof({kind}, {c})"), field.offset, 64),
+        check(item, &format!("size of {name}"), format!("sizeof((({kind} *)0)->{c})"), field.size, 64),
     ]
 }
 
 fn check(item: &Item, what: &str, question: String, ours: usize, bits: u32) -> Check {
     let (what, ours) = (what.to_owned(), ours as i128);
-    Check {
-        item: item.path.clone(),
-        what,
-        question,
-        ours,
-        bits,
-        history: item.history,
-    }
+    Check { item: item.path.clone(), what, question, ours, bits, history: item.history }
 }
 
 /// The C type that an origin names: a type, or the type of a member.
@@ -216,16 +168,7 @@ mod tests {
 
     fn verdict(ours: i128, theirs: Answer, bits: u32, history: History) -> bool {
         let (item, question) = (String::new(), String::new());
-        Check {
-            item,
-            what: "size".into(),
-            question,
-            ours,
-            bits,
-            history,
-        }
-        .verdict(theirs)
-        .is_none()
+        Check { item, what: "size".into(), question, ours, bits, history }.verdict(theirs).is_none()
     }
 
     fn agrees(ours: i128, theirs: i128, bits: u32) -> bool {

@@ -28,11 +28,7 @@ impl Compiler {
     pub fn find(architecture: Architecture) -> Result<Self> {
         static FOUND: [Found; 2] = [const { Found::new() }; 2];
         let program = headers::once(&FOUND[architecture as usize], || program(architecture))?;
-        Ok(Self {
-            architecture,
-            program,
-            headers: headers::folder()?,
-        })
+        Ok(Self { architecture, program, headers: headers::folder()? })
     }
 
     /// The folder that holds `xen/xen.h`.
@@ -49,11 +45,7 @@ impl Compiler {
     pub fn compile(&self, view: View, program: &str) -> Result<Result<String, String>> {
         let output = self.run(view, &["-S", "-O1"], program)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(if output.status.success() {
-            Ok(text(&output.stdout))
-        } else {
-            Err(text(&output.stderr))
-        })
+        Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
     }
 
     /// Gives the covered headers as the preprocessor leaves them, with all its definitions and with line markers.
@@ -64,48 +56,29 @@ impl Compiler {
     pub fn preprocess(&self, view: View) -> Result<String> {
         let output = self.run(view, &["-E", "-dD"], "")?;
         let complaints = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(
-            output.status.success(),
-            "the preprocessor rejects Xen's headers:\n{complaints}"
-        );
+        anyhow::ensure!(output.status.success(), "the preprocessor rejects Xen's headers:\n{complaints}");
         Ok(String::from_utf8(output.stdout)?)
     }
 
     fn run(&self, view: View, options: &[&str], program: &str) -> Result<Output> {
         let mut command = Command::new(&self.program);
         // With gnu89 a flexible array member is an array of zero elements, whose size can be asked for.
-        command.args([
-            "-xc",
-            "-std=gnu89",
-            "-ffreestanding",
-            "-fmax-errors=0",
-            "-fno-diagnostics-color",
-        ]);
+        command.args(["-xc", "-std=gnu89", "-ffreestanding", "-fmax-errors=0", "-fno-diagnostics-color"]);
         command.arg("-D__XEN_INTERFACE_VERSION__=__XEN_LATEST_INTERFACE_VERSION__");
         if view == View::Tools {
             command.arg("-D__XEN_TOOLS__");
         }
-        command
-            .arg("-I")
-            .arg(&self.headers)
-            .args(options)
-            .args(["-o", "-", "-"]);
-        let piped = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = piped
-            .spawn()
-            .with_context(|| format!("cannot run {}", self.program.display()))?;
+        command.arg("-I").arg(&self.headers).args(options).args(["-o", "-", "-"]);
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
         let input = child.stdin.take().context("the compiler has no input")?;
         feed(input, &self.source(program))?;
         Ok(child.wait_with_output()?)
     }
 
     fn source(&self, program: &str) -> String {
-        let includes: String = headers::covered(self.architecture)
-            .map(|path| format!("#include <xen/{path}>\n"))
-            .collect();
+        let includes: String =
+            headers::covered(self.architecture).map(|path| format!("#include <xen/{path}>\n")).collect();
         format!("{INTEGERS}{includes}{program}")
     }
 }

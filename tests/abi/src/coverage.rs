@@ -13,20 +13,14 @@ pub fn missed<'a>(
 ) -> Vec<&'a Defined> {
     let known = known(items);
     let excluded = |name: &str| exclusions.iter().any(|exclusion| exclusion.covers(name));
-    defined
-        .into_iter()
-        .filter(|defined| !is_known(&defined.name, &known) && !excluded(&defined.name))
-        .collect()
+    defined.into_iter().filter(|defined| !is_known(&defined.name, &known) && !excluded(&defined.name)).collect()
 }
 
 /// The exclusions that no name of an architecture's headers needs.
 #[must_use]
 pub fn unneeded<'a>(defined: &BTreeSet<Defined>, items: &[&Item], exclusions: &'a [Exclusion]) -> Vec<&'a Exclusion> {
     let known = known(items);
-    let unknown: Vec<_> = defined
-        .iter()
-        .filter(|defined| !is_known(&defined.name, &known))
-        .collect();
+    let unknown: Vec<_> = defined.iter().filter(|defined| !is_known(&defined.name, &known)).collect();
     let needed = |exclusion: &&Exclusion| unknown.iter().any(|defined| exclusion.covers(&defined.name));
     exclusions
         .iter()
@@ -38,10 +32,7 @@ pub fn unneeded<'a>(defined: &BTreeSet<Defined>, items: &[&Item], exclusions: &'
 #[must_use]
 pub fn empty_families<'a>(defined: &BTreeSet<Defined>, items: &[&'a Item]) -> Vec<&'a Item> {
     let families = items.iter().filter(|item| matches!(item.shape, Shape::Family));
-    families
-        .filter(|item| !defined.iter().any(|defined| matches(&item.c, &defined.name)))
-        .copied()
-        .collect()
+    families.filter(|item| !defined.iter().any(|defined| matches(&item.c, &defined.name))).copied().collect()
 }
 
 /// A name is known as it is, as the typedef of a known structure, or as the bit number of a known flag.
@@ -63,10 +54,7 @@ fn names(item: &Item) -> Vec<String> {
     };
     // The keyword `struct` or `union` comes first, the members of a nested type after its owner.
     let Some(owner) = words.nth(1) else { return Vec::new() };
-    let inner = fields
-        .iter()
-        .filter_map(|field| field.c.as_deref())
-        .flat_map(self::words);
+    let inner = fields.iter().filter_map(|field| field.c.as_deref()).flat_map(self::words);
     let fields: Vec<_> = words.chain(inner).map(|field| format!("{owner}.{field}")).collect();
     fields.into_iter().chain([owner]).collect()
 }

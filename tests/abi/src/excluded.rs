@@ -53,13 +53,8 @@ pub fn list() -> Result<Vec<Exclusion>> {
 ///
 /// When a line has no reason.
 pub fn parse(text: &str) -> Result<Vec<Exclusion>> {
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|line| exclusion(line).with_context(|| format!("excluded.txt gives no reason: {line}")))
-        .collect()
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| exclusion(line).with_context(|| format!("excluded.txt gives no reason: {line}"))).collect()
 }
 
 fn exclusion(line: &str) -> Option<Exclusion> {

@@ -77,15 +77,9 @@ fn find() -> Result<PathBuf> {
 }
 
 const fn both(path: &'static str) -> Header {
-    Header {
-        path,
-        architecture: None,
-    }
+    Header { path, architecture: None }
 }
 
 const fn only(path: &'static str, architecture: Architecture) -> Header {
-    Header {
-        path,
-        architecture: Some(architecture),
-    }
+    Header { path, architecture: Some(architecture) }
 }

@@ -32,11 +32,7 @@ const FILE: &str = "question";
 
 fn program(questions: &[String], faults: &BTreeMap<usize, String>) -> String {
     let mut text = String::new();
-    for (number, question) in questions
-        .iter()
-        .enumerate()
-        .filter(|(number, _)| !faults.contains_key(number))
-    {
+    for (number, question) in questions.iter().enumerate().filter(|(number, _)| !faults.contains_key(number)) {
         let line = number + 1;
         // In halves with a sign, as x86-64 has no greater immediate operands.
         let _ = writeln!(
@@ -57,10 +53,7 @@ fn collect(complaints: &str, faults: &mut BTreeMap<usize, String>) -> Result<()>
             faults.entry(line - 1).or_insert(text);
         }
     }
-    anyhow::ensure!(
-        faults.len() > before,
-        "the compiler rejects Xen's headers:\n{complaints}"
-    );
+    anyhow::ensure!(faults.len() > before, "the compiler rejects Xen's headers:\n{complaints}");
     Ok(())
 }
 
@@ -73,11 +66,8 @@ fn fault(rest: &str) -> Option<(usize, String)> {
 }
 
 fn answers(count: usize, assembly: &str, faults: &BTreeMap<usize, String>) -> Result<Vec<Answer>> {
-    let numbers: BTreeMap<usize, i128> = assembly
-        .lines()
-        .filter_map(|line| line.strip_prefix("->"))
-        .filter_map(answer)
-        .collect();
+    let numbers: BTreeMap<usize, i128> =
+        assembly.lines().filter_map(|line| line.strip_prefix("->")).filter_map(answer).collect();
     let one = |number| match (faults.get(&number), numbers.get(&number)) {
         (Some(fault), _) => Ok(Err(fault.clone())),
         (None, answer) => Ok(Ok(*answer.with_context(|| format!("no answer to question {number}"))?)),
@@ -89,19 +79,9 @@ fn answers(count: usize, assembly: &str, faults: &BTreeMap<usize, String>) -> Re
 fn answer(line: &str) -> Option<(usize, i128)> {
     let mut parts = line.split_whitespace();
     let number = parts.next()?.parse().ok()?;
-    let mut half = || {
-        parts
-            .next()?
-            .parse::<i32>()
-            .ok()
-            .map(|half| u64::from(half.cast_unsigned()))
-    };
+    let mut half = || parts.next()?.parse::<i32>().ok().map(|half| u64::from(half.cast_unsigned()));
     let bits = half()? << 32 | half()?;
-    let value = if parts.next()? == "1" {
-        bits.cast_signed().into()
-    } else {
-        bits.into()
-    };
+    let value = if parts.next()? == "1" { bits.cast_signed().into() } else { bits.into() };
     Some((number, value))
 }
 
@@ -118,10 +98,7 @@ mod tests {
 
     #[test]
     fn a_complaint_is_ascribed_to_its_question() {
-        assert_eq!(
-            fault(":7:9: error: no such thing"),
-            Some((7, "no such thing".to_owned()))
-        );
+        assert_eq!(fault(":7:9: error: no such thing"), Some((7, "no such thing".to_owned())));
         assert_eq!(fault(":7:9: note: only a note"), None);
     }
 

@@ -24,10 +24,7 @@ pub fn scan(compiler: &Compiler) -> Result<BTreeSet<Defined>> {
     for (header, text) in by_header(&compiler.preprocess(View::Guest)?) {
         if covered.contains(&header.as_str()) {
             let names = macros(&text).into_iter().chain(declarations(&text));
-            defined.extend(names.map(|name| Defined {
-                name,
-                header: header.clone(),
-            }));
+            defined.extend(names.map(|name| Defined { name, header: header.clone() }));
         }
     }
     Ok(defined)
@@ -71,23 +68,13 @@ fn normal(path: &str) -> String {
 
 fn macros(text: &str) -> Vec<String> {
     let definitions = text.lines().filter_map(|line| line.strip_prefix("#define "));
-    definitions
-        .filter_map(|rest| rest.split(|c: char| !is_word(c)).next())
-        .map(str::to_owned)
-        .collect()
+    definitions.filter_map(|rest| rest.split(|c: char| !is_word(c)).next()).map(str::to_owned).collect()
 }
 
 fn declarations(text: &str) -> Vec<String> {
-    let code: String = text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .flat_map(|line| [line, "\n"])
-        .collect();
+    let code: String = text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line, "\n"]).collect();
     let tokens = tokens(&code);
-    let mut reader = Reader {
-        tokens: &tokens,
-        names: Vec::new(),
-    };
+    let mut reader = Reader { tokens: &tokens, names: Vec::new() };
     while !reader.tokens.is_empty() {
         reader.declaration();
     }
@@ -132,9 +119,9 @@ impl Reader<'_> {
             self.names.extend(tag.clone());
             match (keyword.as_str(), tag.or(named)) {
                 ("enum", _) => self.names.extend(constants(&inner)),
-                (_, Some(owner)) => self
-                    .names
-                    .extend(members(&inner).into_iter().map(|field| format!("{owner}.{field}"))),
+                (_, Some(owner)) => {
+                    self.names.extend(members(&inner).into_iter().map(|field| format!("{owner}.{field}")))
+                }
                 (_, None) => {}
             }
         }
@@ -182,35 +169,21 @@ struct Body {
 
 impl Body {
     fn new(before: &[String], inner: Vec<String>) -> Self {
-        let keyword = before
-            .iter()
-            .rposition(|token| matches!(token.as_str(), "struct" | "union" | "enum"));
+        let keyword = before.iter().rposition(|token| matches!(token.as_str(), "struct" | "union" | "enum"));
         let word = |at: Option<usize>| at.and_then(|at| before.get(at)).cloned();
-        Self {
-            keyword: word(keyword).unwrap_or_default(),
-            tag: word(keyword.map(|at| at + 1)),
-            inner,
-        }
+        Self { keyword: word(keyword).unwrap_or_default(), tag: word(keyword.map(|at| at + 1)), inner }
     }
 }
 
 /// The fields of a structure, those of structures within it included.
 fn members(inner: &[String]) -> Vec<String> {
     let ends = |token: &String| matches!(token.as_str(), ";" | "," | ":");
-    inner
-        .windows(2)
-        .filter(|pair| pair[0].starts_with(is_word) && ends(&pair[1]))
-        .map(|pair| pair[0].clone())
-        .collect()
+    inner.windows(2).filter(|pair| pair[0].starts_with(is_word) && ends(&pair[1])).map(|pair| pair[0].clone()).collect()
 }
 
 /// The constants of an enumeration.
 fn constants(inner: &[String]) -> Vec<String> {
-    inner
-        .split(|token| token == ",")
-        .filter_map(|one| one.first())
-        .cloned()
-        .collect()
+    inner.split(|token| token == ",").filter_map(|one| one.first()).cloned().collect()
 }
 
 #[cfg(test)]
@@ -220,10 +193,7 @@ mod tests {
     #[test]
     fn types_fields_and_constants_are_found() {
         let code = "struct a { int x, y[4]; union { int z; } u; }; typedef struct a a_t; enum e { E_A, E_B = 2 };";
-        assert_eq!(
-            declarations(code),
-            ["a", "a.x", "a.y", "a.z", "a.u", "a_t", "e", "E_A", "E_B"]
-        );
+        assert_eq!(declarations(code), ["a", "a.x", "a.y", "a.z", "a.u", "a_t", "e", "E_A", "E_B"]);
         assert_eq!(declarations("typedef struct { int h; } g_t;"), ["g_t", "g_t.h"]);
     }
 
@@ -231,10 +201,7 @@ mod tests {
     fn names_belong_to_the_header_that_defines_them() {
         let runs =
             by_header("# 1 \"/x/xen/hvm/../xen.h\" 1\n#define A 1\n# 2 \"/x/xen/sched.h\" 2\n#define B(x) (x)\n");
-        assert_eq!(
-            runs.iter().map(|(header, _)| header.as_str()).collect::<Vec<_>>(),
-            ["xen.h", "sched.h"]
-        );
+        assert_eq!(runs.iter().map(|(header, _)| header.as_str()).collect::<Vec<_>>(), ["xen.h", "sched.h"]);
         assert_eq!(macros(&runs[1].1), ["B"]);
     }
 }

@@ -10,12 +10,7 @@ fn agrees(architecture: Architecture) {
     let list: Vec<_> = mismatches.iter().map(ToString::to_string).collect();
     assert!(list.is_empty(), "{architecture:?}:\n{}", list.join("\n"));
     report(architecture, summary);
-    let Summary {
-        types,
-        fields,
-        constants,
-        absent,
-    } = summary;
+    let Summary { types, fields, constants, absent } = summary;
     assert!(
         types > 100 && fields > 250 && constants > 400 && absent < 50,
         "the comparison has lost items: {summary:?}"
@@ -24,12 +19,7 @@ fn agrees(architecture: Architecture) {
 
 /// Prints what was compared, not by a macro, whose output the test runner would keep to itself.
 fn report(architecture: Architecture, summary: Summary) {
-    let Summary {
-        types,
-        fields,
-        constants,
-        absent,
-    } = summary;
+    let Summary { types, fields, constants, absent } = summary;
     let line = format!(
         "{architecture:?}: {types} types, {fields} fields, {constants} constants: all agree with Xen's headers, \
          but for {absent} that these headers are too old to have\n"
@@ -54,10 +44,7 @@ fn the_source_keeps_the_rules_of_the_abi() {
 
 #[test]
 fn no_structure_has_padding_that_is_not_a_field() {
-    for item in items()
-        .iter()
-        .filter(|item| !item.c.starts_with("union ") && !is_union(item))
-    {
+    for item in items().iter().filter(|item| !item.c.starts_with("union ") && !is_union(item)) {
         if let Shape::Layout { size, fields, .. } = &item.shape {
             let sum: usize = fields.iter().map(|field| field.size).sum();
             assert_eq!(sum, *size, "{} has hidden padding", item.path);
@@ -85,15 +72,8 @@ fn every_origin_names_a_header_that_speaks_of_it() {
             let family = item.c.ends_with('*') && known.iter().any(|name| name.starts_with(&word));
             // The error numbers get their prefix from a macro.
             let spoken = known.contains(&word)
-                || word
-                    .strip_prefix("XEN_")
-                    .is_some_and(|rest| known.iter().any(|name| name == rest));
-            assert!(
-                family || spoken,
-                "{}: {} does not speak of {word}",
-                item.path,
-                item.header
-            );
+                || word.strip_prefix("XEN_").is_some_and(|rest| known.iter().any(|name| name == rest));
+            assert!(family || spoken, "{}: {} does not speak of {word}", item.path, item.header);
         }
     }
 }

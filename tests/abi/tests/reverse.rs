@@ -16,15 +16,8 @@ fn is_complete(architecture: Architecture) {
     let defined = defined(architecture);
     let items = compare::of(architecture, &items);
     let missed = coverage::missed(&defined, &items, &exclusions);
-    let list: Vec<_> = missed
-        .iter()
-        .map(|defined| format!("{}: {}", defined.header, defined.name))
-        .collect();
-    assert!(
-        list.is_empty(),
-        "neither in the ABI nor in excluded.txt:\n{}",
-        list.join("\n")
-    );
+    let list: Vec<_> = missed.iter().map(|defined| format!("{}: {}", defined.header, defined.name)).collect();
+    assert!(list.is_empty(), "neither in the ABI nor in excluded.txt:\n{}", list.join("\n"));
 }
 
 #[test]
@@ -43,10 +36,7 @@ fn no_exclusion_is_stale_on_both_architectures() {
     let unneeded =
         |architecture| coverage::unneeded(&defined(architecture), &compare::of(architecture, &items), &exclusions);
     let arm = unneeded(Architecture::Arm);
-    let stale: Vec<_> = unneeded(Architecture::X86)
-        .into_iter()
-        .filter(|exclusion| arm.contains(exclusion))
-        .collect();
+    let stale: Vec<_> = unneeded(Architecture::X86).into_iter().filter(|exclusion| arm.contains(exclusion)).collect();
     let list: Vec<_> = stale.iter().map(ToString::to_string).collect();
     assert!(list.is_empty(), "these exclusions are not needed:\n{}", list.join("\n"));
 }
@@ -55,14 +45,8 @@ fn no_exclusion_is_stale_on_both_architectures() {
 fn every_family_has_members() {
     let items = items();
     let items: Vec<_> = items.iter().collect();
-    let defined = [Architecture::X86, Architecture::Arm]
-        .into_iter()
-        .flat_map(defined)
-        .collect();
-    let empty: Vec<_> = coverage::empty_families(&defined, &items)
-        .iter()
-        .map(|item| &item.path)
-        .collect();
+    let defined = [Architecture::X86, Architecture::Arm].into_iter().flat_map(defined).collect();
+    let empty: Vec<_> = coverage::empty_families(&defined, &items).iter().map(|item| &item.path).collect();
     assert!(empty.is_empty(), "these families match no name: {empty:?}");
 }
 
@@ -71,15 +55,8 @@ fn every_header_is_covered_or_left_out_for_a_reason() {
     let folder = headers::folder().expect("the headers").join("xen");
     let exclusions = excluded::list().expect("reasons");
     let covered = |path: &str| headers::COVERED.iter().any(|header| header.path == path);
-    let excluded = |path: &str| {
-        exclusions
-            .iter()
-            .any(|exclusion| exclusion.covers(&format!("header {path}")))
-    };
-    let unknown: Vec<_> = files(&folder, "")
-        .into_iter()
-        .filter(|path| !covered(path) && !excluded(path))
-        .collect();
+    let excluded = |path: &str| exclusions.iter().any(|exclusion| exclusion.covers(&format!("header {path}")));
+    let unknown: Vec<_> = files(&folder, "").into_iter().filter(|path| !covered(path) && !excluded(path)).collect();
     assert!(unknown.is_empty(), "neither covered nor in excluded.txt: {unknown:?}");
 }
 

@@ -43,10 +43,7 @@ pub fn direct(guest: &GuestSpec) -> Outcome {
 /// When it cannot be booted at all.
 #[must_use]
 pub fn direct_counting(guest: &GuestSpec) -> Outcome {
-    let mut session = Session {
-        icount: true,
-        ..Session::default()
-    };
+    let mut session = Session { icount: true, ..Session::default() };
     boot::direct_with(guest, &mut session).expect("a direct boot can be tried")
 }
 
@@ -64,12 +61,7 @@ pub fn console(outcome: &Outcome) -> String {
 #[track_caller]
 pub fn expect(outcome: &Outcome, ending: &Ending, texts: &[&str]) {
     let console = console(outcome);
-    assert_eq!(
-        &outcome.ending,
-        ending,
-        "{console}\n--- Xen's log:\n{}",
-        tail(&outcome.xen_log)
-    );
+    assert_eq!(&outcome.ending, ending, "{console}\n--- Xen's log:\n{}", tail(&outcome.xen_log));
     for text in texts {
         assert!(console.contains(text), "no `{text}` in:\n{console}");
     }

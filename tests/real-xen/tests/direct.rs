@@ -42,21 +42,13 @@ fn tour_tells_what_it_learns() {
 
 #[test]
 fn the_runtime_keeps_its_promises_as_domain_0() {
-    expect(
-        &direct(&guest("selftest", "key=value=1 flag")),
-        &Ending::Exited(0),
-        &["checks, 0 failed"],
-    );
+    expect(&direct(&guest("selftest", "key=value=1 flag")), &Ending::Exited(0), &["checks, 0 failed"]);
 }
 
 #[test]
 fn selftest_notices_a_wrong_command_line() {
     let outcome = direct(&guest("selftest", "key=other"));
-    expect(
-        &outcome,
-        &Ending::Exited(1),
-        &["not ok the command line is the one given", "1 failed"],
-    );
+    expect(&outcome, &Ending::Exited(1), &["not ok the command line is the one given", "1 failed"]);
 }
 
 #[test]
@@ -69,37 +61,20 @@ fn the_runtime_keeps_its_promises_with_much_memory() {
 
 #[test]
 fn a_status_is_passed_on() {
-    expect(
-        &direct(&guest("misbehave", "exit")),
-        &Ending::Exited(42),
-        &["going to: exit"],
-    );
-    expect(
-        &direct(&guest("misbehave", "error")),
-        &Ending::Exited(1),
-        &["ERROR", "as asked"],
-    );
+    expect(&direct(&guest("misbehave", "exit")), &Ending::Exited(42), &["going to: exit"]);
+    expect(&direct(&guest("misbehave", "error")), &Ending::Exited(1), &["ERROR", "as asked"]);
 }
 
 #[test]
 fn a_panic_names_file_line_and_registers() {
-    let texts = [
-        "panicked at tests/guests/src/bin/misbehave.rs:",
-        "as asked",
-        "rip ffffffff8",
-        "rsp ffffffff8",
-    ];
+    let texts = ["panicked at tests/guests/src/bin/misbehave.rs:", "as asked", "rip ffffffff8", "rsp ffffffff8"];
     expect(&direct(&guest("misbehave", "panic")), &Ending::Panicked, &texts);
 }
 
 #[test]
 fn a_panic_in_a_panic_ends_the_guest() {
     let outcome = direct(&guest("misbehave", "panic-in-panic"));
-    assert!(
-        matches!(outcome.ending, Ending::Panicked | Ending::Crashed { .. }),
-        "{:?}",
-        outcome.ending
-    );
+    assert!(matches!(outcome.ending, Ending::Panicked | Ending::Crashed { .. }), "{:?}", outcome.ending);
 }
 
 #[test]
@@ -108,10 +83,7 @@ fn wild_accesses_are_caught_and_explained() {
         ("null", &["page fault: read of 0x8", "a null pointer"]),
         ("write-text", &["page fault: write to 0xffffffff8", "not permitted"]),
         ("write-constant", &["page fault: write to 0xffffffff8", "not permitted"]),
-        (
-            "execute-stack",
-            &["page fault: execution of 0xffffffff8", "not permitted"],
-        ),
+        ("execute-stack", &["page fault: execution of 0xffffffff8", "not permitted"]),
         ("execute-heap", &["page fault: execution of 0xffff", "not permitted"]),
         ("undefined", &["invalid opcode"]),
         ("divide", &["divide error"]),
@@ -127,25 +99,15 @@ fn wild_accesses_are_caught_and_explained() {
 #[test]
 fn a_stack_overflow_hits_the_guard_page() {
     // Xen finds no room for the frame of the fault, and ends the domain instead.
-    expect_crash(
-        &direct(&guest("misbehave", "overflow")),
-        &["domain_crash_sync", "RIP:", "rsp:"],
-    );
+    expect_crash(&direct(&guest("misbehave", "overflow")), &["domain_crash_sync", "RIP:", "rsp:"]);
     expect_crash(&direct(&guest("misbehave", "no-stack")), &["domain_crash_sync", "RIP:"]);
 }
 
 #[test]
 fn other_ends_are_told_apart() {
     expect(&direct(&guest("misbehave", "poweroff")), &Ending::Exited(0), &[]);
-    expect(
-        &direct(&guest("misbehave", "reboot")),
-        &Ending::ShutDown(Reason::Reboot),
-        &[],
-    );
-    assert!(matches!(
-        direct(&guest("misbehave", "crash")).ending,
-        Ending::Crashed { .. }
-    ));
+    expect(&direct(&guest("misbehave", "reboot")), &Ending::ShutDown(Reason::Reboot), &[]);
+    assert!(matches!(direct(&guest("misbehave", "crash")).ending, Ending::Crashed { .. }));
 }
 
 #[test]
@@ -163,11 +125,7 @@ fn a_guest_that_hangs_is_ended() {
 fn input_reaches_the_guest() {
     let mut echo = guest("echo", "");
     echo.input = Input::Bytes(b"one line\nend\n".to_vec());
-    expect(
-        &direct(&echo),
-        &Ending::Exited(0),
-        &["you typed 8 bytes:\none line\n", "you typed 3 bytes:\nend\n"],
-    );
+    expect(&direct(&echo), &Ending::Exited(0), &["you typed 8 bytes:\none line\n", "you typed 3 bytes:\nend\n"]);
 }
 
 #[test]
@@ -175,9 +133,5 @@ fn the_sdk_adds_few_instructions_to_xens_own() {
     let outcome = direct_counting(&guest("overhead", ""));
     println!("{}", console(&outcome));
     // The guest has the limits: 2 for a wrapper, 60 for the upcall.
-    expect(
-        &outcome,
-        &Ending::Exited(0),
-        &["through the wrapper", "instructions from entry to return"],
-    );
+    expect(&outcome, &Ending::Exited(0), &["through the wrapper", "instructions from entry to return"]);
 }

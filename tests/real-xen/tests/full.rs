@@ -9,35 +9,12 @@ use xtask::boot::{self, Ending, GuestSpec, Input, Outcome, Reason};
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
 
 fn guests() -> Vec<GuestSpec> {
-    let smallest = GuestSpec {
-        name: "smallest".to_owned(),
-        memory: 4,
-        ..guest("hello", "")
-    };
-    let typed = GuestSpec {
-        input: Input::Bytes(b"one line\nend\n".to_vec()),
-        ..guest("echo", "")
-    };
-    let hanging = GuestSpec {
-        timeout: Duration::from_secs(5),
-        ..guest("misbehave", "hang")
-    };
-    let much = GuestSpec {
-        name: "much".to_owned(),
-        memory: 600,
-        ..guest("selftest", "key=value=1 flag")
-    };
-    let ways = [
-        "exit", "panic", "null", "overflow", "poweroff", "reboot", "crash", "flood",
-    ];
-    let mut guests = vec![
-        guest("hello", ""),
-        smallest,
-        guest("tour", "a b=c"),
-        typed,
-        hanging,
-        much,
-    ];
+    let smallest = GuestSpec { name: "smallest".to_owned(), memory: 4, ..guest("hello", "") };
+    let typed = GuestSpec { input: Input::Bytes(b"one line\nend\n".to_vec()), ..guest("echo", "") };
+    let hanging = GuestSpec { timeout: Duration::from_secs(5), ..guest("misbehave", "hang") };
+    let much = GuestSpec { name: "much".to_owned(), memory: 600, ..guest("selftest", "key=value=1 flag") };
+    let ways = ["exit", "panic", "null", "overflow", "poweroff", "reboot", "crash", "flood"];
+    let mut guests = vec![guest("hello", ""), smallest, guest("tour", "a b=c"), typed, hanging, much];
     guests.push(guest("selftest", "key=value=1 flag"));
     guests.extend(ways.map(|how| guest("misbehave", how)));
     guests
@@ -45,10 +22,7 @@ fn guests() -> Vec<GuestSpec> {
 
 #[track_caller]
 fn outcome(name: &str) -> &'static Outcome {
-    OUTCOMES
-        .iter()
-        .find(|outcome| outcome.name == name)
-        .expect("the guest was run")
+    OUTCOMES.iter().find(|outcome| outcome.name == name).expect("the guest was run")
 }
 
 #[test]
@@ -72,29 +46,19 @@ fn tour_tells_what_it_learns() {
         ": came",
     ];
     expect(tour, &Ending::Exited(0), &texts);
-    let domain = console(tour)
-        .lines()
-        .find_map(|line| line.strip_prefix("domain        ")?.parse::<u16>().ok());
+    let domain = console(tour).lines().find_map(|line| line.strip_prefix("domain        ")?.parse::<u16>().ok());
     assert!(domain.is_some_and(|domain| domain > 0), "{domain:?} is no domU");
 }
 
 #[test]
 fn the_runtime_keeps_its_promises_as_a_dom_u() {
-    expect(
-        outcome("selftest-key-value-1-flag"),
-        &Ending::Exited(0),
-        &["checks, 0 failed"],
-    );
+    expect(outcome("selftest-key-value-1-flag"), &Ending::Exited(0), &["checks, 0 failed"]);
     expect(outcome("much"), &Ending::Exited(0), &["checks, 0 failed"]);
 }
 
 #[test]
 fn input_reaches_the_guest() {
-    expect(
-        outcome("echo"),
-        &Ending::Exited(0),
-        &["you typed 8 bytes:\none line\n", "you typed 3 bytes:\nend\n"],
-    );
+    expect(outcome("echo"), &Ending::Exited(0), &["you typed 8 bytes:\none line\n", "you typed 3 bytes:\nend\n"]);
 }
 
 #[test]
@@ -104,12 +68,7 @@ fn a_status_is_passed_on() {
 
 #[test]
 fn a_panic_names_file_line_and_registers() {
-    let texts = [
-        "panicked at tests/guests/src/bin/misbehave.rs:",
-        "as asked",
-        "rip ffffffff8",
-        "rsp ffffffff8",
-    ];
+    let texts = ["panicked at tests/guests/src/bin/misbehave.rs:", "as asked", "rip ffffffff8", "rsp ffffffff8"];
     expect(outcome("misbehave-panic"), &Ending::Panicked, &texts);
     let texts = ["page fault: read of 0x8", "a null pointer", "rip ffffffff8"];
     let null = outcome("misbehave-null");

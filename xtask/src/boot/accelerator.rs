@@ -25,25 +25,13 @@ pub fn accelerator(program: &Program, xen: &Path) -> Result<Accelerator> {
     }
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = processors
-        .lines()
-        .find(|line| line.starts_with("model name"))
-        .unwrap_or_default()
-        .to_owned();
-    let key = cache::Key::default()
-        .with_file(program.path())
-        .with_file(xen)
-        .with(kernel)
-        .with(model);
+    let model = processors.lines().find(|line| line.starts_with("model name")).unwrap_or_default().to_owned();
+    let key = cache::Key::default().with_file(program.path()).with_file(xen).with(kernel).with(model);
     let answer = cache::file("kvm-probe", &key, |target| {
         let answer = if probe(program, xen)? { "yes" } else { "no" };
         Ok(fs::write(target, answer)?)
     })?;
-    Ok(if fs::read_to_string(answer)? == "yes" {
-        Accelerator::Kvm
-    } else {
-        Accelerator::Tcg
-    })
+    Ok(if fs::read_to_string(answer)? == "yes" { Accelerator::Kvm } else { Accelerator::Tcg })
 }
 
 /// Boots Xen with itself as domain 0: a Xen that works refuses that, after its last own step.

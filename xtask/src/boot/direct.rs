@@ -41,11 +41,7 @@ pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcom
 }
 
 fn choose(session: &Session<'_>, program: &Program, xen: &Path) -> Result<Accelerator> {
-    if session.icount {
-        Ok(Accelerator::Tcg)
-    } else {
-        accelerator(program, xen)
-    }
+    if session.icount { Ok(Accelerator::Tcg) } else { accelerator(program, xen) }
 }
 
 fn machine<'a>(
@@ -158,11 +154,7 @@ impl Boot {
     fn ending(&mut self, activity: &Activity, deadline: Instant, session: &mut Session<'_>) -> Result<Option<Ending>> {
         if let Some(reason) = self.reason {
             self.qemu.end();
-            return Ok(Some(self.recorder.shut_down(
-                reason,
-                &self.xen_log,
-                &mut session.output,
-            )));
+            return Ok(Some(self.recorder.shut_down(reason, &self.xen_log, &mut session.output)));
         }
         let ending = if let Some(panic) = diagnose::xen_panic(&self.xen_log) {
             self.hear_out(session)?;
@@ -179,20 +171,14 @@ impl Boot {
     }
 
     fn last_sign(&self) -> String {
-        if self.started {
-            self.recorder.last_sign()
-        } else {
-            diagnose::last_line(&self.xen_log)
-        }
+        if self.started { self.recorder.last_sign() } else { diagnose::last_line(&self.xen_log) }
     }
 
     /// Says why QEMU ended by itself.
     fn gone(&self) -> Ending {
         if self.started {
             // Xen was told not to reboot, so a machine that resets is one that triple-faulted.
-            return Ending::Crashed {
-                report: "the machine reset itself (triple fault)".into(),
-            };
+            return Ending::Crashed { report: "the machine reset itself (triple fault)".into() };
         }
         let messages = std::fs::read_to_string(&self.messages).unwrap_or_default();
         Ending::NotStarted(format!("QEMU ended before Xen had booted\n{}", messages.trim_end()))
@@ -236,18 +222,12 @@ mod tests {
 
     #[test]
     fn each_way_to_shut_down_is_recognised() {
-        assert_eq!(
-            shutdown_reason("(XEN) Hardware Dom0 halted: halting machine"),
-            Some(Reason::Poweroff)
-        );
+        assert_eq!(shutdown_reason("(XEN) Hardware Dom0 halted: halting machine"), Some(Reason::Poweroff));
         assert_eq!(
             shutdown_reason("(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds."),
             Some(Reason::Crash)
         );
-        assert_eq!(
-            shutdown_reason("(XEN) Hardware Dom0 shutdown: rebooting machine"),
-            Some(Reason::Reboot)
-        );
+        assert_eq!(shutdown_reason("(XEN) Hardware Dom0 shutdown: rebooting machine"), Some(Reason::Reboot));
         assert_eq!(shutdown_reason("(XEN) Domain 1 crashed"), None);
     }
 }

@@ -53,18 +53,8 @@ impl Parts {
         let xen = super::xen(&session.progress)?;
         let dom0 = dom0::prepare(&session.progress)?;
         let program = Program::find(&session.progress)?;
-        let accelerator = if session.icount {
-            Accelerator::Tcg
-        } else {
-            accelerator(&program, &xen)?
-        };
-        Ok(Self {
-            xen,
-            program,
-            accelerator,
-            icount: session.icount,
-            dom0,
-        })
+        let accelerator = if session.icount { Accelerator::Tcg } else { accelerator(&program, &xen)? };
+        Ok(Self { xen, program, accelerator, icount: session.icount, dom0 })
     }
 
     /// One processor, unless a guest wants more: translation of several costs three times as much for the same work, as they
@@ -114,12 +104,7 @@ impl Logs {
     fn new(name: &str) -> Result<Self> {
         let folder = logs::folder(name)?;
         let file = |name| folder.join(name);
-        Ok(Self {
-            xen: file("xen.log"),
-            qemu: file("qemu.log"),
-            initramfs: file("dom0.cpio"),
-            folder,
-        })
+        Ok(Self { xen: file("xen.log"), qemu: file("qemu.log"), initramfs: file("dom0.cpio"), folder })
     }
 }
 
@@ -313,11 +298,7 @@ impl<'a> Boot<'a> {
     }
 
     fn explain(&self, why: &str) -> String {
-        format!(
-            "{why}\n{}\nlogs: {}",
-            diagnose::xen_tail(self.log.text()),
-            self.logs.folder.display()
-        )
+        format!("{why}\n{}\nlogs: {}", diagnose::xen_tail(self.log.text()), self.logs.folder.display())
     }
 
     fn guest(&self) -> &'a GuestSpec {
@@ -328,8 +309,7 @@ impl<'a> Boot<'a> {
     fn type_input(&mut self) {
         if self.guest().input == Input::Stdin {
             let port = self.qemu.take_input();
-            port.into_iter()
-                .for_each(|port| qemu::send_in_background(port, std::io::stdin()));
+            port.into_iter().for_each(|port| qemu::send_in_background(port, std::io::stdin()));
         }
     }
 

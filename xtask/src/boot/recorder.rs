@@ -18,12 +18,7 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn start() -> Self {
         let now = Instant::now();
-        Self {
-            started: now,
-            last_sign: now,
-            filter: ExitFilter::default(),
-            console: Vec::new(),
-        }
+        Self { started: now, last_sign: now, filter: ExitFilter::default(), console: Vec::new() }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -51,9 +46,7 @@ impl Recorder {
         match reason {
             Reason::Poweroff => Ending::Exited(0),
             Reason::Crash if diagnose::panic_message(&self.text()).is_some() => Ending::Panicked,
-            Reason::Crash => Ending::Crashed {
-                report: diagnose::crash_report(xen_log),
-            },
+            Reason::Crash => Ending::Crashed { report: diagnose::crash_report(xen_log) },
             other => Ending::ShutDown(other),
         }
     }
@@ -61,9 +54,7 @@ impl Recorder {
     /// Ends the console of a domain that came to no end.
     pub(super) fn stop(&mut self, output: &mut dyn FnMut(&[u8])) {
         let (status, held) = std::mem::take(&mut self.filter).finish();
-        let line = status
-            .map(|status| format!("domu: exit status {status}\n"))
-            .unwrap_or_default();
+        let line = status.map(|status| format!("domu: exit status {status}\n")).unwrap_or_default();
         self.show(&[line.as_bytes(), &held].concat(), output);
     }
 
@@ -71,10 +62,9 @@ impl Recorder {
     pub(super) fn last_sign(&self) -> String {
         let text = self.text();
         match text.trim_end().lines().next_back() {
-            Some(line) => format!(
-                "nothing came for {:.0} s, the last line was {line:?}",
-                self.last_sign.elapsed().as_secs_f32()
-            ),
+            Some(line) => {
+                format!("nothing came for {:.0} s, the last line was {line:?}", self.last_sign.elapsed().as_secs_f32())
+            }
             None => "the guest never wrote to its console".to_owned(),
         }
     }
@@ -106,22 +96,13 @@ mod tests {
     fn a_status_counts_only_with_power_off() {
         let text = "a\ndomu: exit status 3\n";
         assert_eq!(end(text, Reason::Poweroff), (Ending::Exited(3), "a\n".into()));
-        assert_eq!(
-            end(text, Reason::Reboot),
-            (Ending::ShutDown(Reason::Reboot), text.into())
-        );
+        assert_eq!(end(text, Reason::Reboot), (Ending::ShutDown(Reason::Reboot), text.into()));
         assert_eq!(end("a\n", Reason::Poweroff), (Ending::Exited(0), "a\n".into()));
     }
 
     #[test]
     fn a_crash_after_a_panic_message_is_a_panic() {
-        assert_eq!(
-            end("panicked at src/a.rs:1:2:\nno\n", Reason::Crash).0,
-            Ending::Panicked
-        );
-        assert_eq!(
-            end("hello\n", Reason::Crash).0,
-            Ending::Crashed { report: String::new() }
-        );
+        assert_eq!(end("panicked at src/a.rs:1:2:\nno\n", Reason::Crash).0, Ending::Panicked);
+        assert_eq!(end("hello\n", Reason::Crash).0, Ending::Crashed { report: String::new() });
     }
 }

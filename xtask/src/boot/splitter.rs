@@ -57,10 +57,8 @@ mod tests {
         let stream = b"(XEN) one\r\nhello\r\nwor(XEN) two\r\nld (X\n";
         for cut in 0..stream.len() {
             let mut splitter = Splitter::default();
-            let items: Vec<Item> = [&stream[..cut], &stream[cut..]]
-                .iter()
-                .flat_map(|part| splitter.feed(part))
-                .collect();
+            let items: Vec<Item> =
+                [&stream[..cut], &stream[cut..]].iter().flat_map(|part| splitter.feed(part)).collect();
             let mut guest = Vec::new();
             let mut xen = Vec::new();
             for item in items {
@@ -69,13 +67,7 @@ mod tests {
                     Item::Guest(bytes) => guest.extend(bytes),
                 }
             }
-            assert_eq!(
-                (xen, guest),
-                (
-                    vec!["(XEN) one".into(), "(XEN) two".into()],
-                    b"hello\nworld (X\n".to_vec()
-                )
-            );
+            assert_eq!((xen, guest), (vec!["(XEN) one".into(), "(XEN) two".into()], b"hello\nworld (X\n".to_vec()));
         }
     }
 }

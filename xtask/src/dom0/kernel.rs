@@ -32,10 +32,7 @@ pub(super) fn unpack(tree: &Tree, image: &Path) -> Result<PathBuf> {
 pub(super) fn unxz(tree: &Tree, data: &[u8], output: Stdio) -> Result<Vec<u8>> {
     let mut command = Command::new(tree.elf("xz")?);
     command.env("LD_LIBRARY_PATH", packages::library_path(tree, "xz")?);
-    command
-        .args(["--decompress", "--stdout"])
-        .stdin(Stdio::piped())
-        .stdout(output);
+    command.args(["--decompress", "--stdout"]).stdin(Stdio::piped()).stdout(output);
     let mut process = Guarded::spawn(command)?;
     let mut input = process.child().stdin.take().context("xz has no input")?;
     let stdout = process.child().stdout.take();

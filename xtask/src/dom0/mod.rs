@@ -29,32 +29,16 @@ pub const PROGRAMS: &[&str] = &[
 ];
 
 /// The programs that the packages must hold: those of domain 0, and what unpacks Linux.
-pub const NEEDED_PROGRAMS: &[&str] = &[
-    "busybox",
-    "xl",
-    "xenstored",
-    "xenconsoled",
-    "xen-init-dom0",
-    "libxl-save-helper",
-    "xenstore-list",
-    "xz",
-];
+pub const NEEDED_PROGRAMS: &[&str] =
+    &["busybox", "xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper", "xenstore-list", "xz"];
 
 /// The modules that init loads, besides those that they depend on.
-const MODULES: &[&str] = &[
-    "virtio-pci",
-    "virtio-console",
-    "xen-privcmd",
-    "xenfs",
-    "xen-evtchn",
-    "xen-gntdev",
-    "xen-gntalloc",
-];
+const MODULES: &[&str] =
+    &["virtio-pci", "virtio-console", "xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc"];
 
 /// The parts of busybox that init uses.
-const APPLETS: &[&str] = &[
-    "sh", "cat", "insmod", "kill", "mkdir", "mount", "sed", "sleep", "tail", "uname", "usleep", "ls", "wc",
-];
+const APPLETS: &[&str] =
+    &["sh", "cat", "insmod", "kill", "mkdir", "mount", "sed", "sleep", "tail", "uname", "usleep", "ls", "wc"];
 
 const INIT: &str = include_str!("init.sh");
 const LIBRARIES: &str = "lib/x86_64-linux-gnu";
@@ -77,11 +61,8 @@ pub fn prepare(progress: &Progress) -> Result<Dom0> {
     let tree = packages::ensure(&DOM0, progress)?;
     let image = tree.find("boot", |name| name.starts_with("vmlinuz-"))?;
     let closure = tree.closure(PROGRAMS)?;
-    let mut key = Key::default()
-        .with_file(&image)
-        .with(INIT)
-        .with("etc/xen/xl.conf")
-        .with((PROGRAMS, MODULES, APPLETS));
+    let mut key =
+        Key::default().with_file(&image).with(INIT).with("etc/xen/xl.conf").with((PROGRAMS, MODULES, APPLETS));
     for file in closure.found.values() {
         key = key.with_file(file);
     }
@@ -126,17 +107,9 @@ fn typed(input: &Input) -> Option<Vec<u8>> {
 
 fn write_base(tree: &Tree, target: &Path) -> Result<()> {
     let mut archive = Archive::new(BufWriter::new(File::create(target)?));
-    for folder in [
-        "proc",
-        "sys",
-        "dev",
-        "tmp",
-        "run/xen",
-        "run/lock",
-        "var/lib/xen",
-        "var/lib/xenstored",
-        "var/log/xen",
-    ] {
+    for folder in
+        ["proc", "sys", "dev", "tmp", "run/xen", "run/lock", "var/lib/xen", "var/lib/xenstored", "var/log/xen"]
+    {
         archive.folder(folder)?;
     }
     archive.link("var/run", "../run")?;
@@ -163,11 +136,7 @@ fn write_programs(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result
     }
     libraries.sort();
     for (name, file) in libraries {
-        let folder = if name.starts_with("ld-linux") {
-            "lib64"
-        } else {
-            LIBRARIES
-        };
+        let folder = if name.starts_with("ld-linux") { "lib64" } else { LIBRARIES };
         archive.copy(&format!("{folder}/{name}"), &file)?;
     }
     Ok(())
@@ -198,10 +167,7 @@ fn config(guest: &GuestSpec, folder: &str) -> String {
 
 /// Quotes a string for xl's configuration language.
 fn quote(text: &str) -> String {
-    format!(
-        "\"{}\"",
-        text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
-    )
+    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n"))
 }
 
 #[cfg(test)]

@@ -20,33 +20,22 @@ pub(super) struct Module {
 /// Reads modules and all that they depend on, dependencies first; one that is built into the kernel is left out.
 pub(super) fn load(tree: &Tree, names: &[&str]) -> Result<Vec<Module>> {
     let builtin = tree.files("modules.builtin");
-    let builtin = builtin
-        .first()
-        .map(std::fs::read_to_string)
-        .transpose()?
-        .unwrap_or_default();
+    let builtin = builtin.first().map(std::fs::read_to_string).transpose()?.unwrap_or_default();
     let mut loaded = Vec::new();
-    names
-        .iter()
-        .try_for_each(|name| add(tree, &builtin, name, &mut loaded))?;
+    names.iter().try_for_each(|name| add(tree, &builtin, name, &mut loaded))?;
     Ok(loaded)
 }
 
 fn add(tree: &Tree, builtin: &str, name: &str, loaded: &mut Vec<Module>) -> Result<()> {
     let same = |other: &str| other.replace('_', "-") == name.replace('_', "-");
-    let inside = builtin
-        .lines()
-        .filter_map(|path| path.rsplit('/').next()?.strip_suffix(".ko"));
+    let inside = builtin.lines().filter_map(|path| path.rsplit('/').next()?.strip_suffix(".ko"));
     if loaded.iter().any(|module| same(&module.name)) || inside.into_iter().any(same) {
         return Ok(());
     }
     let content = read(tree, &find(tree, name)?)?;
     let depends = depends(&content).with_context(|| format!("cannot read the module {name}"))?;
     depends.iter().try_for_each(|other| add(tree, builtin, other, loaded))?;
-    loaded.push(Module {
-        name: name.to_owned(),
-        content,
-    });
+    loaded.push(Module { name: name.to_owned(), content });
     Ok(())
 }
 
@@ -73,13 +62,6 @@ fn depends(content: &[u8]) -> Result<Vec<String>> {
     let file = object::File::parse(content)?;
     let section = file.section_by_name(".modinfo").context("it has no section .modinfo")?;
     let text = String::from_utf8_lossy(section.data()?).into_owned();
-    let list = text
-        .split('\0')
-        .find_map(|line| line.strip_prefix("depends="))
-        .unwrap_or_default();
-    Ok(list
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect())
+    let list = text.split('\0').find_map(|line| line.strip_prefix("depends=")).unwrap_or_default();
+    Ok(list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }

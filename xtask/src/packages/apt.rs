@@ -34,9 +34,7 @@ impl Apt {
         }
         // With an empty status file nothing depends on what happens to be installed.
         fs::write(folder.join("state/status"), "")?;
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
+        Ok(Self { folder: folder.to_owned() })
     }
 
     /// Fetches the package lists unless they are there.
@@ -70,13 +68,9 @@ impl Apt {
     ///
     /// When the package is unknown.
     pub fn depends(&self, package: &str) -> Result<Vec<String>> {
-        let text = self
-            .run("apt-cache", &["depends", "--important", package])
-            .with_context(|| {
-                format!(
-                    "the apt sources have no package {package}: is this Debian 12 or later, with the component main?"
-                )
-            })?;
+        let text = self.run("apt-cache", &["depends", "--important", package]).with_context(|| {
+            format!("the apt sources have no package {package}: is this Debian 12 or later, with the component main?")
+        })?;
         Ok(parse_depends(&text))
     }
 
@@ -114,9 +108,7 @@ impl Apt {
 
     fn has_lists(&self) -> Result<bool> {
         let entries = fs::read_dir(self.folder.join("state/lists"))?;
-        Ok(entries
-            .filter_map(Result::ok)
-            .any(|entry| entry.file_name().to_string_lossy().contains("_Packages")))
+        Ok(entries.filter_map(Result::ok).any(|entry| entry.file_name().to_string_lossy().contains("_Packages")))
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
@@ -165,9 +157,7 @@ fn parse_depends(text: &str) -> Vec<String> {
 
 fn parse_libraries(text: &str) -> Vec<String> {
     let field = |stanza: &str, name: &str| {
-        let found = stanza
-            .lines()
-            .find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()));
+        let found = stanza.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()));
         found.unwrap_or_default()
     };
     text.split("\n\n")

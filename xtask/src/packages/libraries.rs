@@ -31,10 +31,7 @@ pub(super) fn complete(
         }
         let wanted = candidates(apt, tree, &missing)?;
         if wanted.is_empty() {
-            let names: Vec<String> = missing
-                .into_iter()
-                .map(|(library, by)| format!("{library} (for {by})"))
-                .collect();
+            let names: Vec<String> = missing.into_iter().map(|(library, by)| format!("{library} (for {by})")).collect();
             bail!("no package found for {}", names.join(", "));
         }
         fetch(&wanted, tree)?;
@@ -61,10 +58,8 @@ pub(crate) fn library_path(tree: &Tree, program: &str) -> Result<String> {
     let closure = tree.closure(&[program])?;
     let libc = tree.owner(closure.found.get("libc.so.6").map_or(Path::new(""), PathBuf::as_path));
     let files = closure.found.values().filter(|file| tree.owner(file) != libc);
-    let folders: BTreeSet<String> = files
-        .filter_map(|file| file.parent())
-        .map(|folder| folder.display().to_string())
-        .collect();
+    let folders: BTreeSet<String> =
+        files.filter_map(|file| file.parent()).map(|folder| folder.display().to_string()).collect();
     Ok(folders.into_iter().collect::<Vec<_>>().join(":"))
 }
 
@@ -72,21 +67,9 @@ pub(crate) fn library_path(tree: &Tree, program: &str) -> Result<String> {
 fn candidates(apt: &Apt, tree: &Tree, missing: &[(String, String)]) -> Result<Vec<String>> {
     let mut wanted = Vec::new();
     for (library, owner) in missing {
-        let absent: Vec<String> = apt
-            .depends(owner)?
-            .into_iter()
-            .filter(|name| !tree.contains(name))
-            .collect();
-        let exact: Vec<String> = absent
-            .iter()
-            .filter(|name| named_after(name, library))
-            .cloned()
-            .collect();
-        wanted.extend(if exact.is_empty() && !absent.is_empty() {
-            apt.libraries(&absent)?
-        } else {
-            exact
-        });
+        let absent: Vec<String> = apt.depends(owner)?.into_iter().filter(|name| !tree.contains(name)).collect();
+        let exact: Vec<String> = absent.iter().filter(|name| named_after(name, library)).cloned().collect();
+        wanted.extend(if exact.is_empty() && !absent.is_empty() { apt.libraries(&absent)? } else { exact });
     }
     wanted.sort();
     wanted.dedup();
@@ -95,12 +78,7 @@ fn candidates(apt: &Apt, tree: &Tree, missing: &[(String, String)]) -> Result<Ve
 
 /// Returns whether a package is named after a soname: `libglib2.0-0` or `libglib2.0-0t64` after `libglib-2.0.so.0`.
 fn named_after(package: &str, soname: &str) -> bool {
-    let squeeze = |text: &str| -> String {
-        text.to_lowercase()
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect()
-    };
+    let squeeze = |text: &str| -> String { text.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect() };
     let package = package.strip_suffix("t64").unwrap_or(package);
     squeeze(package) == squeeze(&soname.replacen(".so.", "", 1))
 }

@@ -69,38 +69,22 @@ pub const DOM0: Set = Set {
 /// QEMU, for machines where it is not installed.
 pub const QEMU: Set = Set {
     name: "qemu",
-    roots: &[
-        Named("qemu-system-x86"),
-        Named("qemu-system-common"),
-        Named("qemu-system-data"),
-        Named("seabios"),
-    ],
+    roots: &[Named("qemu-system-x86"), Named("qemu-system-common"), Named("qemu-system-data"), Named("seabios")],
     programs: &["qemu-system-x86_64"],
     libraries: &[],
 };
 
 /// Xen's public headers.
-pub const HEADERS: Set = Set {
-    name: "headers",
-    roots: &[Named("libxen-dev")],
-    programs: &[],
-    libraries: &[],
-};
+pub const HEADERS: Set = Set { name: "headers", roots: &[Named("libxen-dev")], programs: &[], libraries: &[] };
 
 /// A C compiler for ARM64 that compiles to assembly (no assembler, no linker).
 pub const AARCH64_COMPILER: Set = Set {
     name: "aarch64-compiler",
     roots: &[
         Via("gcc-aarch64-linux-gnu", &["gcc-*-aarch64-linux-gnu"]),
-        Via(
-            "gcc-aarch64-linux-gnu",
-            &["gcc-*-aarch64-linux-gnu", "cpp-*-aarch64-linux-gnu"],
-        ),
+        Via("gcc-aarch64-linux-gnu", &["gcc-*-aarch64-linux-gnu", "cpp-*-aarch64-linux-gnu"]),
         // The compiler's own headers: stddef.h, stdint.h.
-        Via(
-            "gcc-aarch64-linux-gnu",
-            &["gcc-*-aarch64-linux-gnu", "libgcc-*-dev-arm64-cross"],
-        ),
+        Via("gcc-aarch64-linux-gnu", &["gcc-*-aarch64-linux-gnu", "libgcc-*-dev-arm64-cross"]),
     ],
     programs: &["cc1"],
     libraries: &[],
@@ -127,15 +111,8 @@ pub fn aarch64_compiler() -> Result<PathBuf> {
     let tree = ensure(&AARCH64_COMPILER, &Progress::new())?;
     let driver = tree.find("usr/bin", |name| matches("aarch64-linux-gnu-gcc-*", name))?;
     let cc1 = tree.elf("cc1")?;
-    let include = tree
-        .files("stdint-gcc.h")
-        .pop()
-        .context("the compiler's packages hold no stdint-gcc.h")?;
-    let options = format!(
-        "-B'{}' -isystem '{}'",
-        parent(&cc1).display(),
-        parent(&include).display()
-    );
+    let include = tree.files("stdint-gcc.h").pop().context("the compiler's packages hold no stdint-gcc.h")?;
+    let options = format!("-B'{}' -isystem '{}'", parent(&cc1).display(), parent(&include).display());
     let wrapper = paths::domu()?.join("aarch64-gcc");
     libraries::write_wrapper(&wrapper, &tree, &driver, "cc1", &options)?;
     Ok(wrapper)
@@ -180,9 +157,7 @@ impl Store {
         let complete = names.lines().all(|name| self.folder.join(name).is_dir());
         complete.then(|| {
             let mut tree = Tree::default();
-            names
-                .lines()
-                .try_for_each(|name| tree.add(name, &self.folder.join(name)))?;
+            names.lines().try_for_each(|name| tree.add(name, &self.folder.join(name)))?;
             Ok(tree)
         })
     }
@@ -191,30 +166,18 @@ impl Store {
         let step = progress.step("packages", format!("{}: looking them up", set.name));
         let apt = Apt::open(&self.folder.join(".apt"))?;
         apt.need_lists()?;
-        let roots = set
-            .roots
-            .iter()
-            .map(|root| root.package(&apt))
-            .collect::<Result<Vec<_>>>()?;
+        let roots = set.roots.iter().map(|root| root.package(&apt)).collect::<Result<Vec<_>>>()?;
         let mut tree = Tree::default();
         self.fetch(&apt, &roots, &mut tree, &step)?;
         libraries::complete(set, &apt, &mut tree, |names, tree| self.fetch(&apt, names, tree, &step))?;
         fs::write(self.list(set), tree.names().join("\n"))?;
-        step.done(format!(
-            "{} unpacked for {}",
-            count(tree.names().len(), "package"),
-            set.name
-        ));
+        step.done(format!("{} unpacked for {}", count(tree.names().len(), "package"), set.name));
         Ok(tree)
     }
 
     /// Downloads and unpacks what is not there, and adds all of it to the tree.
     fn fetch(&self, apt: &Apt, names: &[String], tree: &mut Tree, step: &Step) -> Result<()> {
-        let absent: Vec<String> = names
-            .iter()
-            .filter(|name| !self.folder.join(name).is_dir())
-            .cloned()
-            .collect();
+        let absent: Vec<String> = names.iter().filter(|name| !self.folder.join(name).is_dir()).cloned().collect();
         if !absent.is_empty() {
             step.announce(format!("downloading {}", absent.join(", ")));
             let partial = self.folder.join(".partial");
@@ -224,9 +187,7 @@ impl Store {
             self.unpack_all(&partial, step)?;
             remove(&partial)?;
         }
-        names
-            .iter()
-            .try_for_each(|name| tree.add(name, &self.folder.join(name)))
+        names.iter().try_for_each(|name| tree.add(name, &self.folder.join(name)))
     }
 
     fn unpack_all(&self, partial: &Path, step: &Step) -> Result<()> {

@@ -49,21 +49,14 @@ impl Tree {
     /// Returns this path inside each package that has it.
     #[must_use]
     pub fn paths(&self, inside: &str) -> Vec<PathBuf> {
-        self.packages
-            .iter()
-            .map(|(_, folder)| folder.join(inside))
-            .filter(|path| path.exists())
-            .collect()
+        self.packages.iter().map(|(_, folder)| folder.join(inside)).filter(|path| path.exists()).collect()
     }
 
     /// Returns the regular files with this last name, links followed inside their package.
     #[must_use]
     pub fn files(&self, name: &str) -> Vec<PathBuf> {
         let found = self.files.get(name).map(Vec::as_slice).unwrap_or_default();
-        found
-            .iter()
-            .filter_map(|(package, path)| self.resolve(*package, path))
-            .collect()
+        found.iter().filter_map(|(package, path)| self.resolve(*package, path)).collect()
     }
 
     /// Returns the ELF program or library with this last name.
@@ -86,16 +79,11 @@ impl Tree {
     pub fn find(&self, folder: &str, accept: impl Fn(&str) -> bool) -> Result<PathBuf> {
         let found = self.packages.iter().find_map(|(_, package)| {
             let entries = fs::read_dir(package.join(folder)).ok()?;
-            entries
-                .filter_map(Result::ok)
-                .find(|entry| accept(&entry.file_name().to_string_lossy()))
+            entries.filter_map(Result::ok).find(|entry| accept(&entry.file_name().to_string_lossy()))
         });
-        found.map(|entry| entry.path()).with_context(|| {
-            format!(
-                "no fitting file in {folder} of the packages {}",
-                self.names().join(", ")
-            )
-        })
+        found
+            .map(|entry| entry.path())
+            .with_context(|| format!("no fitting file in {folder} of the packages {}", self.names().join(", ")))
     }
 
     /// Returns every library that the programs need, directly or not, and that the tree holds.

@@ -374,16 +374,8 @@ mod tests {
 
     #[test]
     fn a_status_tells_the_other_end_in_the_form_of_its_state() {
-        let end = StatusEnd {
-            dom: DomId(7),
-            _pad: 1,
-            port: Port(9),
-        };
-        let status = |status| Status {
-            status,
-            end,
-            ..Status::default()
-        };
+        let end = StatusEnd { dom: DomId(7), _pad: 1, port: Port(9) };
+        let status = |status| Status { status, end, ..Status::default() };
         assert_eq!(status(State::INTERDOMAIN).remote_port(), Some(Port(9)));
         assert_eq!(status(State::UNBOUND).remote_domain(), Some(DomId(7)));
         assert_eq!(status(State::UNBOUND).remote_port(), None);

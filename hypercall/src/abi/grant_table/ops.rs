@@ -205,23 +205,13 @@ impl CopyPtr {
     /// A place in a page that `domid` has granted.
     #[must_use]
     pub const fn grant(domid: DomId, gref: GrantRef, offset: u16) -> Self {
-        Self {
-            u: gref.0 as u64,
-            domid,
-            offset,
-            _pad: 0,
-        }
+        Self { u: gref.0 as u64, domid, offset, _pad: 0 }
     }
 
     /// A place in a page of the domain's own.
     #[must_use]
     pub const fn own(gfn: Gfn, offset: u16) -> Self {
-        Self {
-            u: gfn.0,
-            domid: DomId::SELF,
-            offset,
-            _pad: 0,
-        }
+        Self { u: gfn.0, domid: DomId::SELF, offset, _pad: 0 }
     }
 }
 

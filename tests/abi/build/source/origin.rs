@@ -80,10 +80,7 @@ fn doc_line(attribute: &Attribute) -> Option<String> {
     let Meta::NameValue(doc) = &attribute.meta else {
         return None;
     };
-    let Expr::Lit(ExprLit {
-        lit: Lit::Str(text), ..
-    }) = &doc.value
-    else {
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &doc.value else {
         return None;
     };
     doc.path.is_ident("doc").then(|| text.value().trim().to_owned())
@@ -96,34 +93,13 @@ fn parse(line: &str) -> Option<Origin> {
         return None;
     }
     let (c, header) = (c.to_owned(), header.to_owned());
-    let plain = Origin {
-        c,
-        header,
-        architecture: None,
-        view: View::Guest,
-        history: History::Fixed,
-    };
+    let plain = Origin { c, header, architecture: None, view: View::Guest, history: History::Fixed };
     match mark {
         "" => Some(plain),
-        "(x86-64)" => Some(Origin {
-            architecture: Some(Architecture::X86),
-            ..plain
-        }),
-        "(ARM64)" => Some(Origin {
-            architecture: Some(Architecture::Arm),
-            ..plain
-        }),
-        "(tools)" => Some(Origin {
-            view: View::Tools,
-            ..plain
-        }),
-        "(may grow)" => Some(Origin {
-            history: History::Growing,
-            ..plain
-        }),
-        _ => mark.starts_with("(from Xen 4.").then_some(Origin {
-            history: History::New,
-            ..plain
-        }),
+        "(x86-64)" => Some(Origin { architecture: Some(Architecture::X86), ..plain }),
+        "(ARM64)" => Some(Origin { architecture: Some(Architecture::Arm), ..plain }),
+        "(tools)" => Some(Origin { view: View::Tools, ..plain }),
+        "(may grow)" => Some(Origin { history: History::Growing, ..plain }),
+        _ => mark.starts_with("(from Xen 4.").then_some(Origin { history: History::New, ..plain }),
     }
 }

@@ -46,23 +46,12 @@ pub(super) fn one(item: syn::Item, path: &str, parsed: &mut Parsed) {
             add(&item.attrs, path, &item.ident, Kind::Constant { accessor }, parsed);
         }
         syn::Item::Type(item) if is_public(&item.vis) => {
-            add(
-                &item.attrs,
-                path,
-                &item.ident,
-                Kind::Newtype {
-                    signed: integer(&item.ty),
-                },
-                parsed,
-            );
+            add(&item.attrs, path, &item.ident, Kind::Newtype { signed: integer(&item.ty) }, parsed);
         }
         syn::Item::Macro(item) => expand(item, path, parsed),
         syn::Item::Impl(item) => implementation(&item, path, parsed),
         syn::Item::Mod(item) if !is_test(&item) => {
-            let text = format!(
-                "{path}::{} is a module inside a file, which the comparison does not read",
-                item.ident
-            );
+            let text = format!("{path}::{} is a module inside a file, which the comparison does not read", item.ident);
             parsed.problems.push(text);
         }
         syn::Item::Use(_) | syn::Item::Mod(_) => {}
@@ -72,12 +61,10 @@ pub(super) fn one(item: syn::Item, path: &str, parsed: &mut Parsed) {
 
 fn structure(item: syn::ItemStruct, path: &str, parsed: &mut Parsed) {
     let kind = match &item.fields {
-        syn::Fields::Unnamed(tuple) => Kind::Newtype {
-            signed: tuple.unnamed.first().and_then(|field| integer(&field.ty)),
-        },
-        named => Kind::Layout {
-            fields: fields(named.iter(), &format!("{path}::{}", item.ident), parsed),
-        },
+        syn::Fields::Unnamed(tuple) => {
+            Kind::Newtype { signed: tuple.unnamed.first().and_then(|field| integer(&field.ty)) }
+        }
+        named => Kind::Layout { fields: fields(named.iter(), &format!("{path}::{}", item.ident), parsed) },
     };
     add(&item.attrs, path, &item.ident, kind, parsed);
 }
@@ -86,24 +73,13 @@ fn fields<'a>(fields: impl Iterator<Item = &'a syn::Field>, path: &str, parsed: 
     let mut list = Vec::new();
     for field in fields {
         let name = field.ident.as_ref().map(Ident::to_string).unwrap_or_default();
-        if field
-            .ty
-            .to_token_stream()
-            .to_string()
-            .split_whitespace()
-            .any(|word| word == "bool")
-        {
-            parsed.problems.push(format!(
-                "{path}.{name} is a bool, which a hostile byte makes undefined behaviour"
-            ));
+        if field.ty.to_token_stream().to_string().split_whitespace().any(|word| word == "bool") {
+            parsed.problems.push(format!("{path}.{name} is a bool, which a hostile byte makes undefined behaviour"));
         }
         if !is_public(&field.vis) {
             parsed.problems.push(format!("{path}.{name} is not public"));
         }
-        list.push(Field {
-            c: origin::of_field(&name, &field.attrs),
-            name,
-        });
+        list.push(Field { c: origin::of_field(&name, &field.attrs), name });
     }
     list
 }
@@ -115,9 +91,7 @@ fn expand(item: syn::ItemMacro, path: &str, parsed: &mut Parsed) {
         "flags" => newtype(&item.mac, ".bits()", path, parsed),
         "macro_rules" => {}
         _ if item.mac.tokens.to_string().split_whitespace().any(|word| word == "pub") => {
-            parsed
-                .problems
-                .push(format!("{path}: {name}! makes items that the comparison cannot see"));
+            parsed.problems.push(format!("{path}: {name}! makes items that the comparison cannot see"));
         }
         _ => {}
     }
@@ -127,20 +101,10 @@ fn newtype(invocation: &syn::Macro, accessor: &'static str, path: &str, parsed: 
     let named: Family = match invocation.parse_body() {
         Ok(named) => named,
         Err(error) => {
-            return parsed
-                .problems
-                .push(format!("{path}: cannot read a family of constants: {error}"));
+            return parsed.problems.push(format!("{path}: cannot read a family of constants: {error}"));
         }
     };
-    add(
-        &named.attributes,
-        path,
-        &named.name,
-        Kind::Newtype {
-            signed: integer(&named.integer),
-        },
-        parsed,
-    );
+    add(&named.attributes, path, &named.name, Kind::Newtype { signed: integer(&named.integer) }, parsed);
     let family = format!("{path}::{}", named.name);
     for (attributes, constant) in &named.constants {
         add(attributes, &family, constant, Kind::Constant { accessor }, parsed);
@@ -152,25 +116,15 @@ fn implementation(item: &syn::ItemImpl, path: &str, parsed: &mut Parsed) {
         if let syn::ImplItem::Const(constant) = inner
             && is_public(&constant.vis)
         {
-            parsed
-                .problems
-                .push(format!("{path}: {} belongs into constants! or flags!", constant.ident));
+            parsed.problems.push(format!("{path}: {} belongs into constants! or flags!", constant.ident));
         }
     }
 }
 
 fn reject(item: &syn::Item, path: &str, parsed: &mut Parsed) {
     let (what, visibility, name) = match item {
-        syn::Item::Enum(item) => (
-            "an enum, which an unknown number makes undefined behaviour",
-            &item.vis,
-            &item.ident,
-        ),
-        syn::Item::Fn(item) => (
-            "a function, where the ABI has types and numbers only",
-            &item.vis,
-            &item.sig.ident,
-        ),
+        syn::Item::Enum(item) => ("an enum, which an unknown number makes undefined behaviour", &item.vis, &item.ident),
+        syn::Item::Fn(item) => ("a function, where the ABI has types and numbers only", &item.vis, &item.sig.ident),
         syn::Item::Static(item) => ("a static", &item.vis, &item.ident),
         syn::Item::Trait(item) => ("a trait", &item.vis, &item.ident),
         _ => return,
@@ -183,15 +137,10 @@ fn reject(item: &syn::Item, path: &str, parsed: &mut Parsed) {
 fn add(attributes: &[Attribute], path: &str, name: &Ident, kind: Kind, parsed: &mut Parsed) {
     let path = format!("{path}::{name}");
     let origin = match origin::of_item(attributes) {
-        Named::C(origin) => Some(Origin {
-            architecture: origin.architecture.or_else(|| of_module(&path)),
-            ..origin
-        }),
+        Named::C(origin) => Some(Origin { architecture: origin.architecture.or_else(|| of_module(&path)), ..origin }),
         Named::Ours => None,
         Named::Nothing => {
-            return parsed
-                .problems
-                .push(format!("{path} names no origin in the last line of its doc"));
+            return parsed.problems.push(format!("{path} names no origin in the last line of its doc"));
         }
     };
     parsed.items.push(Item { path, origin, kind });
@@ -206,10 +155,7 @@ fn of_module(path: &str) -> Option<Architecture> {
 }
 
 fn is_test(module: &ItemMod) -> bool {
-    module
-        .attrs
-        .iter()
-        .any(|attribute| attribute.to_token_stream().to_string().replace(' ', "") == "#[cfg(test)]")
+    module.attrs.iter().any(|attribute| attribute.to_token_stream().to_string().replace(' ', "") == "#[cfg(test)]")
 }
 
 const fn is_public(visibility: &Visibility) -> bool {
@@ -247,12 +193,7 @@ impl Parse for Family {
         while !body.is_empty() {
             constants.push(constant(&body)?);
         }
-        Ok(Self {
-            attributes,
-            name,
-            integer,
-            constants,
-        })
+        Ok(Self { attributes, name, integer, constants })
     }
 }
 

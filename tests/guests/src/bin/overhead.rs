@@ -39,9 +39,7 @@ fn main(guest: Guest) -> ExitCode {
     let (bare, wrapped) = guest.events().held_back(|| {
         let bare = cost(|| bare_send(port));
         let wrapped = cost(|| {
-            let Ok(()) = event_channel::send(&xen, port) else {
-                refused()
-            };
+            let Ok(()) = event_channel::send(&xen, port) else { refused() };
         });
         (bare, wrapped)
     });
@@ -130,10 +128,7 @@ fn refused() -> ! {
 fn loopback(guest: &Guest) -> (Port, Port) {
     let open = event_channel::alloc_unbound(&guest.xen(), DomId::SELF, DomId::SELF).expect("no port");
     let ours = event_channel::bind_interdomain(&guest.xen(), DomId::SELF, open).expect("no connection");
-    assert!(
-        open.0 < u64::BITS,
-        "the shortest handler knows the first word of ports only"
-    );
+    assert!(open.0 < u64::BITS, "the shortest handler knows the first word of ports only");
     (open, ours)
 }
 

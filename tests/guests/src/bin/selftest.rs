@@ -47,11 +47,7 @@ fn main(guest: Guest) -> ExitCode {
         }
     }
     println!("{} checks, {failed} failed", CHECKS.len());
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 const fn ensure(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
@@ -67,20 +63,13 @@ fn command_line(guest: &Guest) -> Result<(), &'static str> {
 fn memory(guest: &Guest) -> Result<(), &'static str> {
     let mapped: usize = guest.memory().iter().map(|region| region.addresses.len()).sum();
     ensure(mapped <= guest.boot().pages * 4096, "more is mapped than there is")?;
-    ensure(
-        mapped + (64 << 10) >= guest.boot().pages * 4096,
-        "more than 64 KiB are missing",
-    )
+    ensure(mapped + (64 << 10) >= guest.boot().pages * 4096, "more than 64 KiB are missing")
 }
 
 fn heap(guest: &Guest) -> Result<(), &'static str> {
     const BLOCK: usize = 32 << 10;
-    let free: usize = guest
-        .memory()
-        .iter()
-        .filter(|region| region.name == "free")
-        .map(|free| free.addresses.len())
-        .sum();
+    let free: usize =
+        guest.memory().iter().filter(|region| region.name == "free").map(|free| free.addresses.len()).sum();
     let mut blocks = Vec::new();
     loop {
         let mut block = Vec::<u8>::new();
@@ -90,14 +79,8 @@ fn heap(guest: &Guest) -> Result<(), &'static str> {
         block.resize(BLOCK, blocks.len() as u8);
         blocks.push(block);
     }
-    ensure(
-        blocks.len() * BLOCK * 10 >= free * 8,
-        "less than 80 % of the free memory could be allocated",
-    )?;
-    let intact = blocks
-        .iter()
-        .enumerate()
-        .all(|(index, block)| block.iter().all(|&byte| byte == index as u8));
+    ensure(blocks.len() * BLOCK * 10 >= free * 8, "less than 80 % of the free memory could be allocated")?;
+    let intact = blocks.iter().enumerate().all(|(index, block)| block.iter().all(|&byte| byte == index as u8));
     ensure(intact, "two blocks share memory")
 }
 
@@ -136,14 +119,8 @@ fn sleep(guest: &Guest) -> Result<(), &'static str> {
 fn wait_ends(guest: &Guest) -> Result<(), &'static str> {
     let (open, _) = loopback(guest)?;
     let deadline = guest.clock().now() + Duration::from_millis(20);
-    let came = guest
-        .events()
-        .wait(open, guest.events().count(open), deadline)
-        .map_err(|_| "no timer")?;
-    ensure(
-        !came && guest.clock().now() >= deadline,
-        "an event came, or it ended early",
-    )
+    let came = guest.events().wait(open, guest.events().count(open), deadline).map_err(|_| "no timer")?;
+    ensure(!came && guest.clock().now() >= deadline, "an event came, or it ended early")
 }
 
 /// A channel to oneself: the end that hears, and the end that sends.
@@ -160,10 +137,7 @@ fn event(guest: &Guest) -> Result<(), &'static str> {
     let seen = events.count(hears);
     event_channel::send(&guest.xen(), sends).map_err(|_| "not sent")?;
     let deadline = guest.clock().now() + Duration::from_secs(2);
-    ensure(
-        events.wait(hears, seen, deadline).map_err(|_| "no timer")?,
-        "it did not come",
-    )?;
+    ensure(events.wait(hears, seen, deadline).map_err(|_| "no timer")?, "it did not come")?;
     ensure(events.count(hears) == seen + 1, "it was counted more than once")?;
     event_channel::close(&guest.xen(), sends).map_err(|_| "not closed")
 }
@@ -189,14 +163,8 @@ fn many_events(guest: &Guest) -> Result<(), &'static str> {
             event_channel::send(&guest.xen(), *sends).map_err(|_| "not sent")?;
         }
     }
-    let mut counts = channels
-        .iter()
-        .zip(before)
-        .map(|((hears, _), before)| guest.events().count(*hears) - before);
-    ensure(
-        counts.all(|count| count == ROUNDS),
-        "a port's count is not the number of its events",
-    )
+    let mut counts = channels.iter().zip(before).map(|((hears, _), before)| guest.events().count(*hears) - before);
+    ensure(counts.all(|count| count == ROUNDS), "a port's count is not the number of its events")
 }
 
 fn poll(guest: &Guest) -> Result<(), &'static str> {
@@ -205,26 +173,17 @@ fn poll(guest: &Guest) -> Result<(), &'static str> {
     guest.events().held_back(|| {
         let start = clock.now();
         sched::poll(&guest.xen(), &[hears], Some(start + Duration::from_millis(10))).map_err(|_| "no poll")?;
-        ensure(
-            clock.now() >= start + Duration::from_millis(10),
-            "a poll without an event ended early",
-        )?;
+        ensure(clock.now() >= start + Duration::from_millis(10), "a poll without an event ended early")?;
         event_channel::send(&guest.xen(), sends).map_err(|_| "not sent")?;
         let start = clock.now();
         sched::poll(&guest.xen(), &[hears], Some(start + Duration::from_secs(5))).map_err(|_| "no poll")?;
-        ensure(
-            clock.now() < start + Duration::from_secs(4),
-            "a poll slept through its event",
-        )
+        ensure(clock.now() < start + Duration::from_secs(4), "a poll slept through its event")
     })
 }
 
 fn errors(guest: &Guest) -> Result<(), &'static str> {
     let xen = guest.xen();
-    ensure(
-        event_channel::send(&xen, Port(4000)) == Err(Errno::INVAL),
-        "a port that is not open",
-    )?;
+    ensure(event_channel::send(&xen, Port(4000)) == Err(Errno::INVAL), "a port that is not open")?;
     let again = event_channel::bind_virq(&xen, Virq::TIMER, VcpuId(0));
     ensure(again == Err(Errno::EXIST), "an interrupt that is bound already")?;
     let nobody = event_channel::bind_virq(&xen, Virq::TIMER, VcpuId(4000));
@@ -235,8 +194,5 @@ fn features(guest: &Guest) -> Result<(), &'static str> {
     let version = version::version(&guest.xen()).map_err(|_| "no version")?;
     ensure(version.major >= 4, "a version before 4")?;
     let features = version::features(&guest.xen()).map_err(|_| "no features")?;
-    ensure(
-        features.contains(Feature::DOM0) == guest.boot().control_domain,
-        "the feature dom0 does not fit",
-    )
+    ensure(features.contains(Feature::DOM0) == guest.boot().control_domain, "the feature dom0 does not fit")
 }
