@@ -2,6 +2,7 @@
 
 use core::arch::{asm, naked_asm};
 use core::fmt;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
 use xen_hypercall::abi::x86::context::{TrapFlags, TrapInfo};
@@ -43,28 +44,43 @@ impl Frame {
     #[inline(always)]
     pub(crate) fn current() -> Self {
         let mut frame = Self::default();
-        // SAFETY: the registers are only read.
+        // SAFETY: stores the registers, in the order of the fields, and changes none but `rax` and the flags.
         unsafe {
             asm!(
-                "mov [{frame} + 0], r15",
-                "mov [{frame} + 8], r14",
-                "mov [{frame} + 16], r13",
-                "mov [{frame} + 24], r12",
-                "mov [{frame} + 32], rbp",
-                "mov [{frame} + 40], rbx",
-                "lea {scratch}, [rip]",
-                "mov [{frame} + {rip}], {scratch}",
-                "mov [{frame} + {rsp}], rsp",
-                frame = in(reg) &raw mut frame,
-                scratch = out(reg) _,
-                rip = const core::mem::offset_of!(Self, rip),
-                rsp = const core::mem::offset_of!(Self, rsp),
-                options(nostack),
+                "mov [rdi + 0], r15",
+                "mov [rdi + 8], r14",
+                "mov [rdi + 16], r13",
+                "mov [rdi + 24], r12",
+                "mov [rdi + 32], rbp",
+                "mov [rdi + 40], rbx",
+                "mov [rdi + 48], r10",
+                "mov [rdi + 56], r9",
+                "mov [rdi + 64], r8",
+                "mov [rdi + 72], rax",
+                "mov [rdi + 80], rdx",
+                "mov [rdi + 88], rsi",
+                "mov [rdi + 96], rdi",
+                "mov [rdi + 112], rcx",
+                "mov [rdi + 120], r11",
+                "lea rax, [rip]",
+                "mov [rdi + 136], rax",
+                "mov [rdi + 144], cs",
+                "pushfq",
+                "pop [rdi + 152]",
+                "mov [rdi + 160], rsp",
+                "mov [rdi + 168], ss",
+                in("rdi") &raw mut frame,
+                out("rax") _,
             );
         }
         frame
     }
 }
+
+const _: () = {
+    assert!(offset_of!(Frame, rdi) == 96 && offset_of!(Frame, rcx) == 112 && offset_of!(Frame, rip) == 136);
+    assert!(offset_of!(Frame, ss) == 168);
+};
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
