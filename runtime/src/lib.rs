@@ -1,6 +1,8 @@
 //! What a unikernel on Xen needs around the SDK: boot, memory, traps, events, clock, console.
 //!
 //! ```ignore
+//! //! My first guest.
+//!
 //! #![no_std]
 //! #![no_main]
 //!
@@ -29,14 +31,14 @@ extern crate alloc;
 
 mod boot;
 mod exit;
-#[cfg(all(target_arch = "x86_64", target_os = "none"))]
+#[cfg(all(target_arch = "x86_64", any(target_os = "none", doc)))]
 mod pv;
-#[cfg(all(target_arch = "x86_64", target_os = "none"))]
+#[cfg(all(target_arch = "x86_64", any(target_os = "none", doc)))]
 use pv as platform;
 
 /// What needs a way to boot.
 macro_rules! running {
-    ($($item:item)*) => { $(#[cfg(all(target_arch = "x86_64", target_os = "none"))] $item)* };
+    ($($item:item)*) => { $(#[cfg(all(target_arch = "x86_64", any(target_os = "none", doc)))] $item)* };
 }
 
 running! {

@@ -6,7 +6,8 @@ use core::panic::PanicInfo;
 use crate::console;
 use crate::platform::{self, Registers};
 
-#[panic_handler]
+// Documentation is also made on a host, which has its own.
+#[cfg_attr(target_os = "none", panic_handler)]
 fn panic(info: &PanicInfo<'_>) -> ! {
     die(&Registers::current(), format_args!("{info}"))
 }
