@@ -174,7 +174,7 @@ pub unsafe fn init_control<H: Hypercall>(xen: &H, control: Gfn, offset: u32, vcp
 ///
 /// # Errors
 ///
-/// [`Errno::NOSYS`] before [`init_control`], [`Errno::NOSPC`] when the array is as large as it gets.
+/// [`Errno::OPNOTSUPP`] before [`init_control`], [`Errno::NOSPC`] when the array is as large as it gets.
 ///
 /// # Safety
 ///
@@ -189,7 +189,8 @@ pub unsafe fn expand_array<H: Hypercall>(xen: &H, array: Gfn) -> Result<(), Errn
 ///
 /// # Errors
 ///
-/// [`Errno::NOSYS`] in the 2-level ABI, [`Errno::INVAL`] for a priority beyond 15.
+/// [`Errno::OPNOTSUPP`] in the 2-level ABI, [`Errno::INVAL`] for a priority beyond 15 or a port that does not exist,
+/// [`Errno::ACCES`] for one that is not this domain's to set.
 ///
 /// Source: `EVTCHNOP_set_priority`, public/event_channel.h
 pub fn set_priority<H: Hypercall>(xen: &H, port: Port, priority: u32) -> Result<(), Errno> {

@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::abi::sched::{Command, PinOverride, Poll, RemoteShutdown, Shutdown, ShutdownReason, Watchdog};
 use crate::abi::{DomId, Mfn, Number, Port};
 use crate::call::command;
+use crate::timer::nanoseconds;
 use crate::{Arg, Errno, Hypercall};
 
 /// Lets other vCPUs run.
@@ -47,7 +48,7 @@ pub fn block<H: Hypercall>(xen: &H) -> Result<(), Errno> {
 pub fn poll<H: Hypercall>(xen: &H, ports: &[Port], deadline: Option<Duration>) -> Result<(), Errno> {
     let nr_ports = u32::try_from(ports.len()).map_err(|_| Errno::INVAL)?;
     // 0 is Xen's word for no deadline.
-    let timeout = deadline.map_or(0, |deadline| u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX).max(1));
+    let timeout = deadline.map_or(0, |deadline| nanoseconds(deadline).max(1));
     let mut poll = Poll { ports: ports.as_ptr(), nr_ports, _pad: 0, timeout };
     // SAFETY: Xen reads `nr_ports` ports, and nothing else.
     unsafe { command(xen, Number::SCHED_OP, Command::POLL.0, &raw mut poll) }.map(drop)
@@ -62,16 +63,21 @@ pub fn poll<H: Hypercall>(xen: &H, ports: &[Port], deadline: Option<Duration>) -
 ///
 /// [`Errno::INVAL`] for [`ShutdownReason::SUSPEND`] and [`ShutdownReason::SOFT_RESET`], without a call: the first
 /// comes back, with other memory underneath, and the second gives the domain's shared pages away. See [`suspend`]
-/// and [`soft_reset`].
+/// and [`soft_reset`]. The same for reasons beyond 255, of which Xen would look at the last byte only.
 ///
 /// Source: `SCHEDOP_shutdown`, public/sched.h
 pub fn shutdown<H: Hypercall>(xen: &H, reason: ShutdownReason) -> Result<(), Errno> {
-    if matches!(reason, ShutdownReason::SUSPEND | ShutdownReason::SOFT_RESET) {
-        return Err(Errno::INVAL);
-    }
-    let mut shutdown = Shutdown { reason };
+    let mut shutdown = Shutdown { reason: final_reason(reason)? };
     // SAFETY: Xen reads the structure.
     unsafe { command(xen, Number::SCHED_OP, Command::SHUTDOWN.0, &raw mut shutdown) }.map(drop)
+}
+
+/// Lets the reasons pass after which the domain does not go on.
+const fn final_reason(reason: ShutdownReason) -> Result<ShutdownReason, Errno> {
+    match reason {
+        ShutdownReason::SUSPEND | ShutdownReason::SOFT_RESET | ShutdownReason(256..) => Err(Errno::INVAL),
+        reason => Ok(reason),
+    }
 }
 
 /// How a suspend went.
@@ -125,11 +131,11 @@ pub unsafe fn soft_reset<H: Hypercall>(xen: &H) -> Result<(), Errno> {
 ///
 /// # Errors
 ///
-/// Xen's, where it refuses.
+/// [`Errno::INVAL`] as for [`shutdown`]: a reason told here counts for the shutdown that follows, whatever its own.
 ///
 /// Source: `SCHEDOP_shutdown_code`, public/sched.h
 pub fn shutdown_code<H: Hypercall>(xen: &H, reason: ShutdownReason) -> Result<(), Errno> {
-    let mut shutdown = Shutdown { reason };
+    let mut shutdown = Shutdown { reason: final_reason(reason)? };
     // SAFETY: Xen reads the structure.
     unsafe { command(xen, Number::SCHED_OP, Command::SHUTDOWN_CODE.0, &raw mut shutdown) }.map(drop)
 }

@@ -7,7 +7,10 @@ use crate::{Arg, Errno, Hypercall};
 
 /// Has Xen raise `VIRQ_TIMER` on the calling vCPU at `deadline`, in system time (what
 /// [`Pvclock`](crate::pvclock::Pvclock) tells). A deadline that has passed is raised at once, `None` stops the
-/// timer, and so does a deadline beyond 2^63 nanoseconds (292 years). There is one timer: the last call counts.
+/// timer. There is one timer: the last call counts.
+///
+/// Xen takes a deadline more than 2^50 nanoseconds (13 days) ahead for a mistake, and raises the timer after 100 ms
+/// instead: set it for earlier, and again.
 ///
 /// # Errors
 ///
@@ -15,11 +18,14 @@ use crate::{Arg, Errno, Hypercall};
 ///
 /// Source: `__HYPERVISOR_set_timer_op`, public/xen.h
 pub fn set<H: Hypercall>(xen: &H, deadline: Option<Duration>) -> Result<(), Errno> {
-    let nanoseconds = deadline.map_or(0, |deadline| match i64::try_from(deadline.as_nanos()) {
-        // 0 is Xen's word for no timer.
-        Ok(nanoseconds) => nanoseconds.max(1),
-        Err(_) => 0,
-    });
+    // 0 is Xen's word for no timer.
+    let deadline = deadline.map_or(0, |deadline| nanoseconds(deadline).max(1));
     // SAFETY: the call takes no pointer.
-    Errno::check(unsafe { xen.call(Number::SET_TIMER_OP, [Arg::value(nanoseconds as usize)]) }).map(drop)
+    Errno::check(unsafe { xen.call(Number::SET_TIMER_OP, [Arg::value(deadline as usize)]) }).map(drop)
+}
+
+/// Xen's times are signed, so one beyond 292 years would be one long ago.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    const LAST: u64 = i64::MAX.cast_unsigned();
+    u64::try_from(time.as_nanos()).unwrap_or(LAST).min(LAST)
 }

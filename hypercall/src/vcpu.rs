@@ -10,6 +10,7 @@ use crate::abi::vcpu::{
 use crate::abi::x86::context::VcpuGuestContext;
 use crate::abi::x86::hvm_context::VcpuHvmContext;
 use crate::abi::{Gfn, Number, VcpuId};
+use crate::timer::nanoseconds;
 use crate::{Arg, Errno, Hypercall};
 
 /// # Safety
@@ -185,12 +186,6 @@ pub fn set_singleshot_timer<H: Hypercall>(
 /// Source: `VCPUOP_stop_singleshot_timer`, public/vcpu.h
 pub fn stop_singleshot_timer<H: Hypercall>(xen: &H, vcpu: VcpuId) -> Result<(), Errno> {
     bare(xen, Command::STOP_SINGLESHOT_TIMER, vcpu).map(drop)
-}
-
-/// Xen's times are signed, so one beyond 292 years would be one long ago.
-fn nanoseconds(time: Duration) -> u64 {
-    const LAST: u64 = i64::MAX.cast_unsigned();
-    u64::try_from(time.as_nanos()).unwrap_or(LAST).min(LAST)
 }
 
 /// Moves the vCPU's info out of the shared info page to `offset` bytes into a page. Once for each vCPU.

@@ -14,6 +14,9 @@ use crate::platform::{self, XEN};
 static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().vcpus[0].time()) };
 static TIMER: Once<Port> = Once::new();
 
+/// How far ahead the timer is set at most: half of what Xen takes.
+const FARTHEST: Duration = Duration::from_nanos(1 << 49);
+
 /// Opens the timer's event channel.
 pub(crate) fn start() -> Result<(), Errno> {
     // Xen gives a fresh PV vCPU a tick, which a guest that sleeps until its next deadline has no use for.
@@ -25,7 +28,8 @@ pub(crate) fn start() -> Result<(), Errno> {
 
 /// Has Xen wake the guest at `deadline`, system time.
 pub(crate) fn wake_at(deadline: Duration) -> Result<(), Errno> {
-    timer::set(&XEN, Some(deadline))
+    // Xen takes a deadline too far ahead for a mistake; who waits, sets the timer again when it wakes up.
+    timer::set(&XEN, Some(deadline.min(Clock::new().now() + FARTHEST)))
 }
 
 /// What time it is, and how to wait.
@@ -49,7 +53,7 @@ impl Clock {
     pub fn wall(&self) -> Option<Duration> {
         // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
         let boot = unsafe { pvclock::wall_clock(platform::shared_info().as_abi()) }?;
-        Some(boot + self.now())
+        boot.checked_add(self.now())
     }
 
     /// Sleeps for a time; the processor is free for others meanwhile.
@@ -59,7 +63,7 @@ impl Clock {
     /// Xen's, where it refuses to set the timer.
     pub fn sleep(&self, time: Duration) -> Result<(), Errno> {
         let events = Events::new();
-        let deadline = self.now() + time;
+        let deadline = self.now().saturating_add(time);
         let Some(&timer) = TIMER.get() else { return Ok(()) };
         while self.now() < deadline {
             events.wait(timer, events.count(timer), deadline)?;

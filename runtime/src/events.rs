@@ -37,10 +37,14 @@ impl Events {
     }
 
     /// Does something while upcalls are held back. What comes meanwhile is counted right afterwards.
+    ///
+    /// A wait or a sleep in `work` lets upcalls through from there on.
     pub fn held_back<T>(&self, work: impl FnOnce() -> T) -> T {
-        platform::mask_upcalls();
+        let outermost = platform::mask_upcalls();
         let result = work();
-        platform::unmask_upcalls();
+        if outermost {
+            platform::unmask_upcalls();
+        }
         result
     }
 
@@ -60,8 +64,10 @@ impl Events {
                 platform::unmask_upcalls();
                 return Ok(came);
             }
-            crate::clock::wake_at(deadline)?;
-            sched::block(&XEN)?;
+            if let Err(refused) = crate::clock::wake_at(deadline).and_then(|()| sched::block(&XEN)) {
+                platform::unmask_upcalls();
+                return Err(refused);
+            }
         }
     }
 }

@@ -34,6 +34,6 @@ pub struct Region {
     pub name: &'static str,
     /// Its virtual addresses.
     pub addresses: Range<usize>,
-    /// What may be done with it.
+    /// What may be done with it at most: page tables among other things are read-only.
     pub access: Access,
 }

@@ -16,10 +16,9 @@ pub struct SharedBytes {
     len: usize,
 }
 
-// SAFETY: the memory belongs to no thread, and is only reached by atomic accesses.
+// SAFETY: the memory belongs to no thread, and is only reached by atomic accesses. Not `Sync`: two threads could reach
+// the same bytes at once by accesses of different sizes, which Rust does not allow even to atomics.
 unsafe impl Send for SharedBytes {}
-// SAFETY: as above; two threads that write the same bytes through it do not race in Rust's terms.
-unsafe impl Sync for SharedBytes {}
 
 impl SharedBytes {
     /// Names `len` bytes from `start` on as shared.
@@ -27,8 +26,8 @@ impl SharedBytes {
     /// # Safety
     ///
     /// For as long as the value is used, the bytes must stay mapped, readable and writable, and inside one
-    /// allocation; and this domain must only reach them through atomics, such as values of this crate. What
-    /// other domains do to them does not matter.
+    /// allocation; and this domain must only reach them through atomics, such as values of this crate, and never from
+    /// two threads at once. What other domains do to them does not matter.
     #[must_use]
     pub const unsafe fn new(start: NonNull<u8>, len: usize) -> Self {
         Self { start, len }

@@ -61,7 +61,7 @@ pub type VcpuMask = [u64; 8192 / 64];
 ///
 /// # Errors
 ///
-/// [`Errno::INVAL`] for vCPUs that do not exist.
+/// None in today's hypervisors: vCPUs that do not exist are left out.
 ///
 /// Source: `MMUEXT_TLB_FLUSH_MULTI`, public/xen.h
 pub fn tlb_flush_multi<H: Hypercall>(xen: &H, vcpus: &VcpuMask) -> Result<(), Errno> {
@@ -74,7 +74,7 @@ pub fn tlb_flush_multi<H: Hypercall>(xen: &H, vcpus: &VcpuMask) -> Result<(), Er
 ///
 /// # Errors
 ///
-/// [`Errno::INVAL`] for vCPUs that do not exist.
+/// None in today's hypervisors: vCPUs that do not exist are left out.
 ///
 /// Source: `MMUEXT_INVLPG_MULTI`, public/xen.h
 pub fn invlpg_multi<H: Hypercall>(xen: &H, address: usize, vcpus: &VcpuMask) -> Result<(), Errno> {

@@ -4,6 +4,8 @@
 //! it belongs to, or was granted to. What Xen cannot check is Rust's side of it, which is why all of this is
 //! `unsafe`.
 
+use core::fmt;
+
 use crate::abi::mmu::{ExtArg1, ExtArg2, ExtCommand, ExtOp, Update, UvmFlags};
 use crate::abi::{DomId, Mfn, Number};
 use crate::{Arg, Errno, Hypercall};
@@ -15,20 +17,36 @@ pub use flush::{
     tlb_flush_multi,
 };
 
+/// Why a batch stopped, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Why.
+    pub errno: Errno,
+    /// How many of the first elements took effect nevertheless.
+    pub done: usize,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the batch stopped after {} elements: {}", self.done, self.errno)
+    }
+}
+
+impl core::error::Error for Stopped {}
+
 /// Writes page-table entries, in order, up to the first that Xen refuses. Answers with how many it wrote.
 ///
 /// # Errors
 ///
-/// [`Errno::INVAL`] for a frame that is no table or an entry that Xen does not allow. Entries before it are written;
-/// Xen tells how many only where all went well.
+/// [`Errno::INVAL`] for a frame that is no table or an entry that Xen does not allow. Entries before it are written.
 ///
 /// # Safety
 ///
 /// Rust's references must stay valid: what they point to keeps its page, and the right to what they do.
 ///
 /// Source: `__HYPERVISOR_mmu_update`, public/xen.h
-pub unsafe fn update<H: Hypercall>(xen: &H, updates: &[Update]) -> Result<usize, Errno> {
-    let count = u32::try_from(updates.len()).map_err(|_| Errno::INVAL)?;
+pub unsafe fn update<H: Hypercall>(xen: &H, updates: &[Update]) -> Result<usize, Stopped> {
+    let count = count(updates.len())?;
     let mut done = 0_u32;
     let arguments = [
         Arg::pointer(updates.as_ptr().cast_mut()),
@@ -37,7 +55,8 @@ pub unsafe fn update<H: Hypercall>(xen: &H, updates: &[Update]) -> Result<usize,
         Arg::value(DomId::SELF.0.into()),
     ];
     // SAFETY: Xen reads `count` updates and writes `done`; the caller answers for their effect.
-    Errno::check(unsafe { xen.call(Number::MMU_UPDATE, arguments) }).map(|_| done as usize)
+    let answer = Errno::check(unsafe { xen.call(Number::MMU_UPDATE, arguments) });
+    finish(answer, done, updates.len())
 }
 
 /// Writes the page-table entry that maps `address`, in the tables in use.
@@ -102,8 +121,8 @@ pub unsafe fn update_va_mapping_otherdomain<H: Hypercall>(
 /// As for [`update`]; pointers in the operations are valid for what Xen reads.
 ///
 /// Source: `__HYPERVISOR_mmuext_op`, public/xen.h
-pub unsafe fn extended<H: Hypercall>(xen: &H, operations: &[ExtOp]) -> Result<usize, Errno> {
-    let count = u32::try_from(operations.len()).map_err(|_| Errno::INVAL)?;
+pub unsafe fn extended<H: Hypercall>(xen: &H, operations: &[ExtOp]) -> Result<usize, Stopped> {
+    let count = count(operations.len())?;
     let mut done = 0_u32;
     let arguments = [
         Arg::pointer(operations.as_ptr().cast_mut()),
@@ -112,7 +131,8 @@ pub unsafe fn extended<H: Hypercall>(xen: &H, operations: &[ExtOp]) -> Result<us
         Arg::value(DomId::SELF.0.into()),
     ];
     // SAFETY: Xen reads `count` operations and writes `done`; the caller answers for their effect.
-    Errno::check(unsafe { xen.call(Number::MMUEXT_OP, arguments) }).map(|_| done as usize)
+    let answer = Errno::check(unsafe { xen.call(Number::MMUEXT_OP, arguments) });
+    finish(answer, done, operations.len())
 }
 
 /// Level of a page table.
@@ -255,6 +275,16 @@ pub unsafe fn copy_page<H: Hypercall>(xen: &H, from: Mfn, to: Mfn) -> Result<(),
     unsafe { one(xen, ExtOp { arg1, arg2, ..operation(ExtCommand::COPY_PAGE) }) }
 }
 
+/// Xen counts the elements of a batch in 32 bits.
+fn count(elements: usize) -> Result<u32, Stopped> {
+    u32::try_from(elements).map_err(|_| Stopped { errno: Errno::INVAL, done: 0 })
+}
+
+fn finish(answer: Result<usize, Errno>, done: u32, elements: usize) -> Result<usize, Stopped> {
+    let done = elements.min(done as usize);
+    answer.map(|_| done).map_err(|errno| Stopped { errno, done })
+}
+
 const fn operation(command: ExtCommand) -> ExtOp {
     ExtOp { cmd: command, _pad: 0, arg1: ExtArg1 { linear_addr: 0 }, arg2: ExtArg2 { src_mfn: Mfn(0) } }
 }
@@ -264,5 +294,5 @@ const fn operation(command: ExtCommand) -> ExtOp {
 /// As for [`extended`].
 unsafe fn one<H: Hypercall>(xen: &H, operation: ExtOp) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
-    unsafe { extended(xen, &[operation]) }.map(drop)
+    unsafe { extended(xen, &[operation]) }.map(drop).map_err(|stopped| stopped.errno)
 }

@@ -4,12 +4,13 @@ use std::cell::Cell;
 
 use xen_hypercall::abi::grant_table::{MapGrantRef, UnmapGrantRef};
 use xen_hypercall::abi::memory::MapSpace;
+use xen_hypercall::abi::mmu::Update;
 use xen_hypercall::abi::multicall::Entry;
 use xen_hypercall::abi::{DomId, Gfn, Number};
 use xen_hypercall::grant_table::{self, NOT_REACHED, Status};
 use xen_hypercall::memory::{self, Placed};
 use xen_hypercall::multicall::{Batch, Call};
-use xen_hypercall::{Arg, Errno, Hypercall};
+use xen_hypercall::{Arg, Errno, Hypercall, mmu};
 
 use crate::fake::Fixed;
 
@@ -109,6 +110,27 @@ fn hc_173_an_exchange_that_stops_tells_how_far_it_got() {
             checked!(memory::exchange(&Exchanging(answered), &[Gfn(5), Gfn(6)], 0, &mut taken, 0, Default::default()));
         let errno = Errno::NOMEM;
         assert_eq!(answer, Err(memory::ExchangeError { errno, exchanged }));
+    }
+}
+
+/// Carries out some elements of a batch of page-table updates, and refuses the next.
+struct Updating(u32);
+
+// SAFETY: writes what the call is for.
+unsafe impl Hypercall for Updating {
+    unsafe fn call<const N: usize>(&self, _: Number, arguments: [Arg; N]) -> isize {
+        // SAFETY: the call's third argument is the number of elements done.
+        unsafe { *arguments[2].as_ptr::<u32>() = self.0 };
+        -22
+    }
+}
+
+#[test]
+fn hc_173_updates_that_stop_tell_how_far_they_got() {
+    // Xen is not believed beyond what was asked for.
+    for (answered, done) in [(0, 0), (1, 1), (2, 2), (u32::MAX, 2)] {
+        let answer = checked!(mmu::update(&Updating(answered), &[Update::default(); 2]));
+        assert_eq!(answer, Err(mmu::Stopped { errno: Errno::INVAL, done }));
     }
 }
 

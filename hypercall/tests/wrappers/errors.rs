@@ -24,6 +24,10 @@ fn what_cannot_be_valid_is_refused_without_a_call() {
     let refused = [
         sched::shutdown(&xen, ShutdownReason::SUSPEND),
         sched::shutdown(&xen, ShutdownReason::SOFT_RESET),
+        // Xen looks at the last byte of a reason: this would be a suspend.
+        sched::shutdown(&xen, ShutdownReason(0x102)),
+        // Xen keeps the first reason it is told: a power-off after this would be a suspend.
+        sched::shutdown_code(&xen, ShutdownReason::SUSPEND),
         checked!(pv::set_trap_table(&xen, &[])),
         checked!(pv::set_trap_table(&xen, &[handler])),
         checked!(pv::set_gdt(&xen, &[Mfn(0)], 513)),
@@ -34,7 +38,7 @@ fn what_cannot_be_valid_is_refused_without_a_call() {
         place(MapSpace(0x1_0000), &[0], &mut [Placed(0)]),
         physdev::unmap_pirq(&xen, DomId::SELF, Pirq(u32::MAX)),
     ];
-    assert_eq!(refused, [Err(Errno::INVAL); 11]);
+    assert_eq!(refused, [Err(Errno::INVAL); 13]);
     assert_eq!(xen.calls.get(), 0);
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use xen_hypercall::abi::Number;
-use xen_hypercall::{Arg, Errno, Hypercall, grant_table, memory, multicall};
+use xen_hypercall::{Arg, Errno, Hypercall, grant_table, memory, mmu, multicall};
 
 /// A part of an argument, in the order in which it lies in memory.
 #[derive(Clone, Debug)]
@@ -134,6 +134,7 @@ refusals! {
     grant_table::Error: grant_table::Error::Call(errno) => errno,
     memory::ExchangeError: memory::ExchangeError { errno, .. } => errno,
     memory::VnumaError: memory::VnumaError::Call(errno) => errno,
+    mmu::Stopped: mmu::Stopped { errno, .. } => errno,
     multicall::Stopped<'_>: multicall::Stopped { errno, .. } => errno,
 }
 

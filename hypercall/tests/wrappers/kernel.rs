@@ -29,6 +29,10 @@ fn sched_cases() -> Vec<Case> {
             sched::poll(x, &[Port(5), Port(9)], Some(SECOND))
         }),
         case("sched::poll", 29, [q(3), p([p([d(5)]), d(1), d(0), q(0)])], "()", |x| sched::poll(x, &[Port(5)], None)),
+        // Xen's times are signed: one further off would be one long ago.
+        case("sched::poll", 29, [q(3), p([p([d(5)]), d(1), d(0), q(i64::MAX as u64)])], "()", |x| {
+            sched::poll(x, &[Port(5)], Some(Duration::MAX))
+        }),
         // A deadline that has passed is not Xen's word for none.
         case("sched::poll", 29, [q(3), p([p([d(5)]), d(1), d(0), q(1)])], "()", |x| {
             sched::poll(x, &[Port(5)], Some(Duration::ZERO))

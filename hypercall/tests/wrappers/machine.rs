@@ -18,7 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
 fn update_cases() -> Vec<Case> {
     let updates = p([q(0x1000), q(5), q(0x2001), q(6)]);
     vec![
-        case("mmu::update", 1, [updates, q(2), p([o32(2)]), q(0x7ff0)], "2", |x| {
+        case("mmu::update", 1, [updates, q(2), p([o32(1)]), q(0x7ff0)], "1", |x| {
             let updates = [Update { ptr: 0x1000, val: 5 }, Update { ptr: 0x2001, val: 6 }];
             checked!(mmu::update(x, &updates))
         }),

@@ -2,7 +2,7 @@
 
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{Error, ItemFn, parse_macro_input};
+use syn::{Error, ItemFn, ReturnType, Type, parse_macro_input};
 
 /// Marks the function that the runtime calls once the guest is set up.
 ///
@@ -40,6 +40,8 @@ fn error(function: &ItemFn, reason: &str) -> TokenStream {
 
 fn expand(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
+    let never = matches!(&function.sig.output, ReturnType::Type(_, output) if matches!(**output, Type::Never(_)));
+    let call = if never { quote!(#name(guest)) } else { quote!(::xen_rt::Termination::report(#name(guest))) };
     quote! {
         #function
 
@@ -48,7 +50,7 @@ fn expand(function: &ItemFn) -> TokenStream {
             // function is refused by the linker.
             #[unsafe(no_mangle)]
             fn __xen_rt_main(guest: ::xen_rt::Guest) -> ::xen_rt::ExitCode {
-                ::xen_rt::Termination::report(#name(guest))
+                #call
             }
         };
     }

@@ -40,8 +40,13 @@ impl Notify for Doorbell {
 
     /// Sleeps rather than yields: the daemon reads a busy console in bursts, 200 ms apart, and may need this processor.
     fn relax(&self) {
-        // As above: there is nothing better to do than to go on.
-        let _ = sched::poll(&XEN, &[], Some(Clock::new().now() + MOMENT));
+        let end = Clock::new().now() + MOMENT;
+        // An event of any port ends a poll before its time.
+        for _ in 0..POLLS {
+            if Clock::new().now() >= end || sched::poll(&XEN, &[], Some(end)).is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -66,7 +71,7 @@ pub(crate) fn connect(boot: &BootInfo) {
 /// Prints to the console. What the console daemon does not take within a bounded time is dropped and counted.
 #[doc(hidden)]
 pub fn print(arguments: Arguments<'_>) {
-    CONSOLE.lock().print(arguments);
+    stdout::print(&CONSOLE, arguments);
 }
 
 /// Waits, for a bounded time, until the console daemon has taken everything.
@@ -76,17 +81,18 @@ pub(crate) fn flush() {
 
 /// Prints from a guest that is going down, whatever it was doing.
 pub(crate) fn print_last_words(words: Arguments<'_>) {
-    let Some(mut console) = CONSOLE.try_lock() else {
-        // It went down in the middle of a line, and the ring is not to be trusted.
+    if CONSOLE.try_lock().is_none() {
+        // It went down in the middle of a write, and the ring is not to be trusted.
         let _ = EmergencyConsole::new(XEN).write_fmt(words);
         return;
-    };
-    console.print(words);
-    console.flush();
+    }
+    stdout::print(&CONSOLE, words);
+    flush();
 }
 
 /// For how long the guest lets the daemon run at a time, and how often in all before output is dropped: 5 seconds.
 const MOMENT: Duration = Duration::from_millis(1);
+const POLLS: usize = 1000;
 const PATIENCE: Patience = Patience(5000);
 
 /// How often input is looked for where no event tells of it.

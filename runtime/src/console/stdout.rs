@@ -2,28 +2,19 @@
 
 use core::fmt::{self, Arguments, Write};
 
+use spin::Mutex;
 use xen_console::{CrLf, EmergencyConsole, Output};
 
 use super::Doorbell;
 use crate::platform::Xen;
 
-/// Where the output goes. It is told in whole lines where they come as such: each piece costs a hypercall, and the
-/// console daemon reads only so many pieces a second.
+/// Where the output goes.
 pub(super) enum Stdout {
     Emergency(EmergencyConsole<Xen>),
     Ring(Output<Doorbell>),
 }
 
 impl Stdout {
-    /// Prints text. The terminal on the ring is in raw mode; Xen does its own line ends.
-    pub(super) fn print(&mut self, text: Arguments<'_>) {
-        // Buffers never fail.
-        let _ = match self {
-            Self::Emergency(_) => Buffered::new(self).write_fmt(text),
-            Self::Ring(_) => CrLf(Buffered::new(self)).write_fmt(text),
-        };
-    }
-
     /// Writes bytes as they are.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         match self {
@@ -42,21 +33,30 @@ impl Stdout {
     }
 }
 
+/// Prints text, in whole lines where it comes as such: each piece costs a hypercall, and the console daemon reads only
+/// so many pieces a second.
+///
+/// The text is formatted without the lock, since what is formatted may print, or panic, itself.
+pub(super) fn print(stdout: &Mutex<Stdout>, text: Arguments<'_>) {
+    // The terminal on the ring is in raw mode; Xen does its own line ends.
+    let raw = matches!(*stdout.lock(), Stdout::Ring(_));
+    let mut buffered = Buffered { stdout, bytes: [0; 256], len: 0 };
+    // Buffers never fail.
+    let _ = if raw { CrLf(&mut buffered).write_fmt(text) } else { buffered.write_fmt(text) };
+    buffered.flush();
+}
+
 /// Collects the pieces of formatted text.
 struct Buffered<'a> {
-    stdout: &'a mut Stdout,
+    stdout: &'a Mutex<Stdout>,
     bytes: [u8; 256],
     len: usize,
 }
 
-impl<'a> Buffered<'a> {
-    const fn new(stdout: &'a mut Stdout) -> Self {
-        Self { stdout, bytes: [0; 256], len: 0 }
-    }
-
+impl Buffered<'_> {
     fn flush(&mut self) {
         if self.len > 0 {
-            self.stdout.write(&self.bytes[..self.len]);
+            self.stdout.lock().write(&self.bytes[..self.len]);
             self.len = 0;
         }
     }
@@ -72,11 +72,5 @@ impl Write for Buffered<'_> {
             self.len += piece.len();
         }
         Ok(())
-    }
-}
-
-impl Drop for Buffered<'_> {
-    fn drop(&mut self) {
-        self.flush();
     }
 }

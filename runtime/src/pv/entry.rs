@@ -87,6 +87,8 @@ pub(super) unsafe extern "C" fn upcall() -> ! {
         "push r8",
         "push r9",
         "push r10",
+        // Whatever was interrupted may have turned the direction of string instructions; `iretq` turns it back.
+        "cld",
         "call {dispatch}",
         "pop r10",
         "pop r9",

@@ -68,8 +68,7 @@ impl Memory {
             region("data", constants.end..guard.start, Access::Write),
             region("stack guard", guard.clone(), Access::None),
             region("stack and data", guard.end..entry::image_end(), Access::Write),
-            // The page tables among them are read-only.
-            region("boot structures", entry::image_end()..low.start, Access::Write),
+            region("boot structures, page tables", entry::image_end()..low.start, Access::Write),
             region("free", low, Access::Write),
             region("page tables", DIRECT + self.initial * PAGE..high.start, Access::Read),
             region("free", high, Access::Write),
@@ -89,7 +88,7 @@ impl Memory {
 /// What an address that faulted is, where that says more than the number.
 pub(super) fn describe(address: usize) -> &'static str {
     if entry::guard_page().contains(&address) {
-        " (the guard page below the main stack: the stack has overflowed)"
+        " (the guard page below the main stack)"
     } else if address < PAGE {
         " (a null pointer)"
     } else {

@@ -49,10 +49,10 @@ pub(crate) const fn shared_info() -> &'static Shared {
     &entry::SHARED_INFO.shared
 }
 
-/// Holds upcalls back.
+/// Holds upcalls back, and says whether they were let through before.
 #[inline(always)]
-pub(crate) fn mask_upcalls() {
-    shared_info().vcpus[0].upcall_mask.store(1, Ordering::SeqCst);
+pub(crate) fn mask_upcalls() -> bool {
+    shared_info().vcpus[0].upcall_mask.swap(1, Ordering::SeqCst) == 0
 }
 
 /// Lets upcalls through, and takes at once what came while they were held back.

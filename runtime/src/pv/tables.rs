@@ -93,9 +93,11 @@ impl Tables {
 
     /// Replaces the builder's last-level tables by ones with the right permissions.
     pub(super) fn rebuild(&mut self) -> Result<(), Errno> {
-        let count = self.initial.div_ceil(PAGES_PER_L1);
-        let new = self.used..self.used + count;
-        self.used = new.end;
+        let first = self.used;
+        for _ in 0..self.initial.div_ceil(PAGES_PER_L1) {
+            self.take();
+        }
+        let new = first..self.used;
         for (chunk, table) in new.clone().enumerate() {
             let entry = |index| self.initial_entry(chunk * PAGES_PER_L1 + index, &new);
             self.fill(table, entry)?;
@@ -171,8 +173,9 @@ impl Tables {
         self.p2m[pfn].address() | flags
     }
 
-    /// The next free page, for a table. There always is one: each table maps 512 pages more, and the builder leaves
-    /// 512 KiB free behind its own.
+    /// The next free page, for a table. Each table of the direct map maps 512 pages more; the tables of the initial
+    /// region fit into the 512 KiB that the builder leaves free at least, while the region is no larger than 256 MiB,
+    /// which a guest without a ramdisk reaches at 100 GiB of memory.
     const fn take(&mut self) -> usize {
         assert!(self.used < self.mapped, "no page is left for page tables");
         self.used += 1;
@@ -203,6 +206,7 @@ impl Tables {
         // reference uses get lost.
         unsafe { mmu::update(&XEN, &[Update::new(UpdateKind::NORMAL_PT_UPDATE, address, self.entry(table, LINK))]) }
             .map(drop)
+            .map_err(|stopped| stopped.errno)
     }
 
     const fn address(&self, pfn: usize) -> usize {
@@ -211,7 +215,7 @@ impl Tables {
 
     /// How many pages the builder mapped, from the start of the guest's memory without a gap.
     fn count_initial(&self) -> usize {
-        (0..ENTRIES)
+        (0..2 * ENTRIES)
             .map_while(|chunk| {
                 let address = VIRT_BASE + chunk * PAGES_PER_L1 * PAGE;
                 let table = self.below(self.directory(address)?, index(address, 2))?;

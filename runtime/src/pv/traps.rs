@@ -166,6 +166,7 @@ unsafe extern "C" fn common() -> ! {
         "push r15",
         "mov rdi, rsp",
         "and rsp, -16",
+        "cld",
         "call {exception}",
         "ud2",
         exception = sym exception,

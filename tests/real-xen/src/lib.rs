@@ -82,6 +82,22 @@ pub fn expect_crash(outcome: &Outcome, texts: &[&str]) {
     }
 }
 
+/// Whether the guest's stack pointer lay in its guard page when Xen ended it.
+///
+/// # Panics
+///
+/// When the guest did not tell the page, or Xen the pointer.
+#[must_use]
+pub fn died_in_guard_page(outcome: &Outcome) -> bool {
+    let Ending::Crashed { report } = &outcome.ending else { panic!("{:?}, no crash", outcome.ending) };
+    let hex = |text: &str| u64::from_str_radix(text, 16).expect("an address");
+    let pointer = report.split("rsp: ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("Xen tells rsp");
+    let console = console(outcome);
+    let page = console.split("guard page Some(").nth(1).and_then(|rest| rest.split(')').next()).expect("a guard page");
+    let (start, end) = page.split_once("..").expect("a range");
+    (hex(start)..hex(end)).contains(&hex(pointer))
+}
+
 fn tail(log: &str) -> String {
     let lines: Vec<_> = log.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use real_xen_tests::{console, direct, direct_counting, expect, expect_crash, guest};
+use real_xen_tests::{console, died_in_guard_page, direct, direct_counting, expect, expect_crash, guest};
 use xtask::boot::{Ending, Input, Reason};
 
 #[test]
@@ -99,8 +99,17 @@ fn wild_accesses_are_caught_and_explained() {
 #[test]
 fn a_stack_overflow_hits_the_guard_page() {
     // Xen finds no room for the frame of the fault, and ends the domain instead.
-    expect_crash(&direct(&guest("misbehave", "overflow")), &["domain_crash_sync", "RIP:", "rsp:"]);
-    expect_crash(&direct(&guest("misbehave", "no-stack")), &["domain_crash_sync", "RIP:"]);
+    let overflow = direct(&guest("misbehave", "overflow"));
+    expect_crash(&overflow, &["domain_crash_sync", "RIP:"]);
+    assert!(died_in_guard_page(&overflow), "{:?}", overflow.ending);
+}
+
+#[test]
+fn a_stack_pointer_elsewhere_is_no_overflow() {
+    let mut no_stack = direct(&guest("misbehave", "no-stack"));
+    expect_crash(&no_stack, &["domain_crash_sync", "RIP:"]);
+    no_stack.console.push_str("guard page Some(ffffffff80010000..ffffffff80011000)");
+    assert!(!died_in_guard_page(&no_stack));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use real_xen_tests::{console, expect, expect_crash, guest};
+use real_xen_tests::{console, died_in_guard_page, expect, expect_crash, guest};
 use xtask::boot::{self, Ending, GuestSpec, Input, Outcome, Reason};
 
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
@@ -79,6 +79,7 @@ fn a_panic_names_file_line_and_registers() {
 #[test]
 fn a_stack_overflow_hits_the_guard_page() {
     expect_crash(outcome("misbehave-overflow"), &["domain_crash_sync", "RIP:"]);
+    assert!(died_in_guard_page(outcome("misbehave-overflow")));
 }
 
 #[test]

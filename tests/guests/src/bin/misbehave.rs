@@ -25,7 +25,11 @@ fn main(guest: Guest) -> ExitCode {
         "poweroff" => drop(sched::shutdown(&guest.xen(), ShutdownReason::POWEROFF)),
         "reboot" => drop(sched::shutdown(&guest.xen(), ShutdownReason::REBOOT)),
         "crash" => drop(sched::shutdown(&guest.xen(), ShutdownReason::CRASH)),
-        "overflow" => drop(black_box(dig(0))),
+        "overflow" => {
+            let guard = guest.memory().iter().find(|region| region.name == "stack guard");
+            println!("guard page {:x?}", guard.map(|guard| &guard.addresses));
+            black_box(dig(0));
+        }
         "hang" => hang(),
         "spin" => spin(),
         "flood" => flood(),

@@ -28,6 +28,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("a wait for an event that does not come ends in time", wait_ends),
     ("an event to oneself is counted once", event),
     ("events while upcalls are held back are not lost", held_back),
+    ("what is held back within what is held back stays so", held_back_twice),
+    ("what is printed may print itself", print_while_printing),
     ("many events on many ports are counted each", many_events),
     ("an event wakes a poll", poll),
     ("Xen's errors come as what they are", errors),
@@ -151,6 +153,30 @@ fn held_back(guest: &Guest) -> Result<(), &'static str> {
     });
     ensure(counted == (Ok(()), seen), "it was not held back")?;
     ensure(guest.events().count(hears) == seen + 1, "it was lost")
+}
+
+fn held_back_twice(guest: &Guest) -> Result<(), &'static str> {
+    let (hears, sends) = loopback(guest)?;
+    let events = guest.events();
+    let seen = events.count(hears);
+    let counted = events.held_back(|| {
+        events.held_back(|| ());
+        event_channel::send(&guest.xen(), sends).map(|()| events.count(hears))
+    });
+    ensure(counted == Ok(seen), "the inner end let upcalls through")?;
+    ensure(events.count(hears) == seen + 1, "it was lost")
+}
+
+fn print_while_printing(_: &Guest) -> Result<(), &'static str> {
+    struct Talkative;
+    impl core::fmt::Display for Talkative {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            println!("a line from within a line");
+            f.write_str("talkative")
+        }
+    }
+    println!("a {Talkative} line");
+    Ok(())
 }
 
 fn many_events(guest: &Guest) -> Result<(), &'static str> {
