@@ -21,6 +21,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("the clock moves on and never goes back", clock),
     ("the command line is the one given", command_line),
     ("memory adds up to what the domain has", memory),
+    ("no page is writable and executable, and none has two addresses", page_tables),
     ("all free memory can be used", heap),
     ("a block of many pages keeps what is written", large_block),
     ("the wall clock tells a time of this century", wall_clock),
@@ -66,6 +67,62 @@ fn memory(guest: &Guest) -> Result<(), &'static str> {
     let mapped: usize = guest.memory().iter().map(|region| region.addresses.len()).sum();
     ensure(mapped <= guest.boot().pages * 4096, "more is mapped than there is")?;
     ensure(mapped + (64 << 10) >= guest.boot().pages * 4096, "more than 64 KiB are missing")
+}
+
+/// Walks the page tables that the processor uses.
+fn page_tables(guest: &Guest) -> Result<(), &'static str> {
+    let cr3: u64;
+    // SAFETY: Xen answers in the processor's place.
+    unsafe { core::arch::asm!("mov {}, cr3", out(reg) cr3, options(nomem, nostack)) };
+    let mut pages = Vec::new();
+    walk(guest, cr3, 4, &mut pages);
+    let mut frames: Vec<u64> = pages.iter().map(|entry| entry & FRAME).collect();
+    frames.sort_unstable();
+    let count = frames.len();
+    frames.dedup();
+    // The frames below the guard page and the page for shared info are mapped nowhere.
+    ensure(count + 2 + 64 >= guest.boot().pages && count <= guest.boot().pages, "the walk missed pages")?;
+    ensure(frames.len() == count, "a page has two addresses")?;
+    ensure(
+        pages.iter().all(|entry| entry & WRITABLE == 0 || entry & NO_EXECUTE != 0),
+        "a page is writable and executable",
+    )
+}
+
+const PRESENT: u64 = 1 << 0;
+const WRITABLE: u64 = 1 << 1;
+const NO_EXECUTE: u64 = 1 << 63;
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+
+/// Collects the entries that map pages.
+fn walk(guest: &Guest, table: u64, level: u32, pages: &mut Vec<u64>) {
+    let table = table_at(guest, (table & FRAME) / 4096);
+    for slot in 0..512 {
+        // These sixteen of the top level are Xen's own.
+        if level == 4 && (256..272).contains(&slot) {
+            continue;
+        }
+        // SAFETY: page tables are readable, and only Xen writes them.
+        let entry = unsafe { ((table + slot * 8) as *const u64).read_volatile() };
+        match level {
+            _ if entry & PRESENT == 0 => {}
+            1 => pages.push(entry),
+            _ => walk(guest, entry, level - 1, pages),
+        }
+    }
+}
+
+/// Where the guest has mapped one of its machine frames.
+fn table_at(guest: &Guest, mfn: u64) -> usize {
+    const MACHINE_TO_PHYSICAL: u64 = 0xffff_8000_0000_0000;
+    // SAFETY: Xen lets every guest read the table.
+    let pfn = unsafe { ((MACHINE_TO_PHYSICAL + mfn * 8) as *const u64).read_volatile() } as usize;
+    let memory = guest.memory();
+    let (image, direct) = (&memory[0].addresses, &memory[memory.len() - 1].addresses);
+    let low = image.start + pfn * 4096;
+    let low_end =
+        memory.iter().filter(|region| region.addresses.start >= image.start).map(|region| region.addresses.end).max();
+    if low_end.is_some_and(|end| low < end) { low } else { (direct.start & !((1 << 39) - 1)) + pfn * 4096 }
 }
 
 fn heap(guest: &Guest) -> Result<(), &'static str> {
