@@ -1,6 +1,6 @@
 //! Files made from other files, kept until their inputs change.
 
-use std::fs;
+use std::fs::{self, FileTimes, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -30,6 +30,12 @@ impl Key {
         let data = fs::metadata(path).ok().map(|data| (data.len(), data.modified().ok()));
         self.with((path, data))
     }
+
+    /// Returns what stands for all that was added, in its order.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.finish()
+    }
 }
 
 /// Returns the file `name` made from what `key` describes; `make` writes it when it is not there.
@@ -43,10 +49,10 @@ impl Key {
 pub fn file(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let folder = paths::domu()?.join("images");
     paths::make(&folder)?;
-    let path = folder.join(format!("{name}-{:016x}", key.0.finish()));
+    let path = folder.join(format!("{name}-{:016x}", key.value()));
     if let Ok(file) = fs::File::open(&path) {
-        // Marks it as used; without that it is only made anew some day.
-        let _ = file.set_modified(SystemTime::now());
+        // Marks it as used; without that it is only made anew some day. The time of change stays, as it may be in a key.
+        let _ = file.set_times(FileTimes::new().set_accessed(SystemTime::now()));
         return Ok(path);
     }
     let partial = folder.join(paths::unique(name));
@@ -59,12 +65,16 @@ pub fn file(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Re
 fn remove_unused(folder: &Path, name: &str, since: SystemTime) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
-        let used = entry.metadata().and_then(|data| data.modified());
-        if is_version(&entry.file_name().to_string_lossy(), name) && used.is_ok_and(|used| used < since) {
+        let used = entry.metadata().ok().and_then(|data| last_use(&data));
+        if is_version(&entry.file_name().to_string_lossy(), name) && used.is_some_and(|used| used < since) {
             // A file that stays costs only space.
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+fn last_use(data: &Metadata) -> Option<SystemTime> {
+    data.accessed().ok().max(data.modified().ok())
 }
 
 fn is_version(file: &str, name: &str) -> bool {
@@ -84,10 +94,28 @@ mod tests {
         let (first, recent) = (make(1, "one"), make(2, "two"));
         assert_eq!(make(1, "unused"), first);
         assert_eq!(fs::read_to_string(&first).unwrap(), "one");
-        fs::File::open(&first).unwrap().set_modified(SystemTime::now() - 2 * KEPT).unwrap();
+        let old = SystemTime::now() - 2 * KEPT;
+        fs::File::open(&first).unwrap().set_times(FileTimes::new().set_accessed(old).set_modified(old)).unwrap();
         let last = make(3, "three");
         assert!(!first.exists() && recent.exists() && last.exists());
         fs::remove_file(recent).unwrap();
         fs::remove_file(last).unwrap();
+    }
+
+    #[test]
+    fn the_use_of_a_file_changes_no_key_and_counts_as_use() {
+        let name = format!("cache-use-{}", std::process::id());
+        let make = || file(&name, &Key::default(), |path| Ok(fs::write(path, "x")?)).unwrap();
+        let path = make();
+        let old = SystemTime::now() - 2 * KEPT;
+        fs::File::open(&path).unwrap().set_times(FileTimes::new().set_accessed(old).set_modified(old)).unwrap();
+        let key = || Key::default().with_file(&path).value();
+        let before = key();
+        assert_eq!(make(), path);
+        assert_eq!(key(), before);
+        assert!(last_use(&fs::metadata(&path).unwrap()).unwrap() > old + KEPT);
+        fs::write(&path, "changed").unwrap();
+        assert_ne!(key(), before);
+        fs::remove_file(path).unwrap();
     }
 }

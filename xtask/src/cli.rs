@@ -1,8 +1,12 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::spelling;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -17,6 +21,29 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads a command line, whose first word is the program.
+    ///
+    /// # Errors
+    ///
+    /// When it is wrong, or asks for help.
+    pub fn from_words(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, Error> {
+        Self::try_parse_from(words).map_err(with_suggestion)
+    }
+}
+
+/// Names the subcommand that was meant: clap itself finds no swapped letters in short words.
+fn with_suggestion(mut error: Error) -> Error {
+    let known = error.get(ContextKind::SuggestedSubcommand).is_some();
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let cli = Cli::command();
+    let similar = spelling::similar(word, cli.get_subcommands().map(clap::Command::get_name)).map(str::to_owned);
+    if let (ErrorKind::InvalidSubcommand, false, Some(name)) = (error.kind(), known, similar) {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![name]));
+    }
+    error
 }
 
 /// What to do.
@@ -60,8 +87,8 @@ pub struct Run {
     /// The guest's virtual processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32), conflicts_with = "direct")]
     pub vcpus: u32,
-    /// How long the guest may run, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    /// How long the guest may run, in seconds; 0 is for no limit
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
     /// Makes virtual time count instructions: slower, but figures repeat exactly
     #[arg(long)]
@@ -94,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]
@@ -102,6 +129,15 @@ mod tests {
         let cli = Cli::parse_from(["xtask", "run", "hello", "--direct", "--", "--help", "x"]);
         let Command::Run(run) = cli.command else { panic!("not run") };
         assert_eq!((run.arguments, run.direct), (vec!["--help".to_owned(), "x".to_owned()], true));
+    }
+
+    #[test]
+    fn a_misspelt_command_is_answered_with_the_right_one() {
+        let answer = |word| Cli::from_words(["xtask", word]).unwrap_err().to_string();
+        for (word, meant) in [("rnu", "'run'"), ("docter", "'doctor'"), ("tets", "'test'")] {
+            assert!(answer(word).contains(meant), "{}", answer(word));
+        }
+        assert!(!answer("xyzzy").contains("similar"));
     }
 
     #[test]

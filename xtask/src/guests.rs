@@ -10,6 +10,16 @@ use serde_json::Value;
 use crate::process::{self, Guarded};
 use crate::progress::Progress;
 use crate::workspace::{self, GUEST_TARGET};
+use crate::{paths, spelling};
+
+/// What a guest is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It shows something: it lies in the folder `examples`.
+    Example,
+    /// Tests boot it.
+    Test,
+}
 
 /// A guest of the workspace.
 #[derive(Debug)]
@@ -18,6 +28,8 @@ pub struct Guest {
     pub name: String,
     /// The package that holds it.
     pub package: String,
+    /// What it is for.
+    pub role: Role,
     /// What it shows, in a sentence.
     pub summary: String,
 }
@@ -28,10 +40,12 @@ pub struct Guest {
 ///
 /// When cargo cannot describe the workspace.
 pub fn list() -> Result<Vec<Guest>> {
+    let examples = paths::workspace()?.join("examples");
     let mut guests = Vec::new();
     for package in workspace::packages()?.into_iter().filter(workspace::Package::is_guest) {
+        let role = if package.folder == examples { Role::Example } else { Role::Test };
         for (name, source) in package.programs {
-            guests.push(Guest { name, package: package.name.clone(), summary: summary(&source) });
+            guests.push(Guest { name, package: package.name.clone(), role, summary: summary(&source) });
         }
     }
     guests.sort_by(|a, b| a.name.cmp(&b.name));
@@ -42,13 +56,12 @@ pub fn list() -> Result<Vec<Guest>> {
 ///
 /// # Errors
 ///
-/// Names the most similar guest, and all of them.
+/// Names the most similar guest, and all examples.
 pub fn find(name: &str) -> Result<Guest> {
-    let guests = list()?;
-    let names: Vec<String> = guests.iter().map(|guest| guest.name.clone()).collect();
-    match guests.into_iter().find(|guest| guest.name == name) {
-        Some(guest) => Ok(guest),
-        None => bail!(unknown(name, &names)),
+    let mut guests = list()?;
+    match guests.iter().position(|guest| guest.name == name) {
+        Some(index) => Ok(guests.swap_remove(index)),
+        None => bail!(unknown(name, &guests)),
     }
 }
 
@@ -62,8 +75,9 @@ pub fn build(guest: &Guest, progress: &Progress) -> Result<PathBuf> {
     let mut command = workspace::cargo()?;
     command.args(["build", "--release", "--target", GUEST_TARGET]);
     command.args(["--package", &guest.package, "--bin", &guest.name]);
-    command.arg("--message-format=json-render-diagnostics");
     let line = process::describe(&command);
+    // Without cargo's own messages, what is left are warnings and errors.
+    command.args(["--quiet", "--message-format=json-render-diagnostics"]);
     let (messages, errors, success) = run(command)?;
     if !success {
         bail!("{} does not build:\n{errors}\n{}`{line}` repeats this", guest.name, target_hint(&errors));
@@ -71,6 +85,7 @@ pub fn build(guest: &Guest, progress: &Progress) -> Result<PathBuf> {
     let elf = executable(&messages, &guest.name).context("cargo built no program")?;
     let size = fs::metadata(&elf)?.len();
     step.done(format!("{} built, {}", guest.name, process::size(size)));
+    progress.text(errors.trim_end());
     Ok(elf)
 }
 
@@ -98,10 +113,11 @@ fn target_hint(errors: &str) -> String {
     String::new()
 }
 
-fn unknown(name: &str, names: &[String]) -> String {
-    let close = |other: &&String| strsim::damerau_levenshtein(name, other) <= 1 + name.len() / 3;
-    let similar = names.iter().filter(close).min_by_key(|other| strsim::damerau_levenshtein(name, other));
-    let hint = similar.map(|other| format!(" (did you mean `{other}`?)")).unwrap_or_default();
+fn unknown(name: &str, guests: &[Guest]) -> String {
+    let similar = spelling::similar(name, guests.iter().map(|guest| guest.name.as_str()));
+    let hint = similar.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+    let examples = guests.iter().filter(|guest| guest.role == Role::Example);
+    let names: Vec<&str> = examples.map(|guest| guest.name.as_str()).collect();
     format!("there is no example `{name}`{hint}; the examples are: {}", names.join(", "))
 }
 
@@ -118,10 +134,12 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_answered_with_a_similar_one() {
-        let names = ["hello", "tour"].map(str::to_owned);
-        assert!(unknown("helo", &names).contains("did you mean `hello`?"));
-        let far = unknown("zzz", &names);
-        assert!(!far.contains("did you mean") && far.contains("hello, tour"), "{far}");
+        let guests = [("echo", Role::Test), ("hello", Role::Example), ("tour", Role::Example)]
+            .map(|(name, role)| Guest { name: name.to_owned(), package: String::new(), role, summary: String::new() });
+        assert!(unknown("helo", &guests).contains("did you mean `hello`?"));
+        assert!(unknown("ecko", &guests).contains("did you mean `echo`?"));
+        let far = unknown("zzz", &guests);
+        assert!(!far.contains("did you mean") && far.ends_with("are: hello, tour"), "{far}");
     }
 
     #[test]

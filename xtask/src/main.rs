@@ -4,7 +4,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use xtask::cli::{Cli, Command};
 use xtask::interrupt::{self, Interrupted};
 use xtask::{check, doctor, run};
@@ -15,7 +14,7 @@ const FAILURE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_words(std::env::args_os()).unwrap_or_else(|error| error.exit());
     interrupt::install();
     let result = match &cli.command {
         Command::Run(options) => run::run(options),

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -139,14 +140,15 @@ pub fn tied(program: &std::path::Path) -> Command {
     command
 }
 
-/// Returns a command as one would type it.
+/// Returns a command as one would type it: the program by its name, without the folder it was found in.
 #[must_use]
 pub fn describe(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     let mut words: Vec<String> = variables
         .map(|(name, value)| format!("{}={}", name.to_string_lossy(), quote(&value.to_string_lossy())))
         .collect();
-    words.push(command.get_program().to_string_lossy().into_owned());
+    let program = Path::new(command.get_program());
+    words.push(program.file_name().unwrap_or_default().to_string_lossy().into_owned());
     words.extend(command.get_args().map(|arg| quote(&arg.to_string_lossy())));
     words.join(" ")
 }
@@ -232,7 +234,7 @@ mod tests {
 
     #[test]
     fn commands_are_described_as_typed() {
-        let mut command = Command::new("xl");
+        let mut command = Command::new("/some/folder/xl");
         command.args(["create", "a b", "it's"]).env("LANG", "C");
         assert_eq!(describe(&command), r"LANG=C xl create 'a b' 'it'\''s'");
     }

@@ -56,6 +56,13 @@ impl Progress {
         }
     }
 
+    /// Prints another program's words, if there are any.
+    pub fn text(&self, text: &str) {
+        if self.style != Style::Quiet && !text.is_empty() {
+            eprintln!("{text}");
+        }
+    }
+
     /// Prints a remark without a time.
     pub fn note(&self, name: &str, text: impl AsRef<str>) {
         if self.style != Style::Quiet {

@@ -8,8 +8,9 @@ use anyhow::{Result, bail};
 
 use crate::boot::{self, Ending, GuestSpec, Input, Outcome, Session};
 use crate::cli::Run;
+use crate::guests::{Guest, Role};
 use crate::progress::Progress;
-use crate::{diagnose, elf, guests};
+use crate::{crash, diagnose, elf, guests};
 
 /// Runs a guest and returns its exit status.
 ///
@@ -38,11 +39,19 @@ fn list() -> Result<u8> {
     if guests.is_empty() {
         bail!("the workspace holds no example yet; `cargo xtask run --elf PATH` boots any PV kernel");
     }
+    let (examples, others): (Vec<Guest>, Vec<Guest>) =
+        guests.into_iter().partition(|guest| guest.role == Role::Example);
     println!("Examples, for `cargo xtask run NAME`:");
-    for guest in guests {
-        println!("  {:<12} {}", guest.name, guest.summary);
+    examples.iter().for_each(list_one);
+    if !others.is_empty() {
+        println!("\nGuests for tests:");
+        others.iter().for_each(list_one);
     }
     Ok(0)
+}
+
+fn list_one(guest: &Guest) {
+    println!("  {:<12} {}", guest.name, guest.summary);
 }
 
 fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
@@ -59,11 +68,16 @@ fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
         arguments: options.arguments.join(" "),
         memory: options.memory,
         vcpus: options.vcpus,
-        timeout: Duration::from_secs(options.timeout),
+        timeout: limit(options.timeout),
         input: Input::Stdin,
         config: options.config.clone(),
         ..GuestSpec::new(plain_name(&name), path)
     })
+}
+
+/// Returns the limit for a number of seconds, where 0 is for none.
+const fn limit(seconds: u64) -> Duration {
+    if seconds == 0 { Duration::MAX } else { Duration::from_secs(seconds) }
 }
 
 fn session(options: &Run, progress: Progress) -> Session<'static> {
@@ -85,12 +99,19 @@ fn report(outcome: &Outcome, elf: &Path, progress: &Progress) {
     progress.line("exit", outcome.ending.to_string());
     match &outcome.ending {
         Ending::Exited(_) => return,
-        Ending::Crashed { report } => eprintln!("\n{}\n", diagnose::explain_crash(report, elf)),
-        Ending::NotStarted(text) => eprintln!("\n{}\n", diagnose::explain_refusal(text, &outcome.xen_log)),
-        Ending::TimedOut(sign) => eprintln!("\n{sign}; --timeout SECONDS gives it more time\n"),
+        Ending::Crashed { report } => paragraph(&crash::explain(report, &outcome.console, elf)),
+        Ending::NotStarted(text) => paragraph(&diagnose::explain_refusal(text, &outcome.xen_log)),
+        Ending::TimedOut(sign) => paragraph(&format!("{sign}; --timeout SECONDS gives it more time")),
+        // After a panic, RIP is in its handler: the message has the place that counts.
         Ending::Panicked | Ending::ShutDown(_) | Ending::Killed => {}
     }
     progress.note("logs", outcome.logs.display().to_string());
+}
+
+fn paragraph(text: &str) {
+    if !text.is_empty() {
+        eprintln!("\n{text}\n");
+    }
 }
 
 /// Returns a name that xl and file systems take.

@@ -18,6 +18,8 @@ pub const GUEST_TARGET: &str = "x86_64-unknown-none";
 pub struct Package {
     /// Its name.
     pub name: String,
+    /// The folder of its manifest.
+    pub folder: PathBuf,
     /// Its programs: name and main source file.
     pub programs: Vec<(String, PathBuf)>,
     /// The main source file of its library, if it has one that is not a compiler plug-in.
@@ -93,6 +95,7 @@ fn package(value: &Value) -> Package {
     let targets = value.pointer("/metadata/domu/targets").and_then(Value::as_array);
     Package {
         name: text(value, "name"),
+        folder: PathBuf::from(text(value, "manifest_path")).parent().map(Path::to_owned).unwrap_or_default(),
         programs: of_kind("bin"),
         library: of_kind("lib").pop().map(|(_, path)| path),
         depends: list(value, "dependencies").map(|depend| text(depend, "name")).collect(),

@@ -109,11 +109,11 @@ impl Boot {
             if let Activity::Bytes(bytes) = &activity {
                 self.take(bytes, session)?;
             }
-            if let Some(ending) = self.ending(&activity, deadline, session)? {
+            if let Some(ending) = self.ending(&activity, deadline, guest, session)? {
                 return Ok(ending);
             }
             if self.started && !was_started {
-                deadline = Instant::now() + guest.timeout;
+                deadline = super::deadline(guest.timeout);
                 self.type_input(&guest.input);
             }
         }
@@ -151,7 +151,13 @@ impl Boot {
         self.reason = self.reason.or_else(|| shutdown_reason(line));
     }
 
-    fn ending(&mut self, activity: &Activity, deadline: Instant, session: &mut Session<'_>) -> Result<Option<Ending>> {
+    fn ending(
+        &mut self,
+        activity: &Activity,
+        deadline: Instant,
+        guest: &GuestSpec,
+        session: &mut Session<'_>,
+    ) -> Result<Option<Ending>> {
         if let Some(reason) = self.reason {
             self.qemu.end();
             return Ok(Some(self.recorder.shut_down(reason, &self.xen_log, &mut session.output)));
@@ -162,7 +168,7 @@ impl Boot {
         } else if matches!(activity, Activity::Ended) {
             self.gone()
         } else if Instant::now() >= deadline {
-            Ending::TimedOut(self.last_sign())
+            Ending::TimedOut(self.last_sign(guest.timeout))
         } else {
             return Ok(None);
         };
@@ -170,8 +176,8 @@ impl Boot {
         Ok(Some(ending))
     }
 
-    fn last_sign(&self) -> String {
-        if self.started { self.recorder.last_sign() } else { diagnose::last_line(&self.xen_log) }
+    fn last_sign(&self, limit: Duration) -> String {
+        if self.started { self.recorder.last_sign(limit) } else { diagnose::last_line(&self.xen_log) }
     }
 
     /// Says why QEMU ended by itself.

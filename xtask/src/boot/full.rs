@@ -225,7 +225,7 @@ impl<'a> Boot<'a> {
         let guest = self.guest();
         let text = format!("{domain} {:?} created, {} MB", guest.name, guest.memory);
         self.finish_step(&text);
-        self.deadline = Instant::now() + self.guest().timeout;
+        self.deadline = super::deadline(self.guest().timeout);
         self.running = Some(Recorder::start());
         self.type_input();
     }
@@ -273,7 +273,7 @@ impl<'a> Boot<'a> {
             let last = diagnose::last_line(self.log.text());
             return self.broken(&format!("domain 0 did not get on in time: {last}"), session);
         };
-        let sign = recorder.last_sign();
+        let sign = recorder.last_sign(self.guest().timeout);
         self.done = true;
         self.stopped(Ending::TimedOut(sign), session);
         Ok(())

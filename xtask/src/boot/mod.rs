@@ -6,13 +6,14 @@
 mod accelerator;
 mod direct;
 mod full;
+mod line_ends;
 mod logs;
 mod outcome;
 mod recorder;
 mod splitter;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -24,6 +25,8 @@ use crate::{cache, elf};
 
 /// How long Xen and domain 0 may take until the guest starts; translation on a busy machine is slow.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// What stands for no limit, as no time is infinitely far away: some years.
+const FOREVER: Duration = Duration::from_secs(1 << 30);
 
 /// A guest to run.
 #[derive(Debug, Clone)]
@@ -38,7 +41,7 @@ pub struct GuestSpec {
     pub memory: u32,
     /// The number of virtual processors (full mode).
     pub vcpus: u32,
-    /// The limit for the run, counted from the start of the guest.
+    /// The limit for the run, counted from the start of the guest; `Duration::MAX` is for none.
     pub timeout: Duration,
     /// What is typed at the guest's console.
     pub input: Input,
@@ -157,4 +160,20 @@ pub fn xen(progress: &Progress) -> Result<PathBuf> {
         std::io::copy(&mut reader, &mut writer).with_context(|| format!("cannot unpack {}", compressed.display()))?;
         Ok(())
     })
+}
+
+/// Returns when a limit that begins now is over.
+fn deadline(limit: Duration) -> Instant {
+    Instant::now() + limit.min(FOREVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_limit_is_far_away() {
+        assert!(deadline(Duration::MAX) > Instant::now() + FOREVER / 2);
+        assert!(deadline(Duration::ZERO) <= Instant::now());
+    }
 }

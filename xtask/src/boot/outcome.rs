@@ -28,7 +28,7 @@ pub enum Ending {
     Exited(u8),
     /// It crashed on purpose after a panic message on its console.
     Panicked,
-    /// It crashed without a message of its own; `report` is what Xen logged about it.
+    /// It crashed without a panic message; `report` is what Xen logged about it.
     Crashed {
         /// The lines of Xen's log that tell what happened, registers included; empty if Xen said nothing.
         report: String,

@@ -10,12 +10,14 @@ use anyhow::{Context, Result, bail};
 use crate::cache::{self, Key};
 use crate::packages::{self, Tree};
 use crate::process::Guarded;
+use crate::progress::Progress;
 
 const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";
 
 /// Returns the kernel as an ELF file, or the compressed image itself if it is packed in a way that only Xen knows.
-pub(super) fn unpack(tree: &Tree, image: &Path) -> Result<PathBuf> {
+pub(super) fn unpack(tree: &Tree, image: &Path, progress: &Progress) -> Result<PathBuf> {
     cache::file("vmlinux", &Key::default().with_file(image), |target| {
+        let _step = progress.step("dom0", "unpacking Linux");
         let data = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
         match payload(&data) {
             Some(payload) if payload.starts_with(XZ_MAGIC) => {

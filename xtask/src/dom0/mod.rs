@@ -3,6 +3,7 @@
 mod kernel;
 mod modules;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -60,16 +61,12 @@ pub struct Dom0 {
 pub fn prepare(progress: &Progress) -> Result<Dom0> {
     let tree = packages::ensure(&DOM0, progress)?;
     let image = tree.find("boot", |name| name.starts_with("vmlinuz-"))?;
-    let closure = tree.closure(PROGRAMS)?;
-    let mut key =
-        Key::default().with_file(&image).with(INIT).with("etc/xen/xl.conf").with((PROGRAMS, MODULES, APPLETS));
-    for file in closure.found.values() {
-        key = key.with_file(file);
-    }
-    let step = progress.step("dom0", "unpacking Linux, making its initial RAM file system");
-    let kernel = kernel::unpack(&tree, &image)?;
-    let base = cache::file("dom0.cpio", &key, |target| write_base(&tree, target))?;
-    drop(step);
+    let files = files(&tree)?;
+    let kernel = kernel::unpack(&tree, &image, progress)?;
+    let base = cache::file("dom0.cpio", &base_key(&image, &files), |target| {
+        let _step = progress.step("dom0", "making its initial RAM file system");
+        write_base(&tree, &files, target)
+    })?;
     Ok(Dom0 { kernel, base })
 }
 
@@ -105,7 +102,32 @@ fn typed(input: &Input) -> Option<Vec<u8>> {
     }
 }
 
-fn write_base(tree: &Tree, target: &Path) -> Result<()> {
+/// Programs and libraries by their path in domain 0; in order, so that the key made from them is always the same.
+type Files = BTreeMap<String, PathBuf>;
+
+fn files(tree: &Tree) -> Result<Files> {
+    let mut files = Files::new();
+    for name in PROGRAMS {
+        files.insert(format!("bin/{name}"), tree.elf(name)?);
+    }
+    let mut libraries = tree.closure(PROGRAMS)?.found;
+    for (library, _) in DOM0.libraries {
+        libraries.insert((*library).to_owned(), tree.elf(library)?);
+    }
+    files.extend(libraries.into_iter().map(|(name, file)| {
+        let folder = if name.starts_with("ld-linux") { "lib64" } else { LIBRARIES };
+        (format!("{folder}/{name}"), file)
+    }));
+    Ok(files)
+}
+
+/// Describes what the base is made from; the modules are those of the kernel's package.
+fn base_key(image: &Path, files: &Files) -> Key {
+    let key = Key::default().with_file(image).with((INIT, MODULES, APPLETS));
+    files.iter().fold(key, |key, (inside, file)| key.with(inside).with_file(file))
+}
+
+fn write_base(tree: &Tree, files: &Files, target: &Path) -> Result<()> {
     let mut archive = Archive::new(BufWriter::new(File::create(target)?));
     for folder in
         ["proc", "sys", "dev", "tmp", "run/xen", "run/lock", "var/lib/xen", "var/lib/xenstored", "var/log/xen"]
@@ -117,29 +139,15 @@ fn write_base(tree: &Tree, target: &Path) -> Result<()> {
     archive.file("init", INIT.as_bytes())?;
     // xl complains without it.
     archive.file("etc/xen/xl.conf", b"")?;
-    write_programs(tree, &mut archive)?;
+    write_programs(files, &mut archive)?;
     write_modules(tree, &mut archive)?;
     archive.finish()?.flush()?;
     Ok(())
 }
 
-fn write_programs(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result<()> {
-    for name in PROGRAMS {
-        archive.copy(&format!("bin/{name}"), &tree.elf(name)?)?;
-    }
-    for applet in APPLETS {
-        archive.link(&format!("bin/{applet}"), "busybox")?;
-    }
-    let mut libraries: Vec<_> = tree.closure(PROGRAMS)?.found.into_iter().collect();
-    for (library, _) in DOM0.libraries {
-        libraries.push(((*library).to_owned(), tree.elf(library)?));
-    }
-    libraries.sort();
-    for (name, file) in libraries {
-        let folder = if name.starts_with("ld-linux") { "lib64" } else { LIBRARIES };
-        archive.copy(&format!("{folder}/{name}"), &file)?;
-    }
-    Ok(())
+fn write_programs(files: &Files, archive: &mut Archive<BufWriter<File>>) -> Result<()> {
+    files.iter().try_for_each(|(inside, file)| archive.copy(inside, file))?;
+    APPLETS.iter().try_for_each(|applet| archive.link(&format!("bin/{applet}"), "busybox"))
 }
 
 fn write_modules(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result<()> {
@@ -173,6 +181,16 @@ fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_does_not_depend_on_the_order_of_finding() {
+        let names: Vec<String> = (0..64).map(|number| format!("lib/lib{number}.so")).collect();
+        let file = |name: &String| (name.clone(), PathBuf::from("/packages").join(name));
+        let key = |files: Files| base_key(Path::new("/vmlinuz"), &files).value();
+        let forward = key(names.iter().map(file).collect());
+        assert_eq!(forward, key(names.iter().rev().map(file).collect()));
+        assert_ne!(forward, key(names.iter().skip(1).map(file).collect()));
+    }
 
     #[test]
     fn arguments_are_quoted_for_xl() {

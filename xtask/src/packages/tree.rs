@@ -1,6 +1,6 @@
 //! Unpacked packages, seen as one file system.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -153,8 +153,8 @@ impl Tree {
 /// The libraries that some programs need.
 #[derive(Debug, Default)]
 pub struct Closure {
-    /// The file of each library by its soname.
-    pub found: HashMap<String, PathBuf>,
+    /// The file of each library by its soname; in order, as keys are made from it.
+    pub found: BTreeMap<String, PathBuf>,
     /// Libraries that are not in the tree, each with the package that needs it.
     pub missing: Vec<(String, String)>,
 }
