@@ -47,12 +47,6 @@ pub fn direct_counting(guest: &GuestSpec) -> Outcome {
     boot::direct_with(guest, &mut session).expect("a direct boot can be tried")
 }
 
-/// What the guest printed, with plain line ends.
-#[must_use]
-pub fn console(outcome: &Outcome) -> String {
-    outcome.console.replace("\r\n", "\n")
-}
-
 /// Checks how a guest ended, and that its console has each of these texts.
 ///
 /// # Panics
@@ -60,7 +54,7 @@ pub fn console(outcome: &Outcome) -> String {
 /// When it ended otherwise, or a text is missing.
 #[track_caller]
 pub fn expect(outcome: &Outcome, ending: &Ending, texts: &[&str]) {
-    let console = console(outcome);
+    let console = &outcome.console;
     assert_eq!(&outcome.ending, ending, "{console}\n--- Xen's log:\n{}", tail(&outcome.xen_log));
     for text in texts {
         assert!(console.contains(text), "no `{text}` in:\n{console}");
@@ -75,7 +69,7 @@ pub fn expect(outcome: &Outcome, ending: &Ending, texts: &[&str]) {
 #[track_caller]
 pub fn expect_crash(outcome: &Outcome, texts: &[&str]) {
     let Ending::Crashed { report } = &outcome.ending else {
-        panic!("{:?}, no crash:\n{}", outcome.ending, console(outcome))
+        panic!("{:?}, no crash:\n{}", outcome.ending, outcome.console)
     };
     for text in texts {
         assert!(report.contains(text), "no `{text}` in:\n{report}");
@@ -92,7 +86,7 @@ pub fn died_in_guard_page(outcome: &Outcome) -> bool {
     let Ending::Crashed { report } = &outcome.ending else { panic!("{:?}, no crash", outcome.ending) };
     let hex = |text: &str| u64::from_str_radix(text, 16).expect("an address");
     let pointer = report.split("rsp: ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("Xen tells rsp");
-    let console = console(outcome);
+    let console = &outcome.console;
     let page = console.split("guard page Some(").nth(1).and_then(|rest| rest.split(')').next()).expect("a guard page");
     let (start, end) = page.split_once("..").expect("a range");
     (hex(start)..hex(end)).contains(&hex(pointer))

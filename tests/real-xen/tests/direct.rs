@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use real_xen_tests::{console, died_in_guard_page, direct, direct_counting, expect, expect_crash, guest};
+use real_xen_tests::{died_in_guard_page, direct, direct_counting, expect, expect_crash, guest};
 use xtask::boot::{Ending, Input, Reason};
 
 #[test]
@@ -140,7 +140,7 @@ fn input_reaches_the_guest() {
 #[test]
 fn the_sdk_adds_few_instructions_to_xens_own() {
     let outcome = direct_counting(&guest("overhead", ""));
-    println!("{}", console(&outcome));
+    println!("{}", outcome.console);
     // The guest has the limits: 2 for a wrapper, 60 for the upcall.
     expect(&outcome, &Ending::Exited(0), &["through the wrapper", "instructions from entry to return"]);
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use real_xen_tests::{console, died_in_guard_page, expect, expect_crash, guest};
+use real_xen_tests::{died_in_guard_page, expect, expect_crash, guest};
 use xtask::boot::{self, Ending, GuestSpec, Input, Outcome, Reason};
 
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
@@ -46,7 +46,7 @@ fn tour_tells_what_it_learns() {
         ": came",
     ];
     expect(tour, &Ending::Exited(0), &texts);
-    let domain = console(tour).lines().find_map(|line| line.strip_prefix("domain        ")?.parse::<u16>().ok());
+    let domain = tour.console.lines().find_map(|line| line.strip_prefix("domain        ")?.parse::<u16>().ok());
     assert!(domain.is_some_and(|domain| domain > 0), "{domain:?} is no domU");
 }
 
@@ -94,7 +94,7 @@ fn other_ends_are_told_apart() {
 fn a_flood_of_output_arrives_whole_and_in_order() {
     let flood = outcome("misbehave-flood");
     expect(flood, &Ending::Exited(0), &[]);
-    let console = console(flood);
+    let console = &flood.console;
     let lines = console.lines().filter(|line| line.contains("of a flood"));
     for (number, line) in lines.clone().enumerate() {
         assert_eq!(line, format!("line {number:05} of a flood"));
