@@ -13,7 +13,7 @@ fn guests() -> Vec<GuestSpec> {
     let typed = GuestSpec { input: Input::Bytes(b"one line\nend\n".to_vec()), ..guest("echo", "") };
     let hanging = GuestSpec { timeout: Duration::from_secs(5), ..guest("misbehave", "hang") };
     let much = GuestSpec { name: "much".to_owned(), memory: 600, ..guest("selftest", "key=value=1 flag") };
-    let ways = ["exit", "panic", "null", "overflow", "poweroff", "reboot", "crash", "flood"];
+    let ways = ["exit", "panic", "null", "overflow", "poweroff", "reboot", "crash", "flood", "watchdog"];
     let mut guests = vec![guest("hello", ""), smallest, guest("tour", "a b=c"), typed, hanging, much];
     guests.push(guest("selftest", "key=value=1 flag"));
     guests.extend(ways.map(|how| guest("misbehave", how)));
@@ -87,6 +87,7 @@ fn other_ends_are_told_apart() {
     expect(outcome("misbehave-poweroff"), &Ending::Exited(0), &[]);
     expect(outcome("misbehave-reboot"), &Ending::ShutDown(Reason::Reboot), &[]);
     assert!(matches!(outcome("misbehave-crash").ending, Ending::Crashed { .. }));
+    expect(outcome("misbehave-watchdog"), &Ending::ShutDown(Reason::Watchdog), &["watchdog Ok(1)"]);
     assert!(matches!(outcome("misbehave-hang").ending, Ending::TimedOut(_)));
 }
 

@@ -8,9 +8,10 @@ extern crate alloc;
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::hint::black_box;
+use core::time::Duration;
 
 use xen_hypercall::abi::sched::ShutdownReason;
-use xen_hypercall::sched;
+use xen_hypercall::sched::{self, WatchdogId};
 use xen_rt::{ExitCode, Guest, entry, println};
 
 #[entry]
@@ -31,6 +32,11 @@ fn main(guest: Guest) -> ExitCode {
             black_box(dig(0));
         }
         "hang" => hang(),
+        "watchdog" => {
+            let bites = sched::start_watchdog(&guest.xen(), Duration::from_secs(1));
+            println!("watchdog {:?}", bites.map(WatchdogId::get));
+            hang();
+        }
         "spin" => spin(),
         "flood" => flood(),
         _ => wild(how),

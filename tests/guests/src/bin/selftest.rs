@@ -6,10 +6,13 @@
 extern crate alloc;
 
 use alloc::vec::Vec;
+use core::ptr::NonNull;
 use core::time::Duration;
 
+use xen_hypercall::abi::elfnote::ElfNote;
 use xen_hypercall::abi::features::Feature;
 use xen_hypercall::abi::{DomId, Port, VcpuId, Virq};
+use xen_hypercall::issue::HypercallPage;
 use xen_hypercall::{Errno, event_channel, sched, version};
 use xen_rt::{ExitCode, Guest, entry, println};
 
@@ -35,6 +38,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("an event wakes a poll", poll),
     ("Xen's errors come as what they are", errors),
     ("Xen tells its version and features", features),
+    ("a call through the hypercall page is answered like any other", hypercall_page),
 ];
 
 #[entry]
@@ -283,4 +287,36 @@ fn features(guest: &Guest) -> Result<(), &'static str> {
     ensure(version.major >= 4, "a version before 4")?;
     let features = version::features(&guest.xen()).map_err(|_| "no features")?;
     ensure(features.contains(Feature::DOM0) == guest.boot().control_domain, "the feature dom0 does not fit")
+}
+
+// A page of the text that Xen fills with calls, since the note below names it.
+core::arch::global_asm!(
+    ".pushsection .text.hypercall_page, \"ax\", @progbits",
+    ".balign 4096",
+    ".globl hypercall_page",
+    "hypercall_page:",
+    ".fill 4096, 1, 0xcc",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    #[link_name = "hypercall_page"]
+    static HYPERCALL_PAGE: [[u8; 32]; 128];
+}
+
+#[repr(C, packed(4))]
+struct Note(u32, u32, u32, [u8; 4], &'static [[u8; 32]; 128]);
+
+#[used]
+#[unsafe(link_section = ".note.Xen")]
+// SAFETY: only the address is taken.
+static NOTE: Note = Note(4, 8, ElfNote::HYPERCALL_PAGE.0, *b"Xen\0", unsafe { &HYPERCALL_PAGE });
+
+fn hypercall_page(guest: &Guest) -> Result<(), &'static str> {
+    // SAFETY: the note has Xen fill the page, which is mapped and executable for good.
+    let page = unsafe { HypercallPage::new(NonNull::from_ref(&HYPERCALL_PAGE)) };
+    let (here, there) = (version::version(&guest.xen()), version::version(&page));
+    ensure(here.is_ok() && here == there, "the version is another one")?;
+    ensure(version::extra_version(&guest.xen()) == version::extra_version(&page), "the extra version is another one")?;
+    ensure(event_channel::send(&page, Port(4000)) == Err(Errno::INVAL), "an error is not told")
 }
