@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -107,6 +108,18 @@ impl Qemu {
     /// Takes the writing end of the stream port; it is closed when the machine ends.
     pub const fn take_input(&mut self) -> Option<ChildStdin> {
         self.input.take()
+    }
+
+    /// Says why a machine ended without being asked to.
+    pub fn why_ended(&mut self) -> String {
+        // The stream is closed a little before the process is gone.
+        let status = self.process.wait(Some(Instant::now() + Duration::from_secs(1)));
+        match status {
+            Ok(status) if status.signal().is_some() => format!("QEMU was killed from outside ({status})"),
+            Ok(status) if !status.success() => format!("QEMU failed ({status})"),
+            // Xen was told not to reboot, so a machine that resets is one that triple-faulted.
+            _ => "the machine reset itself (triple fault)".into(),
+        }
     }
 
     /// Ends the machine.

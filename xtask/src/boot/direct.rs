@@ -181,13 +181,13 @@ impl Boot {
     }
 
     /// Says why QEMU ended by itself.
-    fn gone(&self) -> Ending {
+    fn gone(&mut self) -> Ending {
+        let why = self.qemu.why_ended();
         if self.started {
-            // Xen was told not to reboot, so a machine that resets is one that triple-faulted.
-            return Ending::Crashed { report: "the machine reset itself (triple fault)".into() };
+            return Ending::Crashed { report: why };
         }
         let messages = std::fs::read_to_string(&self.messages).unwrap_or_default();
-        Ending::NotStarted(format!("QEMU ended before Xen had booted\n{}", messages.trim_end()))
+        Ending::NotStarted(format!("{why}, before Xen had booted\n{}", messages.trim_end()))
     }
 
     /// Collects the rest of a message.

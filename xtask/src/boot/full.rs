@@ -281,7 +281,8 @@ impl<'a> Boot<'a> {
 
     fn gone(&mut self, session: &mut Session<'_>) -> Result<()> {
         let messages = std::fs::read_to_string(&self.logs.qemu).unwrap_or_default();
-        self.broken(format!("QEMU ended by itself\n{messages}").trim_end(), session)
+        let why = self.qemu.why_ended();
+        self.broken(format!("{why}\n{messages}").trim_end(), session)
     }
 
     /// The boot is lost, and with it the guest that runs; between guests, another boot goes on with the next one.
