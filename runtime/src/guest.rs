@@ -51,7 +51,10 @@ impl Guest {
         &self.memory
     }
 
-    /// The page that Xen shares with the guest.
+    /// The page that Xen shares with the guest, for code that keeps to the rules of its fields: event words are reached
+    /// atomically, time fields under their version.
+    ///
+    /// Source: `struct shared_info`, public/xen.h
     #[must_use]
     pub const fn shared_info(&self) -> NonNull<SharedInfo> {
         platform::shared_info().as_abi()

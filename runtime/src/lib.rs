@@ -53,7 +53,7 @@ running! {
     mod shared_info;
 
     pub use clock::Clock;
-    pub use console::Terminal;
+    pub use console::{Terminal, TerminalError};
     pub use events::Events;
     pub use guest::{Guest, exit};
     pub use memory::{Access, Region};

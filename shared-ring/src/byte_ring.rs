@@ -92,7 +92,8 @@ impl ByteRing {
     ///
     /// For as long as the value, or an end made from it, is used: all three must stay mapped, readable and
     /// writable, each inside one allocation, the indices aligned to four bytes; and this domain must only
-    /// reach them through atomics, such as values of this crate. Other domains may do to them what they like.
+    /// reach them through atomics, such as values of this crate, with at most one producer and one consumer. Other
+    /// domains may do to them what they like.
     #[must_use]
     pub const unsafe fn new(
         start: NonNull<u8>,

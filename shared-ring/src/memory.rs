@@ -26,8 +26,9 @@ impl SharedBytes {
     /// # Safety
     ///
     /// For as long as the value is used, the bytes must stay mapped, readable and writable, and inside one
-    /// allocation; and this domain must only reach them through atomics, such as values of this crate, and never from
-    /// two threads at once. What other domains do to them does not matter.
+    /// allocation; and this domain must only reach them through atomics, such as values of this crate, with an order
+    /// (happens-before) between two threads' accesses to the same byte, as the ends of a ring have it. What other
+    /// domains do to them does not matter.
     #[must_use]
     pub const unsafe fn new(start: NonNull<u8>, len: usize) -> Self {
         Self { start, len }

@@ -11,6 +11,7 @@ use spin::Mutex;
 use xen_console::{Console, EmergencyConsole, Input, Logger, Notify, Patience};
 use xen_hypercall::abi::Port;
 use xen_hypercall::{Errno, event_channel, sched};
+use xen_shared_ring::PeerError;
 
 use self::stdout::Stdout;
 use crate::boot::BootInfo;
@@ -111,11 +112,15 @@ impl Terminal {
     }
 
     /// Takes what was typed, if anything, and says how many bytes. Never waits.
-    pub fn try_read(&self, buffer: &mut [u8]) -> usize {
+    ///
+    /// # Errors
+    ///
+    /// [`TerminalError::Peer`] once the console daemon has broken the input, for good; [`TerminalError::Xen`] where Xen
+    /// does not let this domain read its console.
+    pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize, TerminalError> {
         match &mut *INPUT.lock() {
-            // Input that the daemon broke is input that does not come.
-            Stdin::Ring(input, _) => input.try_read(buffer).unwrap_or(0),
-            Stdin::Emergency(console) => console.try_read(buffer).unwrap_or(0),
+            Stdin::Ring(input, _) => input.try_read(buffer).map_err(TerminalError::Peer),
+            Stdin::Emergency(console) => console.try_read(buffer).map_err(TerminalError::Xen),
         }
     }
 
@@ -123,21 +128,29 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// Xen's, where it refuses to set the timer.
-    pub fn read(&self, buffer: &mut [u8], deadline: Duration) -> Result<usize, Errno> {
+    /// As for [`try_read`](Self::try_read), and [`TerminalError::Xen`] where Xen refuses to set the timer.
+    pub fn read(&self, buffer: &mut [u8], deadline: Duration) -> Result<usize, TerminalError> {
         let (events, clock) = (Events::new(), Clock::new());
         loop {
             let port = Self::port();
             let seen = port.map(|port| events.count(port));
-            let count = self.try_read(buffer);
+            let count = self.try_read(buffer)?;
             if count > 0 || clock.now() >= deadline {
                 return Ok(count);
             }
             match port.zip(seen) {
-                Some((port, seen)) => drop(events.wait(port, seen, deadline)?),
-                None => clock.sleep(NAP)?,
+                Some((port, seen)) => events.wait(port, seen, deadline).map(drop),
+                None => clock.sleep(NAP),
             }
+            .map_err(TerminalError::Xen)?;
         }
+    }
+
+    /// How many bytes of output were dropped since boot, because the console daemon did not take them in time or broke
+    /// the output.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        CONSOLE.lock().dropped()
     }
 
     fn port() -> Option<Port> {
@@ -147,6 +160,27 @@ impl Terminal {
         }
     }
 }
+
+/// Why there is no input.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalError {
+    /// Xen refused a call.
+    Xen(Errno),
+    /// The console daemon broke the input for good.
+    Peer(PeerError),
+}
+
+impl fmt::Display for TerminalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Xen(error) => write!(f, "no console input: {error}"),
+            Self::Peer(error) => write!(f, "the console daemon broke the input: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for TerminalError {}
 
 impl Write for Terminal {
     fn write_str(&mut self, text: &str) -> fmt::Result {

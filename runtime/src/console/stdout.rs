@@ -24,6 +24,14 @@ impl Stdout {
         }
     }
 
+    /// How many bytes were dropped.
+    pub(super) const fn dropped(&self) -> u64 {
+        match self {
+            Self::Emergency(_) => 0,
+            Self::Ring(output) => output.dropped(),
+        }
+    }
+
     /// Waits, for a bounded time, until the console daemon has taken everything.
     pub(super) fn flush(&mut self) {
         if let Self::Ring(output) = self {

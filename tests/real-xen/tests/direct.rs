@@ -74,7 +74,8 @@ fn a_panic_names_file_line_and_registers() {
 #[test]
 fn a_panic_in_a_panic_ends_the_guest() {
     let outcome = direct(&guest("misbehave", "panic-in-panic"));
-    assert!(matches!(outcome.ending, Ending::Panicked | Ending::Crashed { .. }), "{:?}", outcome.ending);
+    // Panics without an end would run into the guard page, and Xen would report that.
+    assert!(matches!(&outcome.ending, Ending::Crashed { report } if !report.contains("domain_crash_sync")));
 }
 
 #[test]
