@@ -4,6 +4,7 @@
 //! * [`Hypercall`]: the only door to the hypervisor, with one small type per way to issue a call
 //!   ([`issue`]). A simulator implements the same trait.
 //! * One module for each of Xen's hypercalls, with a function for each of its operations.
+//! * [`Pages`]: what a kernel supplies so that the crates above can share memory.
 //! * [`pvclock`]: the time that Xen gives its guests.
 //!
 //! Every operation is a free function that takes the hypervisor first and answers with a `Result` whose error is an
@@ -39,6 +40,7 @@ pub mod memory;
 pub mod mmu;
 pub mod multicall;
 pub mod nmi;
+mod page;
 pub mod physdev;
 pub mod pv;
 pub mod pvclock;
@@ -50,3 +52,4 @@ pub mod vm_assist;
 
 pub use abi::errno::Errno;
 pub use call::{Arg, Hypercall};
+pub use page::{Frame, Pages};

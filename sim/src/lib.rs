@@ -1,0 +1,1 @@
+//! A simulated Xen hypervisor, to test the drivers of guest kernels on any host.
