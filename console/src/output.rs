@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use xen_shared_ring::{PeerError, Producer, SharedBytes};
+use xen_shared_ring::{PeerError, Producer, SharedMem};
 
 use crate::wait::{ConsoleError, Notify, Patience};
 
@@ -23,7 +23,7 @@ const DISCONNECTED: u8 = 1;
 #[derive(Debug)]
 pub struct Output<N> {
     ring: Producer,
-    connection: SharedBytes,
+    connection: SharedMem,
     notify: N,
     patience: Patience,
     /// Bytes dropped since the backend last made room.
@@ -32,7 +32,7 @@ pub struct Output<N> {
 }
 
 impl<N: Notify> Output<N> {
-    pub(crate) const fn new(ring: Producer, connection: SharedBytes, notify: N) -> Self {
+    pub(crate) const fn new(ring: Producer, connection: SharedMem, notify: N) -> Self {
         Self { ring, connection, notify, patience: Patience::DEFAULT, gap: 0, dropped: 0 }
     }
 

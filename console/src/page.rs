@@ -4,7 +4,7 @@ use core::mem::offset_of;
 use core::ptr::NonNull;
 
 use xen_hypercall::abi::io::console::Interface;
-use xen_shared_ring::{ByteRing, Consumer, Producer, RingSize, SharedBytes};
+use xen_shared_ring::{ByteRing, Consumer, Producer, RingSize, SharedMem};
 
 use crate::input::Input;
 use crate::output::Output;
@@ -80,9 +80,9 @@ unsafe fn input_ring(page: NonNull<Interface>) -> ByteRing {
 /// # Safety
 ///
 /// As for [`Console::attach`].
-unsafe fn connection(page: NonNull<Interface>) -> SharedBytes {
+unsafe fn connection(page: NonNull<Interface>) -> SharedMem {
     // SAFETY: the byte lies in the page, and the caller promises for it.
-    unsafe { SharedBytes::new(part(page, CONNECTION), 1) }
+    unsafe { SharedMem::new(part(page, CONNECTION), 1) }
 }
 
 /// The byte at `offset` of the page; an address only, nothing is reached through it here.

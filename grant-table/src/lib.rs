@@ -2,8 +2,22 @@
 
 #![no_std]
 
+mod account;
+mod entry;
+mod error;
+mod grant;
+mod order;
+mod page;
 mod platform;
+mod references;
+mod slot;
+mod sync;
 mod table;
 
+pub use account::{Account, Reservation};
+pub use error::{GrantError, Refusal, StillMapped};
+pub use grant::{Access, Grant};
+pub use page::{Page, TooLong};
 pub use platform::{Memory, TableFrame};
-pub use table::GrantTable;
+pub use slot::Limits;
+pub use table::{AccountReport, Accounts, GrantTable, MAX_ACCOUNTS, MAX_REFERENCES, Reaped, Statistics};

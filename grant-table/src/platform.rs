@@ -21,19 +21,21 @@ pub enum TableFrame {
 ///
 /// # Implementation safety
 ///
-/// * [`grant_table`](Self::grant_table) is always the same table, and that of the domain that [`Hypercall`] calls for.
+/// * [`grant_table`](Self::grant_table) is always the same table, at the same address, and that of the domain that
+///   [`Hypercall`] calls for. Nothing else changes the entries from [`NR_RESERVED_ENTRIES`] on, or the table's version.
 /// * A frame of the table from [`map_table_frame`](Self::map_table_frame) is mapped readable and writable for as long as the
-///   domain lives, and reached by nobody else.
+///   domain lives, and reached by nobody else but Xen.
 /// * Addresses from [`reserve_foreign`](Self::reserve_foreign) are adjacent, backed by nothing, and nobody else's until they are
-///   released.
+///   released; what Xen maps at [`host_address`](Self::host_address) of one is reached at [`mapped`](Self::mapped) of it.
 ///
 /// [`Hypercall`]: xen_hypercall::Hypercall
+/// [`NR_RESERVED_ENTRIES`]: xen_hypercall::abi::grant_table::NR_RESERVED_ENTRIES
 pub unsafe trait Memory: Pages {
     /// The domain's grant table.
     fn grant_table(&self) -> &GrantTable;
 
     /// Makes frame `index` of the domain's own grant table reachable, growing the table where it is not so long yet.
-    /// Asked once for each frame.
+    /// Asked once for each frame, in order, and again after a resume; a status frame after the shared frames that it belongs to.
     ///
     /// # Errors
     ///
@@ -62,7 +64,7 @@ pub unsafe trait Memory: Pages {
     }
 
     /// Where a page that Xen mapped at a reserved address is reached. In a kernel that is the address; a simulator, which has
-    /// no page tables, answers with the page.
+    /// no page tables, answers with the page. Adjacent addresses must lead to adjacent pages to be used as one mapping.
     fn mapped(&self, at: NonNull<Frame>) -> NonNull<Frame> {
         at
     }

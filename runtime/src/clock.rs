@@ -8,7 +8,8 @@ use xen_hypercall::pvclock::{self, Pvclock};
 use xen_hypercall::{Errno, event_channel, timer, vcpu};
 
 use crate::events::Events;
-use crate::platform::{self, XEN};
+use crate::platform;
+use crate::xen::XEN;
 
 // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
 static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().vcpus[0].time()) };

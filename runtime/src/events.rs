@@ -12,8 +12,9 @@ use xen_hypercall::abi::Port;
 use xen_hypercall::{Errno, sched};
 
 use crate::clock::Clock;
-use crate::platform::{self, XEN};
+use crate::platform;
 use crate::shared_info::WORDS;
+use crate::xen::XEN;
 
 /// Ports in each word.
 const PORTS: usize = u64::BITS as usize;

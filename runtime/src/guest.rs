@@ -10,9 +10,10 @@ use crate::clock::{self, Clock};
 use crate::console::{self, Terminal};
 use crate::events::Events;
 use crate::exit::ExitCode;
-use crate::platform::{self, Memory, XEN, Xen};
-use crate::heap;
 use crate::memory::Region;
+use crate::pages;
+use crate::platform::{self, Memory};
+use crate::xen::{XEN, Xen};
 
 unsafe extern "Rust" {
     /// What `#[entry]` makes of the user's function.
@@ -33,7 +34,7 @@ impl Guest {
         &self.boot
     }
 
-    /// The way to call Xen.
+    /// The guest as the crates of the SDK see it: the way to call Xen, its pages, its tables.
     #[must_use]
     pub const fn xen(&self) -> Xen {
         XEN
@@ -78,7 +79,7 @@ pub(crate) fn run(boot: BootInfo, memory: &Memory) -> ! {
     console::connect(&boot);
     for region in memory.free() {
         // SAFETY: the platform says that nothing uses the region.
-        unsafe { heap::add(region) };
+        unsafe { pages::add(region) };
     }
     platform::unmask_upcalls();
     clock::start().expect("Xen refuses the timer");

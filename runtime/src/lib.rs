@@ -28,7 +28,11 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+#[cfg(any(test, all(target_arch = "x86_64", any(target_os = "none", doc))))]
+mod bitmap;
 mod boot;
 mod exit;
 #[cfg(all(target_arch = "x86_64", any(target_os = "none", doc)))]
@@ -49,15 +53,17 @@ running! {
     mod guest;
     mod heap;
     mod memory;
+    mod pages;
     mod panic;
     mod shared_info;
+    mod xen;
 
     pub use clock::Clock;
     pub use console::{Terminal, TerminalError};
     pub use events::Events;
     pub use guest::{Guest, exit};
     pub use memory::{Access, Region};
-    pub use platform::Xen;
+    pub use xen::Xen;
 }
 
 pub use boot::{BootInfo, CommandLine, SharedPage};

@@ -50,7 +50,7 @@
 use core::ptr::NonNull;
 
 use crate::error::PeerError;
-use crate::memory::{SharedBytes, SharedWord};
+use crate::memory::{SharedMem, SharedWord};
 use crate::order;
 
 /// How many bytes a ring holds: a power of two, so that wrapping indices stay in step with it.
@@ -79,7 +79,7 @@ impl RingSize {
 /// The shared memory of one direction: the bytes and both indices.
 #[derive(Debug)]
 pub struct ByteRing {
-    bytes: SharedBytes,
+    bytes: SharedMem,
     size: RingSize,
     consumed: SharedWord,
     produced: SharedWord,
@@ -102,7 +102,7 @@ impl ByteRing {
         produced: NonNull<u32>,
     ) -> Self {
         // SAFETY: the caller promises exactly this for the bytes.
-        let bytes = unsafe { SharedBytes::new(start, size.0 as usize) };
+        let bytes = unsafe { SharedMem::new(start, size.0 as usize) };
         // SAFETY: and this for the consumer's index.
         let consumed = unsafe { SharedWord::new(consumed) };
         // SAFETY: and this for the producer's.

@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A violation of the ring protocol by the domain at the other end, with the numbers that show it.
 ///
-/// Indices count bytes since the ring was made and wrap at 2^32. They are kept as they were seen; nothing in
+/// Indices count bytes or messages since the ring was made and wrap at 2^32. They are kept as they were seen; nothing in
 /// this type was corrected or clamped.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,48 @@ pub enum PeerError {
         /// Bytes of room that the peer had: the most it could move.
         room: u32,
     },
+    /// The back's response index went back, or past the requests that it had to answer. (`rsp_prod`)
+    Responses {
+        /// The last index that was accepted.
+        before: u32,
+        /// The index that was refused.
+        now: u32,
+        /// Requests that were published and unanswered: the most it could move.
+        outstanding: u32,
+    },
+    /// The front's request index went back, or past the slots that were free for requests. (`req_prod`)
+    Requests {
+        /// The last index that was accepted.
+        before: u32,
+        /// The index that was refused.
+        now: u32,
+        /// Slots that held neither a request nor an answer that was still to come: the most it could move.
+        room: u32,
+    },
+    /// A response names a request that the table has no place for.
+    IdOutOfRange {
+        /// The id in the response.
+        id: u64,
+        /// Places that the table has; ids begin at zero.
+        capacity: u32,
+    },
+    /// A response names a request that was never made, or was answered before.
+    IdNotPending {
+        /// The id in the response.
+        id: u64,
+    },
+    /// A response names a request that was not published yet.
+    IdNotPublished {
+        /// The id in the response.
+        id: u64,
+    },
+    /// A response names an earlier request than the one that has this place of the table now.
+    IdStale {
+        /// The id in the response.
+        id: u64,
+        /// The id of the request that is in flight.
+        pending: u64,
+    },
 }
 
 impl fmt::Display for PeerError {
@@ -54,6 +96,26 @@ impl fmt::Display for PeerError {
             Self::Produced { before, now, room } => {
                 write_move(f, "producer", before, now)?;
                 write!(f, "there was room for {room} bytes")
+            }
+            Self::Responses { before, now, outstanding } => {
+                write_move(f, "response", before, now)?;
+                write!(f, "{outstanding} requests were outstanding")
+            }
+            Self::Requests { before, now, room } => {
+                write_move(f, "request", before, now)?;
+                write!(f, "there was room for {room} requests")
+            }
+            Self::IdOutOfRange { id, capacity } => {
+                write!(f, "the peer answered request {id:#x}, of at most {capacity} that there can be")
+            }
+            Self::IdNotPending { id } => {
+                write!(f, "the peer answered request {id:#x}, which is not in flight")
+            }
+            Self::IdNotPublished { id } => {
+                write!(f, "the peer answered request {id:#x}, which it cannot have seen yet")
+            }
+            Self::IdStale { id, pending } => {
+                write!(f, "the peer answered request {id:#x}, in whose place {pending:#x} is in flight")
             }
         }
     }

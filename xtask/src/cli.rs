@@ -52,8 +52,15 @@ pub enum Command {
     /// Boots a guest on Xen and shows its console
     #[command(after_help = RUN_HELP)]
     Run(Run),
-    /// Checks everything: format, lints, documentation, host tests, tests on real Xen
+    /// Checks everything: lints, documentation, tests, models, hostile storms, Miri, real Xen, mutants
+    #[command(after_help = TEST_HELP)]
     Test(Test),
+    /// Takes each guard of the code away in turn and demands that a test notices
+    #[command(after_help = MUTANTS_HELP)]
+    Mutants(Mutants),
+    /// Runs the random tests with fresh seeds, round after round, until something is found or the time is over
+    #[command(after_help = SOAK_HELP)]
+    Soak(Soak),
     /// Tells what this machine lacks, and how to get it
     Doctor,
 }
@@ -104,15 +111,82 @@ pub struct Run {
     pub arguments: Vec<String>,
 }
 
+const TEST_HELP: &str = "\
+Each step is printed with its time; a step that fails does not stop the others, and the end lists the commands that \
+repeat what failed. Miri needs a nightly toolchain, which rustup fetches once; without a network its steps are NOT RUN.
+
+Exit status: 0 if all steps passed, 1 if one failed (with --complete: or was not run), 2 if they could not be started.
+
+Examples:
+  cargo xtask test --host
+  cargo xtask test clippy format
+  cargo xtask test --complete";
+
 /// Options of `test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Only what needs no Xen: format, lints, documentation, host tests
+    /// Only steps with one of these words in their name
+    #[arg(value_name = "STEP")]
+    pub steps: Vec<String>,
+    /// Only what needs no Xen
     #[arg(long, conflicts_with = "xen")]
     pub host: bool,
     /// Only the tests on real Xen
     #[arg(long)]
     pub xen: bool,
+    /// A step that cannot run on this machine counts as failed
+    #[arg(long)]
+    pub complete: bool,
+    /// Only shows the steps
+    #[arg(long)]
+    pub list: bool,
+}
+
+const MUTANTS_HELP: &str = "\
+The guards and their tests are listed in tests/mutants/*.toml. Each is taken away in a copy of the workspace (under \
+target/mutants): its test must exist, pass before and fail then. A guard that no test misses has `survived`; a list that \
+is wrong (no such text or test, a change that does not compile) is `broken`.
+
+Exit status: 0 if a test noticed each, 1 if not, 2 if they could not be tried.";
+
+/// Options of `mutants`.
+#[derive(Debug, Args)]
+pub struct Mutants {
+    /// Only those with one of these words in their id, file or package
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+}
+
+const SOAK_HELP: &str = "\
+A round is: hostile steps on rings (native, under AddressSanitizer and under Miri), the property tests of all packages, \
+the storms of the simulator and of the crates above it, and, in the first round, the models of several processors with \
+larger bounds. Each exercise prints its seed, how much it did, and the command that repeats it. The first finding ends \
+the run; a round that has begun is finished when the time is over.
+
+Exit status: 0 if nothing was found, 1 if something was, 2 if it could not be started.
+
+Examples:
+  cargo xtask soak --minutes 480
+  cargo xtask soak --rounds 1 --seed 7 --steps 1000000";
+
+/// Options of `soak`.
+#[derive(Debug, Args)]
+pub struct Soak {
+    /// How long to begin new rounds
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub minutes: u64,
+    /// How many rounds at most
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<u64>,
+    /// Hostile ring steps in a round; all else is scaled with them
+    #[arg(long, value_name = "N", default_value_t = 200_000_000)]
+    pub steps: u64,
+    /// The seed of the first round, from which those of the others follow; from the clock, if not given
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Only exercises with one of these words in their name
+    #[arg(value_name = "EXERCISE")]
+    pub exercises: Vec<String>,
 }
 
 #[cfg(test)]

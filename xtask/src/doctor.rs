@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::packages::{self, DOM0, HYPERVISOR, Set};
+use crate::packages::{self, DOM0, HYPERVISOR, Set, VALGRIND};
 use crate::progress::Progress;
 use crate::qemu::{Accelerator, Program};
 use crate::workspace::GUEST_TARGET;
-use crate::{boot, paths, process};
+use crate::{boot, miri, paths, process};
 
 /// What unpacked packages, images and builds take, in bytes.
 const SPACE: u64 = 2_000_000_000;
@@ -28,6 +28,8 @@ pub fn run() -> Result<u8> {
         set(&DOM0),
         qemu(),
         kvm()?,
+        valgrind(),
+        nightly()?,
         space()?,
     ];
     findings.iter().for_each(print);
@@ -121,6 +123,20 @@ fn qemu() -> Finding {
         Ok(version) => Finding::new(State::Good, "QEMU", format!("installed, version {version}")),
         Err(error) => Finding::new(State::Missing, "QEMU", format!("{error:#}")),
     }
+}
+
+fn valgrind() -> Finding {
+    match process::find("valgrind") {
+        Some(path) => Finding::new(State::Good, "valgrind", path.display().to_string()),
+        None => set(&VALGRIND),
+    }
+}
+
+fn nightly() -> Result<Finding> {
+    Ok(match miri::missing()? {
+        None => Finding::new(State::Good, "Miri", "installed, with its nightly toolchain"),
+        Some(hint) => Finding::new(State::Without, "Miri", format!("not here; the tests fetch it: {hint}")),
+    })
 }
 
 /// Tries KVM only if that downloads nothing.

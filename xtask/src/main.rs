@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use xtask::cli::{Cli, Command};
 use xtask::interrupt::{self, Interrupted};
-use xtask::{check, doctor, run};
+use xtask::{check, doctor, mutants, run, soak};
 
 /// The exit status for failures of our own, and for usage errors.
 const FAILURE: u8 = 2;
@@ -19,6 +19,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(options) => run::run(options),
         Command::Test(options) => check::run(options),
+        Command::Mutants(options) => mutants::run(options),
+        Command::Soak(options) => soak::run(options),
         Command::Doctor => doctor::run(),
     };
     ExitCode::from(result.unwrap_or_else(|error| explain(&error)))

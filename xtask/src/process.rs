@@ -18,6 +18,18 @@ use crate::interrupt;
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(10);
 
+/// A wait took longer than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLimitPassed;
+
+impl std::fmt::Display for TimeLimitPassed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the time limit passed")
+    }
+}
+
+impl std::error::Error for TimeLimitPassed {}
+
 /// A child process that ends, with its process group, when this is dropped.
 #[derive(Debug)]
 pub struct Guarded {
@@ -57,7 +69,7 @@ impl Guarded {
     ///
     /// # Errors
     ///
-    /// When the user interrupts, or when the deadline passes.
+    /// When the user interrupts, or, with [`TimeLimitPassed`], when the deadline passes.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<ExitStatus> {
         loop {
             if let Some(status) = self.try_wait()? {
@@ -65,7 +77,7 @@ impl Guarded {
             }
             interrupt::check()?;
             if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-                bail!("the time limit passed");
+                bail!(TimeLimitPassed);
             }
             thread::sleep(POLL);
         }
@@ -106,17 +118,37 @@ pub fn output(command: Command) -> Result<String> {
 /// # Errors
 ///
 /// As [`output`].
-pub fn output_as(line: &str, mut command: Command) -> Result<String> {
+pub fn output_as(line: &str, command: Command) -> Result<String> {
+    let finished = capture(command, None)?;
+    if !finished.status.success() {
+        bail!("`{line}` failed ({}):\n{}", finished.status, last_lines(&finished.stderr, 12));
+    }
+    Ok(finished.stdout)
+}
+
+/// What a command left.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// Runs a command to its end, however that is, without input; at most until `deadline`, when its process group is killed.
+///
+/// # Errors
+///
+/// When it cannot be started or is interrupted, or, with [`TimeLimitPassed`], when the deadline passes.
+pub fn capture(mut command: Command, deadline: Option<Instant>) -> Result<Finished> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut guarded = Guarded::spawn(command)?;
     let stdout = drain(guarded.child().stdout.take());
     let stderr = drain(guarded.child().stderr.take());
-    let status = guarded.wait(None)?;
-    let (stdout, stderr) = (collect(stdout), collect(stderr));
-    if !status.success() {
-        bail!("`{line}` failed ({status}):\n{}", last_lines(&stderr, 12));
-    }
-    Ok(stdout)
+    let status = guarded.wait(deadline)?;
+    Ok(Finished { status, stdout: collect(stdout), stderr: collect(stderr) })
 }
 
 /// Returns the absolute path of a program on `PATH`, or in the folders where administration tools are.

@@ -99,6 +99,13 @@ impl Step {
         }
     }
 
+    /// Prints a line above the step, which goes on.
+    pub fn remark(&self, text: &str) {
+        if self.progress.style != Style::Quiet {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
+    }
+
     /// Ends the step with a line.
     pub fn done(self, text: impl AsRef<str>) {
         self.bar.finish_and_clear();

@@ -17,7 +17,7 @@ use self::stdout::Stdout;
 use crate::boot::BootInfo;
 use crate::clock::Clock;
 use crate::events::Events;
-use crate::platform::{XEN, Xen};
+use crate::xen::{XEN, Xen};
 
 static CONSOLE: Mutex<Stdout> = Mutex::new(Stdout::Emergency(EmergencyConsole::new(XEN)));
 static INPUT: Mutex<Stdin> = Mutex::new(Stdin::Emergency(EmergencyConsole::new(XEN)));

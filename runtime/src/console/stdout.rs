@@ -6,7 +6,7 @@ use spin::Mutex;
 use xen_console::{CrLf, EmergencyConsole, Output};
 
 use super::Doorbell;
-use crate::platform::Xen;
+use crate::xen::Xen;
 
 /// Where the output goes.
 pub(super) enum Stdout {

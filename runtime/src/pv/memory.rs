@@ -2,12 +2,13 @@
 
 use core::ops::Range;
 
+use spin::Once;
 use xen_hypercall::Errno;
-use xen_hypercall::abi::Mfn;
 use xen_hypercall::abi::x86::start_info::StartInfo;
+use xen_hypercall::abi::{Gfn, Mfn};
 
 use super::tables::Tables;
-use super::{PAGE, VIRT_BASE, entry};
+use super::{PAGE, VIRT_BASE, entry, window};
 use crate::memory::{Access, Region};
 
 /// Where memory beyond the builder's mapping is mapped: the start of the part of the upper half that is the guest's.
@@ -29,13 +30,24 @@ pub(crate) struct Memory {
     mapped: usize,
 }
 
+static MEMORY: Once<Memory> = Once::new();
+
+/// What Xen calls the page at an address: one of the guest's own pages, after boot.
+#[inline]
+pub(crate) fn gfn(address: usize) -> Gfn {
+    let start = if address >= VIRT_BASE { VIRT_BASE } else { DIRECT };
+    let frame = MEMORY.get().and_then(|memory| memory.p2m.get((address - start) / PAGE));
+    // No page of the guest's own lies elsewhere, and no domain owns the frame of this number.
+    frame.map_or(Gfn(u64::MAX), |mfn| Gfn(mfn.0))
+}
+
 /// Gives every page its address and permissions.
 ///
 /// # Safety
 ///
 /// `info` and `boot_stack_end` are what Xen passed, nothing has changed the memory since, and the memory behind
 /// `boot_stack_end` is free.
-pub(super) unsafe fn set_up(info: &'static StartInfo, boot_stack_end: usize) -> Result<Memory, Errno> {
+pub(super) unsafe fn set_up(info: &'static StartInfo, boot_stack_end: usize) -> Result<&'static Memory, Errno> {
     // SAFETY: the caller's promise; the builder's list holds one frame for each page.
     let p2m = unsafe { core::slice::from_raw_parts(info.mfn_list as *const Mfn, info.nr_pages as usize) };
     let free = (boot_stack_end - VIRT_BASE).div_ceil(PAGE);
@@ -43,7 +55,9 @@ pub(super) unsafe fn set_up(info: &'static StartInfo, boot_stack_end: usize) -> 
     let mut tables = unsafe { Tables::of_builder(info, p2m, free) };
     tables.rebuild()?;
     tables.extend()?;
-    Ok(Memory { p2m, initial: tables.initial, used: tables.used, mapped: tables.mapped })
+    tables.open_window()?;
+    let memory = Memory { p2m, initial: tables.initial, used: tables.used, mapped: tables.mapped };
+    Ok(MEMORY.call_once(|| memory))
 }
 
 impl Memory {
@@ -91,6 +105,8 @@ pub(super) fn describe(address: usize) -> &'static str {
         " (the guard page below the main stack)"
     } else if address < PAGE {
         " (a null pointer)"
+    } else if window::contains(address) {
+        " (in the window for pages of other domains)"
     } else {
         ""
     }

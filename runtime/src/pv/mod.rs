@@ -8,6 +8,7 @@ mod notes;
 mod start_info;
 mod tables;
 mod traps;
+mod window;
 
 use core::sync::atomic::Ordering;
 
@@ -17,15 +18,14 @@ use xen_hypercall::abi::x86::start_info::StartInfo;
 use xen_hypercall::{callback, issue, sched, version};
 
 use crate::shared_info::Shared;
+use crate::xen::XEN;
 
-pub(crate) use memory::{Memory, REGIONS};
+pub(crate) use memory::{Memory, REGIONS, gfn};
 pub(crate) use traps::Frame as Registers;
+pub(crate) use window::{map_table_frame, release_foreign, reserve_foreign};
 
 /// How this guest calls Xen.
-pub type Xen = issue::Syscall;
-
-/// The handle for it.
-pub(crate) const XEN: Xen = issue::Syscall;
+pub(crate) const ISSUE: issue::Syscall = issue::Syscall;
 
 pub(crate) const PAGE: usize = 4096;
 
@@ -40,7 +40,7 @@ unsafe extern "C" fn start(info: &'static StartInfo, boot_stack_end: usize) -> !
     // SAFETY: the handler keeps every register and the stack of the code that it interrupts.
     unsafe { callback::register(&XEN, Type::EVENT, Flags::empty(), entry::upcall as *const () as u64) }
         .expect("Xen refuses the event callback");
-    crate::guest::run(start_info::parse(info, &memory), &memory)
+    crate::guest::run(start_info::parse(info, memory), memory)
 }
 
 /// The page that Xen shares with the guest.

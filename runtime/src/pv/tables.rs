@@ -11,6 +11,7 @@
 //! | guard page below the stack | the same | none |
 //! | everything else that the builder mapped | the same | read, write |
 //! | the others | `DIRECT` + 4096 * pfn | read, write; read for page tables |
+//! | none of the guest's own | `window::START` on | as asked for |
 //!
 //! A table is filled with plain stores, made read-only, and then linked by a hypercall, at which Xen checks it: one
 //! hypercall more for 512 pages instead of 512.
@@ -23,7 +24,8 @@ use xen_hypercall::abi::x86::start_info::StartInfo;
 use xen_hypercall::{Errno, mmu};
 
 use super::memory::DIRECT;
-use super::{PAGE, VIRT_BASE, XEN, entry};
+use super::{PAGE, VIRT_BASE, entry, window};
+use crate::xen::XEN;
 
 /// Entries of a page table.
 const ENTRIES: usize = 512;
@@ -47,7 +49,7 @@ const FRAME_MASK: u64 = 0x000f_ffff_ffff_f000;
 const LINK: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY;
 /// For pages. Xen adds the bit that lets its ring 3 kernels in.
 const READ: u64 = PRESENT | ACCESSED | NO_EXECUTE;
-const READ_WRITE: u64 = READ | WRITABLE | DIRTY;
+pub(super) const READ_WRITE: u64 = READ | WRITABLE | DIRTY;
 const READ_EXECUTE: u64 = PRESENT | ACCESSED;
 
 type Table = [u64; ENTRIES];
@@ -134,6 +136,16 @@ impl Tables {
             self.extend_by_one(directory, end)?;
         }
         Ok(())
+    }
+
+    /// Links an empty last-level table for the window.
+    pub(super) fn open_window(&mut self) -> Result<(), Errno> {
+        let directory = self.directory(window::START).ok_or(Errno::NOMEM)?;
+        if VIRT_BASE + self.initial * PAGE > window::START {
+            return Err(Errno::NOMEM);
+        }
+        let table = self.empty_table()?;
+        self.link(directory, index(window::START, 2), table)
     }
 
     /// Maps pages up to the end of one last-level table.

@@ -9,7 +9,7 @@ use xen_hypercall::abi::x86::context::{TrapFlags, TrapInfo};
 use xen_hypercall::abi::x86::segment::FLAT_KERNEL_CS;
 use xen_hypercall::{Errno, pv};
 
-use super::XEN;
+use crate::xen::XEN;
 
 /// What a stub and Xen have pushed when an exception arrives. The lowest address comes first.
 #[repr(C)]

@@ -90,6 +90,9 @@ pub const AARCH64_COMPILER: Set = Set {
     libraries: &[],
 };
 
+/// The tool that counts instructions, for machines where it is not installed.
+pub const VALGRIND: Set = Set { name: "valgrind", roots: &[Named("valgrind")], programs: &[], libraries: &[] };
+
 /// Returns a folder that contains Xen's public headers (`xen/xen.h`), from the distribution's libxen-dev.
 ///
 /// # Errors
@@ -116,6 +119,26 @@ pub fn aarch64_compiler() -> Result<PathBuf> {
     let wrapper = paths::domu()?.join("aarch64-gcc");
     libraries::write_wrapper(&wrapper, &tree, &driver, "cc1", &options)?;
     Ok(wrapper)
+}
+
+/// Returns a command that runs valgrind: the installed one, else the distribution's.
+///
+/// Only tools that replace no function of the C library work with the unpacked one (callgrind does, memcheck does not):
+/// the library's symbols are not fetched.
+///
+/// # Errors
+///
+/// When it is not installed, and its package is not there and cannot be fetched.
+pub fn valgrind() -> Result<Command> {
+    if let Some(program) = process::find("valgrind") {
+        return Ok(Command::new(program));
+    }
+    let tree = ensure(&VALGRIND, &Progress::new()).context("valgrind is not installed")?;
+    // `valgrind` itself is a script with fixed paths.
+    let mut command = Command::new(tree.elf("valgrind.bin")?);
+    let tools = tree.files("callgrind-amd64-linux").pop().context("the package valgrind holds no callgrind")?;
+    command.env("VALGRIND_LIB", parent(&tools));
+    Ok(command)
 }
 
 /// Makes sure that a set of packages is unpacked, and returns it.

@@ -6,6 +6,8 @@
 extern crate alloc;
 
 use alloc::vec::Vec;
+use core::hint::black_box;
+use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 use core::time::Duration;
 
@@ -13,7 +15,7 @@ use xen_hypercall::abi::elfnote::ElfNote;
 use xen_hypercall::abi::features::Feature;
 use xen_hypercall::abi::{DomId, Port, VcpuId, Virq};
 use xen_hypercall::issue::HypercallPage;
-use xen_hypercall::{Errno, event_channel, sched, version};
+use xen_hypercall::{Errno, Frame, Pages, event_channel, sched, version};
 use xen_rt::{ExitCode, Guest, entry, println};
 
 /// A check, and what it found where it did not hold.
@@ -25,8 +27,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("the command line is the one given", command_line),
     ("memory adds up to what the domain has", memory),
     ("no page is writable and executable, and none has two addresses", page_tables),
+    ("pages come zeroed, are who Xen thinks they are, and go back one by one", pages),
     ("all free memory can be used", heap),
     ("a block of many pages keeps what is written", large_block),
+    ("memory that the heap needs no more becomes pages", heap_to_pages),
     ("the wall clock tells a time of this century", wall_clock),
     ("a sleep takes at least its time", sleep),
     ("a wait for an event that does not come ends in time", wait_ends),
@@ -131,8 +135,7 @@ fn table_at(guest: &Guest, mfn: u64) -> usize {
 
 fn heap(guest: &Guest) -> Result<(), &'static str> {
     const BLOCK: usize = 32 << 10;
-    let free: usize =
-        guest.memory().iter().filter(|region| region.name == "free").map(|free| free.addresses.len()).sum();
+    let free = free_memory(guest);
     let mut blocks = Vec::new();
     loop {
         let mut block = Vec::<u8>::new();
@@ -147,9 +150,63 @@ fn heap(guest: &Guest) -> Result<(), &'static str> {
     ensure(intact, "two blocks share memory")
 }
 
+/// Bytes that nothing used when the guest started.
+fn free_memory(guest: &Guest) -> usize {
+    guest.memory().iter().filter(|region| region.name == "free").map(|free| free.addresses.len()).sum()
+}
+
 fn large_block(_: &Guest) -> Result<(), &'static str> {
     let block: Vec<u64> = (0..100_000).collect();
     ensure(block.iter().sum::<u64>() == 100_000 * 99_999 / 2, "it changed")
+}
+
+/// Takes runs of pages until there are no more, and gives them back one by one.
+fn pages(guest: &Guest) -> Result<(), &'static str> {
+    let xen = guest.xen();
+    let mut runs = Vec::new();
+    runs.try_reserve_exact(guest.boot().pages).map_err(|_| "no room for a list")?;
+    while let Some(first) = xen.alloc(RUN) {
+        runs.push(first);
+    }
+    let pages = runs.iter().flat_map(|first| (0..RUN.get()).map(|page| first.as_ptr().wrapping_add(page)));
+    let mut good = true;
+    for page in pages.clone().filter_map(NonNull::new) {
+        let words = page.cast::<[u64; 512]>();
+        // SAFETY: the page is this function's.
+        good &= unsafe { words.as_ref() }.iter().all(|&word| word == 0);
+        // SAFETY: as above.
+        unsafe { words.cast::<u64>().write(page.addr().get() as u64) };
+        good &= table_at(guest, xen.gfn(page).0) == page.addr().get();
+    }
+    for page in pages.filter_map(NonNull::new) {
+        // SAFETY: the page is this function's.
+        good &= unsafe { page.cast::<u64>().read() } == page.addr().get() as u64;
+        // SAFETY: and nothing uses it any more.
+        unsafe { xen.dealloc(page) };
+    }
+    ensure(good, "a page was not zeroed, was given twice, or has another frame")?;
+    let free = free_memory(guest) / 4096;
+    ensure(runs.len() * RUN.get() * 10 >= free * 8, "less than 80 % of the free memory came as pages")
+}
+
+const RUN: NonZeroUsize = NonZeroUsize::new(7).unwrap();
+
+fn heap_to_pages(guest: &Guest) -> Result<(), &'static str> {
+    let half = NonZeroUsize::new(free_memory(guest) / 4096 / 2).ok_or("no memory")?;
+    let take = || guest.xen().alloc(half).ok_or("half of the memory is not there as pages");
+    let give = |first: NonNull<Frame>| {
+        for page in (0..half.get()).filter_map(|page| NonNull::new(first.as_ptr().wrapping_add(page))) {
+            // SAFETY: the page was taken below, and nothing uses it.
+            unsafe { guest.xen().dealloc(page) };
+        }
+    };
+    give(take()?);
+    // The compiler must not see that nobody uses it.
+    let block = black_box(Vec::<u8>::with_capacity(half.get() * 4096));
+    ensure(guest.xen().alloc(half).is_none(), "the heap's memory is there as pages")?;
+    drop(block);
+    give(take()?);
+    Ok(())
 }
 
 fn clock(guest: &Guest) -> Result<(), &'static str> {

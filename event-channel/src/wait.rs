@@ -1,0 +1,141 @@
+//! Waiting for more events than were seen: by `SCHEDOP_poll`, by `SCHEDOP_block`, by wakers.
+//!
+//! Each wait ends for one of three reasons: the count has moved, the deadline has come, or the channel is stale. A wake for
+//! another reason is looked at and slept over.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use xen_hypercall::{Errno, sched};
+
+use crate::{Channel, Events, Settled, Stale, WaitError, dispatch};
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Waited {
+    /// The count is this one, another than was seen.
+    Counted(u32),
+    /// The deadline came first.
+    TimedOut,
+}
+
+/// Waiting. What was seen is a [`Channel::count`] from before the last look at what the channel belongs to. A wait ends a hold whose
+/// time has come, and takes it as it is otherwise: [`Channel::settle`] before a wait makes the difference.
+impl<P: Events> Channel<P> {
+    /// Waits with upcalls open, as a kernel with nothing else to do on this vCPU does: events of other channels are served.
+    ///
+    /// The channel's events must go to the calling vCPU. `deadline` and `now` are system time. Upcalls are open afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WaitError`].
+    ///
+    /// Source: `SCHEDOP_block`, public/sched.h
+    pub fn wait_block(&self, seen: u32, deadline: Duration, now: impl Fn() -> Duration) -> Result<Waited, WaitError> {
+        self.wait(seen, deadline, now, |_, until| {
+            self.platform.wake_at(until)?;
+            self.platform.block()
+        })
+    }
+
+    /// Waits with upcalls held back, for this channel only. Neither a timer nor an upcall handler is needed: for early boot, for
+    /// panics, for kernels without interrupts.
+    ///
+    /// `deadline` and `now` are system time. Events of other channels are counted when this one's are. Upcalls are open afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WaitError`].
+    ///
+    /// Source: `SCHEDOP_poll`, public/sched.h
+    pub fn wait_poll(&self, seen: u32, deadline: Duration, now: impl Fn() -> Duration) -> Result<Waited, WaitError> {
+        self.wait(seen, deadline, now, |settled, until| {
+            // A port that is held may be pending all the time, and would end the poll at once.
+            let port = [self.port];
+            let ports: &[_] = if settled == Settled::Open { &port } else { &[] };
+            sched::poll(&self.platform, ports, Some(until))?;
+            dispatch(&self.platform, self.platform.vcpu());
+            Ok(())
+        })
+    }
+
+    /// Answers with the count if it is another than `seen`; otherwise has the task woken when it is.
+    ///
+    /// One task at a time: the last one that asked is the one that is woken. The deadline is the executor's business; a channel
+    /// that is held ([`Settled::Held`]) wakes nobody before [`lift`](Self::lift) or [`settle`](Self::settle) is called.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`], also for who waited when the channel became so.
+    pub fn poll_event(&self, context: &mut Context<'_>, seen: u32) -> Poll<Result<u32, Stale>> {
+        let slot = self.slot()?;
+        match slot.arm(context.waker(), seen) {
+            Err(count) => Poll::Ready(Ok(count)),
+            // A resume may have come between the two: it wakes only who had armed.
+            Ok(()) => self.slot().map_or_else(|stale| Poll::Ready(Err(stale)), |_| Poll::Pending),
+        }
+    }
+
+    /// The count, as soon as it is another than `seen`. See [`poll_event`](Self::poll_event).
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`].
+    pub async fn event(&self, seen: u32) -> Result<u32, Stale> {
+        poll_fn(|context| self.poll_event(context, seen)).await
+    }
+
+    /// Sleeps again and again. Upcalls are held back from each look to the sleep that follows: what comes between the two ends
+    /// the sleep at once.
+    fn wait(
+        &self,
+        seen: u32,
+        deadline: Duration,
+        now: impl Fn() -> Duration,
+        sleep: impl Fn(Settled, Duration) -> Result<(), Errno>,
+    ) -> Result<Waited, WaitError> {
+        loop {
+            self.platform.hold_upcalls();
+            let slept = match self.look(seen, deadline, now()) {
+                Ok(Look::Sleep(settled, until)) => sleep(settled, until).map_err(WaitError::Refused),
+                Ok(Look::End(waited)) => {
+                    self.platform.release_upcalls();
+                    return Ok(waited);
+                }
+                Err(error) => Err(error),
+            };
+            self.platform.release_upcalls();
+            slept?;
+        }
+    }
+
+    fn look(&self, seen: u32, deadline: Duration, now: Duration) -> Result<Look, WaitError> {
+        let count = self.slot()?.look().count();
+        if count != seen {
+            return Ok(Look::End(Waited::Counted(count)));
+        }
+        if now >= deadline {
+            return Ok(Look::End(Waited::TimedOut));
+        }
+        let settled = self.lift(now)?;
+        Ok(Look::Sleep(settled, settled.sooner(deadline)))
+    }
+}
+
+/// What to do after a look at the count.
+enum Look {
+    End(Waited),
+    Sleep(Settled, Duration),
+}
+
+impl Settled {
+    /// When to look again at the latest.
+    fn sooner(self, deadline: Duration) -> Duration {
+        match self {
+            Self::Open => deadline,
+            Self::Held(end) => end.min(deadline),
+        }
+    }
+}

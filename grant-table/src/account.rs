@@ -1,0 +1,247 @@
+//! Accounts: what one device may use of the table.
+
+use core::fmt;
+use core::num::NonZeroU32;
+
+use xen_hypercall::abi::DomId;
+use xen_hypercall::abi::grant_table::GrantRef;
+
+use crate::error::{GrantError, Refusal};
+use crate::grant::{Access, Grant};
+use crate::page::Page;
+use crate::platform::Memory;
+use crate::references::Taken;
+use crate::slot::{Limits, Refused};
+use crate::table::{GrantTable, taken};
+
+/// What one device, or one direction of it, may grant, and to whom.
+///
+/// Everything that it grants goes to one peer. Its guarantee is set aside from the moment on when it is open, so that no other
+/// device can use it up; its limits keep it from using up what others need. A peer that keeps pages mapped fills its own
+/// account's quarantine and no other: pages of a closed account that are still mapped count against the next account for that
+/// peer.
+///
+/// Dropping it closes it. Grants live on, and what they hold goes back to the table as they end.
+pub struct Account<P: Memory> {
+    platform: P,
+    limits: Limits,
+    holder: Holder,
+}
+
+/// Who holds a reference.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    pub(crate) epoch: u32,
+    /// Tells accounts apart that had the same place one after the other.
+    pub(crate) serial: u32,
+    pub(crate) peer: DomId,
+    pub(crate) slot: u16,
+}
+
+impl<P: Memory> Account<P> {
+    /// Opens an account for what is granted to `peer`. The table gets longer where the guarantee needs it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPeer`](Refusal::InvalidPeer), [`InvalidLimits`](Refusal::InvalidLimits); [`NoGrants`](Refusal::NoGrants)
+    /// where the guarantee cannot be met, [`NoAccounts`](Refusal::NoAccounts), [`NoMemory`](Refusal::NoMemory) and
+    /// [`Table`](Refusal::Table).
+    pub fn open(platform: P, peer: DomId, limits: Limits) -> Result<Self, Refusal> {
+        if !peer.is_ordinary() {
+            return Err(Refusal::InvalidPeer);
+        }
+        if !limits.are_valid() {
+            return Err(Refusal::InvalidLimits);
+        }
+        let table = platform.grant_table();
+        let slot = occupy(table, peer).ok_or(Refusal::NoAccounts)?;
+        let holder = Holder { epoch: table.epoch(), serial: table.serial(), peer, slot };
+        let account = Self { platform, limits, holder };
+        account.set_aside().map(|()| account)
+    }
+
+    /// To whom it grants.
+    #[must_use]
+    pub const fn peer(&self) -> DomId {
+        self.holder.peer
+    }
+
+    /// What it may use.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Takes up to `count` references in advance, at least one, at most 32: in one step, and close to each other.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Page::grant`].
+    pub fn reserve(&self, count: NonZeroU32) -> Result<Reservation<P>, Refusal>
+    where
+        P: Clone,
+    {
+        let taken = self.take(count.get())?;
+        Ok(Reservation { platform: self.platform.clone(), holder: self.holder, taken })
+    }
+
+    pub(crate) const fn holder(&self) -> Holder {
+        self.holder
+    }
+
+    pub(crate) fn table(&self) -> &GrantTable {
+        self.platform.grant_table()
+    }
+
+    /// Takes between one and `count` references.
+    #[inline]
+    pub(crate) fn take(&self, count: u32) -> Result<Taken, Refusal> {
+        let table = self.table();
+        if table.epoch() != self.holder.epoch {
+            return Err(Refusal::Stale);
+        }
+        let slot = table.slot(self.holder.slot);
+        let charged = match slot.charge(count, &self.limits, table.common()) {
+            Ok(charged) => charged,
+            Err(refused) => self.charge_grown(count, refused)?,
+        };
+        let taken = table.take(charged);
+        let missing = charged - taken.map_or(0, Taken::count);
+        if missing > 0 {
+            slot.repay(missing, table.common());
+        }
+        taken.ok_or(Refusal::NoGrants)
+    }
+
+    /// Takes a reference for each place of `into`, or none at all.
+    pub(crate) fn take_all(&self, into: &mut [GrantRef]) -> Result<(), Refusal> {
+        let mut filled = 0;
+        while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.take(rest.len() as u32) {
+                Ok(mut taken) => filled += fill(rest, &mut taken),
+                Err(refusal) => {
+                    into.iter().take(filled).for_each(|gref| self.table().put(taken(*gref), self.holder.slot));
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn charge_grown(&self, count: u32, refused: Refused) -> Result<u32, Refusal> {
+        if refused == Refused::Common {
+            self.table().grow(&self.platform)?;
+        }
+        let table = self.table();
+        table.slot(self.holder.slot).charge(count, &self.limits, table.common()).map_err(Refusal::from)
+    }
+
+    /// Sets the guarantee aside. Each turn makes the table longer, which has an end.
+    fn set_aside(&self) -> Result<(), Refusal> {
+        let table = self.table();
+        while !table.slot(self.holder.slot).guarantee(self.limits.guaranteed, table.common()) {
+            table.grow(&self.platform)?;
+        }
+        Ok(())
+    }
+}
+
+impl<P: Memory> Drop for Account<P> {
+    fn drop(&mut self) {
+        let table = self.table();
+        if table.epoch() == self.holder.epoch {
+            table.slot(self.holder.slot).vacate(table.common());
+        }
+    }
+}
+
+impl<P: Memory> fmt::Debug for Account<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("peer", &self.holder.peer).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// References that are in hand, so that granting as many pages cannot fail for want of them.
+///
+/// Dropping it gives back what was not used.
+pub struct Reservation<P: Memory> {
+    platform: P,
+    holder: Holder,
+    taken: Taken,
+}
+
+impl<P: Memory> Reservation<P> {
+    /// How many references are left.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.taken.count() as usize
+    }
+
+    /// Whether no reference is left.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.taken.bits == 0
+    }
+
+    /// Grants a page by one of the references.
+    ///
+    /// # Errors
+    ///
+    /// [`NoGrants`](Refusal::NoGrants) when none is left, and for the caller's mistakes as [`Page::grant`].
+    pub fn grant(&mut self, page: Page<P>, access: Access) -> Result<Grant<P>, GrantError<Page<P>>> {
+        if self.platform.grant_table().epoch() != self.holder.epoch {
+            return Err(GrantError { reason: Refusal::Stale, page });
+        }
+        let frame = match page.frame_in(self.platform.grant_table()) {
+            Ok(frame) => frame,
+            Err(reason) => return Err(GrantError { reason, page }),
+        };
+        match self.taken.pop() {
+            Some(gref) => Ok(Grant::issue(page, frame, GrantRef(gref), self.holder, access)),
+            None => Err(GrantError { reason: Refusal::NoGrants, page }),
+        }
+    }
+}
+
+impl<P: Memory> Drop for Reservation<P> {
+    fn drop(&mut self) {
+        let table = self.platform.grant_table();
+        if table.epoch() == self.holder.epoch && !self.is_empty() {
+            table.put(self.taken, self.holder.slot);
+        }
+    }
+}
+
+impl<P: Memory> fmt::Debug for Reservation<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("peer", &self.holder.peer).field("len", &self.len()).finish()
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Quarantine => Self::QuarantineFull,
+            Refused::Limit | Refused::Common => Self::NoGrants,
+        }
+    }
+}
+
+/// A place for an account: one that such an account left something in, or an empty one.
+fn occupy(table: &GrantTable, peer: DomId) -> Option<u16> {
+    let slots = table.slots();
+    let lingering = slots.iter().position(|slot| slot.lingers(peer) && slot.occupy(peer));
+    let found = lingering.or_else(|| slots.iter().position(|slot| slot.is_free() && slot.occupy(peer)));
+    found.map(|index| index as u16)
+}
+
+/// Fills the front of `into` and tells how far.
+fn fill(into: &mut [GrantRef], taken: &mut Taken) -> usize {
+    let mut filled = 0;
+    for (gref, next) in into.iter_mut().zip(core::iter::from_fn(|| taken.pop())) {
+        *gref = GrantRef(next);
+        filled += 1;
+    }
+    filled
+}

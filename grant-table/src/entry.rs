@@ -1,0 +1,139 @@
+//! Entries of the table: memory that this domain and Xen both write.
+
+use static_assertions::const_assert_eq;
+use xen_hypercall::abi;
+use xen_hypercall::abi::DomId;
+use xen_hypercall::abi::grant_table::GrantFlags;
+
+use crate::order;
+use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// How often an entry is tried to be made invalid while Xen changes flags that say nothing about its use.
+const TRIES: usize = 64;
+
+const READING: u16 = GrantFlags::READING.bits();
+const WRITING: u16 = GrantFlags::WRITING.bits();
+const IN_USE: u16 = READING | WRITING;
+
+/// An entry cannot be made invalid now: its page is mapped, or Xen changed the entry too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InUse {
+    /// What Xen says about the use.
+    pub(crate) flags: u16,
+}
+
+impl InUse {
+    /// Whether the page is mapped for writing.
+    pub(crate) const fn writing(self) -> bool {
+        self.flags & WRITING != 0
+    }
+}
+
+/// An entry of either version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry<'a> {
+    V1(&'a EntryV1),
+    V2(&'a EntryV2, &'a AtomicU16),
+}
+
+impl Entry<'_> {
+    /// Gives `peer` leave for a frame.
+    #[inline]
+    pub(crate) fn permit(self, peer: DomId, frame: u64, flags: u16) {
+        match self {
+            Self::V1(entry) => entry.permit(peer, frame as u32, flags),
+            Self::V2(entry, _) => entry.permit(peer, frame, flags),
+        }
+    }
+
+    /// Takes the leave back, if the frame is not in use. `known` is what the flags are expected to be.
+    #[inline]
+    pub(crate) fn withdraw(self, known: u16) -> Result<(), InUse> {
+        match self {
+            Self::V1(entry) => entry.withdraw(known),
+            Self::V2(entry, status) => entry.withdraw(status),
+        }
+    }
+
+    /// Whether the entry gives leave for nothing; what an earlier kernel or the tools left does.
+    pub(crate) fn is_blank(self) -> bool {
+        match self {
+            Self::V1(entry) => entry.flags.load(Ordering::Relaxed) == 0,
+            Self::V2(entry, status) => {
+                entry.flags.load(Ordering::Relaxed) == 0 && status.load(Ordering::Relaxed) & IN_USE == 0
+            }
+        }
+    }
+}
+
+/// `struct grant_entry_v1`, public/grant_table.h
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct EntryV1 {
+    pub(crate) flags: AtomicU16,
+    pub(crate) domid: AtomicU16,
+    pub(crate) frame: AtomicU32,
+}
+
+impl EntryV1 {
+    /// In the order that the header asks for: domain, frame, barrier, flags.
+    #[inline]
+    pub(crate) fn permit(&self, peer: DomId, frame: u32, flags: u16) {
+        self.domid.store(peer.0, Ordering::Relaxed);
+        self.frame.store(frame, Ordering::Relaxed);
+        order::permit(&self.flags, flags);
+    }
+
+    /// Looks and clears in one step: a mapping that Xen makes in between would be overlooked by two.
+    #[inline]
+    pub(crate) fn withdraw(&self, mut known: u16) -> Result<(), InUse> {
+        for _ in 0..TRIES {
+            match order::withdraw(&self.flags, known) {
+                Ok(()) => return Ok(()),
+                Err(flags) if flags & IN_USE != 0 => return Err(InUse { flags }),
+                Err(flags) => known = flags,
+            }
+        }
+        Err(InUse { flags: known })
+    }
+}
+
+/// `union grant_entry_v2`, public/grant_table.h, with a whole page.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct EntryV2 {
+    pub(crate) flags: AtomicU16,
+    pub(crate) domid: AtomicU16,
+    pub(crate) _pad0: u32,
+    pub(crate) frame: AtomicU64,
+}
+
+impl EntryV2 {
+    #[inline]
+    pub(crate) fn permit(&self, peer: DomId, frame: u64, flags: u16) {
+        self.domid.store(peer.0, Ordering::Relaxed);
+        self.frame.store(frame, Ordering::Relaxed);
+        order::permit(&self.flags, flags);
+    }
+
+    /// The entry gives no new leave from here on; whether an old mapping is left, the status says.
+    #[inline]
+    pub(crate) fn withdraw(&self, status: &AtomicU16) -> Result<(), InUse> {
+        match order::withdraw_v2(&self.flags, status) & IN_USE {
+            0 => Ok(()),
+            flags => Err(InUse { flags }),
+        }
+    }
+}
+
+#[cfg(not(loom))]
+const _: () = {
+    const_assert_eq!(size_of::<EntryV1>(), size_of::<abi::grant_table::EntryV1>());
+    const_assert_eq!(core::mem::offset_of!(EntryV1, domid), core::mem::offset_of!(abi::grant_table::EntryV1, domid));
+    const_assert_eq!(core::mem::offset_of!(EntryV1, frame), core::mem::offset_of!(abi::grant_table::EntryV1, frame));
+    const_assert_eq!(size_of::<EntryV2>(), size_of::<abi::grant_table::EntryV2>());
+    const_assert_eq!(
+        core::mem::offset_of!(EntryV2, frame),
+        core::mem::offset_of!(abi::grant_table::EntryV2FullPage, frame)
+    );
+};

@@ -1,0 +1,272 @@
+//! Which references are free.
+//!
+//! Of each reference there are two bits, 32 references to a word: it can be taken, or it rests. A reference that comes back
+//! rests until the cursor has left its word, and is taken when the cursor has come round to it. So a late use of the last
+//! grant by a slow peer meets an entry that is invalid, and not soon another page.
+//!
+//! Both bits are in one word, so that at no instant a free reference is in neither state, and nothing is ever put on a list:
+//! an old view of a word can make a change of it fail, never go wrong.
+
+use crate::order;
+use crate::sync::{AtomicU64, Ordering, constructor, each};
+
+/// References in a word.
+pub(crate) const PER_WORD: u32 = 32;
+
+/// How often waking the references that rest in a word is tried while others change the word.
+const TRIES: usize = 8;
+
+/// The free references among `WORDS * 32`.
+#[derive(Debug)]
+pub(crate) struct References<const WORDS: usize> {
+    /// Low half: can be taken. High half: rests.
+    words: [AtomicU64; WORDS],
+    /// Where the next one is looked for. Only grows: its remainder is the place, the rest counts the laps.
+    cursor: AtomicU64,
+}
+
+/// References of one word that were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) word: u32,
+    pub(crate) bits: u32,
+}
+
+impl Taken {
+    pub(crate) const fn count(self) -> u32 {
+        self.bits.count_ones()
+    }
+
+    /// The lowest of them, which they are without then.
+    #[inline]
+    pub(crate) const fn pop(&mut self) -> Option<u32> {
+        if self.bits == 0 {
+            return None;
+        }
+        let reference = self.word * PER_WORD + self.bits.trailing_zeros();
+        self.bits &= self.bits - 1;
+        Some(reference)
+    }
+}
+
+impl<const WORDS: usize> References<WORDS> {
+    constructor! {
+        /// No free references.
+        pub(crate) fn new() -> Self {
+            Self { words: each!(AtomicU64::new(0)), cursor: AtomicU64::new(0) }
+        }
+    }
+
+    /// Takes up to `count` references of one word among the first `in_use` words. `None` if it met no free one in two laps:
+    /// in the first it woke those that rested.
+    #[inline]
+    pub(crate) fn take(&self, in_use: usize, count: u32) -> Option<Taken> {
+        let mut place = Place::at(self.cursor.load(Ordering::Relaxed), WORDS);
+        for _ in 0..2 * in_use + 2 {
+            place = place.within(in_use);
+            let word = self.words.get(place.word)?;
+            let bits = take_from(word, place.bit, count);
+            if bits != 0 {
+                self.cursor.fetch_max(place.after(bits, WORDS), Ordering::Relaxed);
+                return Some(Taken { word: place.word as u32, bits });
+            }
+            wake(word);
+            place = place.next();
+        }
+        None
+    }
+
+    /// Puts references back, to rest.
+    #[inline]
+    pub(crate) fn put(&self, taken: Taken) {
+        if let Some(word) = self.words.get(taken.word as usize) {
+            order::give(word, u64::from(taken.bits) << PER_WORD);
+        }
+    }
+
+    /// Adds references that can be taken at once.
+    pub(crate) fn add(&self, taken: Taken) {
+        if let Some(word) = self.words.get(taken.word as usize) {
+            order::give(word, u64::from(taken.bits));
+        }
+    }
+
+    /// Forgets all of them. Nobody else may use them meanwhile.
+    pub(crate) fn clear(&self) {
+        for word in &self.words {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// How many are free, by the bits; a snapshot.
+    pub(crate) fn count(&self) -> u32 {
+        self.words.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum()
+    }
+}
+
+/// A place of the cursor.
+#[derive(Clone, Copy)]
+struct Place {
+    lap: u64,
+    word: usize,
+    bit: u32,
+}
+
+impl Place {
+    #[inline]
+    const fn at(cursor: u64, words: usize) -> Self {
+        let reference = cursor / PER_WORD as u64;
+        Self {
+            lap: reference / words as u64,
+            word: (reference % words as u64) as usize,
+            bit: (cursor % PER_WORD as u64) as u32,
+        }
+    }
+
+    /// The start of the next lap, where this is beyond the words in use.
+    #[inline]
+    const fn within(self, in_use: usize) -> Self {
+        if self.word < in_use { self } else { Self { lap: self.lap + 1, word: 0, bit: 0 } }
+    }
+
+    #[inline]
+    const fn next(self) -> Self {
+        Self { word: self.word + 1, bit: 0, ..self }
+    }
+
+    /// The cursor behind the last of `bits` in this word.
+    #[inline]
+    const fn after(self, bits: u32, words: usize) -> u64 {
+        let word = self.lap * words as u64 + self.word as u64;
+        (word * PER_WORD as u64) + (PER_WORD - bits.leading_zeros()) as u64
+    }
+}
+
+#[inline]
+fn take_from(word: &AtomicU64, from: u32, count: u32) -> u32 {
+    let there = word.load(Ordering::Relaxed) as u32 & (u32::MAX << from);
+    if there == 0 {
+        return 0;
+    }
+    order::take(word, u64::from(lowest(there, count))) as u32
+}
+
+/// The `count` lowest bits of those that are set.
+#[inline]
+const fn lowest(bits: u32, count: u32) -> u32 {
+    let mut above = bits;
+    let mut left = count;
+    while left > 0 && above != 0 {
+        above &= above - 1;
+        left -= 1;
+    }
+    bits & !above
+}
+
+/// Lets the references that rest in a word be taken the next time.
+#[inline]
+fn wake(word: &AtomicU64) {
+    let mut known = word.load(Ordering::Relaxed);
+    for _ in 0..TRIES {
+        let resting = known >> PER_WORD;
+        if resting == 0 {
+            return;
+        }
+        let awake = (known | resting) & u64::from(u32::MAX);
+        match word.compare_exchange(known, awake, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => known = now,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    extern crate std;
+    use std::collections::HashSet;
+    use std::vec::Vec;
+
+    use super::*;
+
+    const ALL: u32 = 4 * PER_WORD;
+
+    fn full() -> References<4> {
+        let references = References::new();
+        for word in 0..4 {
+            references.add(Taken { word, bits: u32::MAX });
+        }
+        references
+    }
+
+    fn one(references: &References<4>) -> u32 {
+        references.take(4, 1).unwrap().pop().unwrap()
+    }
+
+    fn put(references: &References<4>, reference: u32) {
+        references.put(Taken { word: reference / PER_WORD, bits: 1 << (reference % PER_WORD) });
+    }
+
+    #[test]
+    fn each_is_given_once() {
+        let references = full();
+        let all: HashSet<u32> = (0..ALL).map(|_| one(&references)).collect();
+        assert_eq!(all.len() as u32, ALL);
+        assert_eq!(references.take(4, 1), None);
+    }
+
+    /// As many others are taken in between as are free in the other words, from wherever the cursor was.
+    #[test]
+    fn hc_082_a_reference_that_comes_back_is_not_used_again_soon() {
+        for before in 0..ALL {
+            let references = full();
+            let held: Vec<u32> = (0..before).map(|_| one(&references)).collect();
+            let next = one(&references);
+            held.into_iter().for_each(|reference| put(&references, reference));
+            put(&references, next);
+            let free = references.words.iter().map(|word| (word.load(Ordering::Relaxed) as u32).count_ones());
+            let elsewhere: u32 = free.enumerate().filter(|(i, _)| *i as u32 != next / PER_WORD).map(|(_, n)| n).sum();
+            let distance = (0..).take_while(|_| one(&references) != next).count() as u32;
+            assert!(distance >= elsewhere, "{next} after {distance} others, with {elsewhere} free elsewhere");
+        }
+    }
+
+    /// The cursor is just before it: without its rest it would be the next one.
+    #[test]
+    fn hc_082_a_reference_just_before_the_cursor_rests() {
+        let references = full();
+        let held: Vec<u32> = (0..ALL).map(|_| one(&references)).collect();
+        held[64..].iter().for_each(|reference| put(&references, *reference));
+        (0..30).for_each(|_| drop(one(&references)));
+        let ahead = one(&references) + 1;
+        let taken = references.take(4, PER_WORD).unwrap();
+        assert_eq!(taken.word, ahead / PER_WORD);
+        put(&references, ahead);
+        assert_ne!(one(&references), ahead);
+    }
+
+    #[test]
+    fn many_are_taken_from_one_word_at_a_time() {
+        let references = full();
+        assert_eq!(references.take(4, 5), Some(Taken { word: 0, bits: 0x1f }));
+        assert_eq!(references.take(4, 100), Some(Taken { word: 0, bits: !0x1f }));
+        assert_eq!(references.take(4, 100), Some(Taken { word: 1, bits: !0 }));
+    }
+
+    #[test]
+    fn words_beyond_those_in_use_are_not_searched() {
+        let references = full();
+        assert_eq!((0..).take_while(|_| references.take(2, 1).is_some()).count() as u32, 2 * PER_WORD);
+        assert_eq!(references.count(), 2 * PER_WORD);
+        assert!(references.take(4, 1).is_some(), "growth makes the others free");
+    }
+
+    #[test]
+    fn the_last_free_reference_is_found_from_every_place() {
+        for last in 0..ALL {
+            let references = References::<4>::new();
+            references.cursor.store(u64::from(ALL) * 7 + 77, Ordering::Relaxed);
+            put(&references, last);
+            assert_eq!(one(&references), last);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What goes through a ring, and how many of it a ring holds.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Bytes of a ring before its first slot. (`offsetof(struct name_sring, ring)`, public/io/ring.h)
+pub(crate) const HEADER: usize = 64;
+
+/// Bytes of a page, as Xen counts them.
+const PAGE: usize = 4096;
+
+/// A message as it lies in a slot: plain data of a multiple of four bytes, without padding that is not a named field.
+///
+/// Every type that is so is a slot; there is nothing to implement. A size that is no multiple of four does not compile
+/// where a ring is made from it.
+pub trait Slot: FromBytes + IntoBytes + Immutable + Copy {}
+
+impl<T: FromBytes + IntoBytes + Immutable + Copy> Slot for T {}
+
+/// The two messages of a ring: what the front asks and what the back answers, in slots as large as the larger one.
+/// (`DEFINE_RING_TYPES`, public/io/ring.h)
+pub trait Protocol {
+    /// From the front to the back.
+    type Request: Slot;
+    /// From the back to the front.
+    type Response: Slot;
+}
+
+/// Bytes from one slot to the next.
+pub(crate) const fn stride<P: Protocol>() -> usize {
+    let (request, response) = (size_of::<P::Request>(), size_of::<P::Response>());
+    assert!(request.is_multiple_of(4) && response.is_multiple_of(4), "a message is whole 32-bit words");
+    assert!(request > 0 && response > 0, "a message has a size");
+    if request > response { request } else { response }
+}
+
+/// How many slots a ring has; always a power of two.
+///
+/// [`OnePage`] is a constant of the protocol, which makes a ring's arithmetic cheap; [`Slots`] is known at run time only.
+pub trait Entries<P: Protocol>: Copy + sealed::Entries<P> {}
+
+/// As many slots as one page holds. (`__RING_SIZE` of 4096 bytes, public/io/ring.h)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnePage;
+
+impl<P: Protocol> Entries<P> for OnePage {}
+
+/// A number of slots that was negotiated, as with a ring over several pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots(u32);
+
+impl Slots {
+    /// As many slots as 2^`order` pages hold; `None` where not even one does, or from order 19 on, where the bytes would
+    /// no longer count in 31 bits. (`__RING_SIZE`, public/io/ring.h)
+    #[must_use]
+    pub const fn in_pages<P: Protocol>(order: u32) -> Option<Self> {
+        if order > 18 {
+            return None;
+        }
+        match fitting::<P>(PAGE << order) {
+            Some(count) => Some(Self(count)),
+            None => None,
+        }
+    }
+
+    /// A number of slots that both ends agreed upon, or `None` where it is not a power of two. Xen's protocols never name
+    /// one; tests with tiny rings do.
+    #[must_use]
+    pub const fn new(count: u32) -> Option<Self> {
+        if count.is_power_of_two() { Some(Self(count)) } else { None }
+    }
+
+    /// The number of slots.
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        self.0
+    }
+}
+
+impl<P: Protocol> Entries<P> for Slots {}
+
+/// The largest power of two of slots in that many bytes, header included.
+const fn fitting<P: Protocol>(bytes: usize) -> Option<u32> {
+    match ((bytes - HEADER) / stride::<P>()).checked_ilog2() {
+        Some(order) => Some(1 << order),
+        None => None,
+    }
+}
+
+pub(crate) mod sealed {
+    /// Sealed: the rings' memory safety rests on the answer's being the same each time.
+    pub trait Entries<P> {
+        /// How many slots.
+        fn count(self) -> u32;
+    }
+
+    impl<P: super::Protocol> Entries<P> for super::OnePage {
+        #[inline]
+        fn count(self) -> u32 {
+            const { super::fitting::<P>(super::PAGE).expect("a page holds one slot at least") }
+        }
+    }
+
+    impl<P: super::Protocol> Entries<P> for super::Slots {
+        #[inline]
+        fn count(self) -> u32 {
+            self.0
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Typed rings: requests one way, responses the other, in the same slots.
+//!
+//! An end puts messages with [`push`](Ring::push), which the peer does not see, and shows them with
+//! [`publish`](Ring::publish), which says whether the peer wants an event. It takes messages with [`pop`](Ring::pop), and
+//! with [`pop_or_arm`](Ring::pop_or_arm) before it sleeps. Front and back are one type: a front's responses and a back's
+//! requests come in at most as far as the indices below allow.
+//!
+//! | | may push up to | the peer may publish up to |
+//! |---|---|---|
+//! | front | responses popped + size | requests published |
+//! | back | requests popped | responses published + size |
+//!
+//! # What a hostile peer can cause
+//!
+//! * Any bits in what is popped: a message is an [`Untrusted`] copy, made once, and bits that do not change any more.
+//! * A ring that stays full or empty: every call returns at once, the caller decides how long to try.
+//! * Needless events to itself, or none: [`publish`](Ring::publish) goes by an event index that the peer writes. And none to
+//!   us, when it overwrites ours, or just never sends: whoever sleeps needs a deadline.
+//! * At an index that it could not have reached, compared with the table above and not with the ring's size, the end
+//!   breaks for good: it pops nothing, is full, publishes nothing, keeps the first [`PeerError`], and does not look at
+//!   the shared memory any more. Only a new ring heals that.
+//! * Nothing by changing *our* indices or slots: they are only written, from private copies.
+//!
+//! No call panics, waits or loops on what the peer wrote. A loop of `pop` without `push` or `publish` ends after at most
+//! as many messages as were outstanding, whatever the peer publishes meanwhile.
+//! (Tests `hc_001` to `hc_020` in `tests/`, each for both ends and from starts at which the indices wrap; `tests/loom.rs`.)
+//!
+//! # Example
+//!
+//! Both ends over the same memory, as in a test; in a kernel the other end is in another domain.
+//!
+//! ```
+//! use std::ptr::NonNull;
+//! use std::sync::atomic::AtomicU64;
+//! use xen_shared_ring::{BackRing, FrontRing, Notify, OnePage, Protocol, SharedMem};
+//!
+//! enum Doubling {}
+//! impl Protocol for Doubling {
+//!     type Request = u32;
+//!     type Response = u64;
+//! }
+//!
+//! let page = [const { AtomicU64::new(0) }; 512];
+//! // SAFETY: atomics, which outlive both ends.
+//! let region = || unsafe { SharedMem::new(NonNull::from(&page).cast(), 4096) };
+//! let mut front = FrontRing::<Doubling, _>::init(region(), OnePage).unwrap();
+//! let mut back = BackRing::<Doubling, _>::attach(region(), OnePage).unwrap();
+//!
+//! front.push(21).unwrap();
+//! assert_eq!(back.pop_or_arm().unwrap().map(|_| "a request"), None, "nothing was published yet");
+//! assert_eq!(front.publish(), Notify::Needed);
+//!
+//! while let Some(request) = back.pop_or_arm().unwrap() {
+//!     let number = request.into_unverified();
+//!     back.push(2 * u64::from(number)).expect("a popped request leaves room for its response");
+//! }
+//! let _ = back.publish();
+//! assert_eq!(front.pop().unwrap().unwrap().into_unverified(), 42);
+//! ```
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::num::NonZeroU32;
+
+use crate::error::PeerError;
+use crate::memory::Region;
+use crate::page::{RegionTooSmall, RingPage};
+use crate::protocol::{Entries, OnePage, Protocol};
+use crate::role::{Back, Front, Role};
+use crate::untrusted::Untrusted;
+use crate::{law, order};
+
+/// The end that asks: pushes requests, pops responses.
+pub type FrontRing<P, M, S = OnePage> = Ring<Front, P, M, S>;
+
+/// The end that answers: pops requests, pushes responses.
+pub type BackRing<P, M, S = OnePage> = Ring<Back, P, M, S>;
+
+/// One end of a ring of protocol `P` in the memory of region `M`, with `S` slots.
+#[derive(Debug)]
+pub struct Ring<R: Role, P: Protocol, M, S = OnePage> {
+    page: RingPage<P, S>,
+    /// Up to where we filled slots.
+    pushed: u32,
+    /// Up to where the peer was told of them. The copy in shared memory is written and never read back.
+    published: u32,
+    /// Up to where we took the peer's messages.
+    popped: u32,
+    /// Up to where the peer published messages, as last accepted.
+    seen: u32,
+    health: Result<(), PeerError>,
+    region: M,
+    role: PhantomData<R>,
+}
+
+/// What a publishing end owes its peer.
+#[must_use = "the peer may sleep until it gets an event"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notify {
+    /// The peer sleeps, or may: send it an event.
+    Needed,
+    /// The peer will come by without one.
+    NotNeeded,
+}
+
+/// There was no place for the value, which comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Full<T>(pub T);
+
+impl<P: Protocol, M: Region, S: Entries<P>> FrontRing<P, M, S> {
+    /// Makes a new ring in `region`, which no back uses yet. (`XEN_FRONT_RING_INIT`, public/io/ring.h)
+    ///
+    /// # Errors
+    ///
+    /// The region comes back when it is too small.
+    pub fn init(region: M, size: S) -> Result<Self, (RegionTooSmall, M)> {
+        let ring = Self::over(region, size, |page| {
+            page.clear();
+            0
+        })?;
+        Ok(ring)
+    }
+
+    /// Requests that were published and whose responses were not popped yet.
+    #[inline]
+    #[must_use]
+    pub const fn outstanding(&self) -> u32 {
+        self.published.wrapping_sub(self.popped)
+    }
+}
+
+impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
+    /// Takes over a ring that stands in `region`, with nothing outstanding, at our own producer index.
+    ///
+    /// That is what a back does with a front's new ring, and a front that reconnects to a back that answered all. A peer
+    /// can have changed our index meanwhile, and only chooses where the count goes on by that. When the two indices
+    /// cannot belong together, the end is broken from the start.
+    /// (`BACK_RING_ATTACH`, `FRONT_RING_ATTACH`, public/io/ring.h)
+    ///
+    /// # Errors
+    ///
+    /// The region comes back when it is too small.
+    pub fn attach(region: M, size: S) -> Result<Self, (RegionTooSmall, M)> {
+        let mut ring = Self::over(region, size, |page| page.word(R::OUT_INDEX).load())?;
+        let _kept = ring.look();
+        Ok(ring)
+    }
+
+    /// Fills a slot, which the peer does not see before [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// The message comes back when there is no room, or the ring is broken.
+    #[inline(always)]
+    pub fn push(&mut self, message: R::Out<P>) -> Result<(), Full<R::Out<P>>> {
+        let slot = self.page.slot(self.pushed);
+        if self.room() == 0 {
+            return Err(Full(message));
+        }
+        slot.store(&message);
+        self.pushed = self.pushed.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Shows the peer what was pushed, and answers whether it wants an event for that.
+    /// (`RING_PUSH_REQUESTS_AND_CHECK_NOTIFY`, `RING_PUSH_RESPONSES_AND_CHECK_NOTIFY`, public/io/ring.h)
+    #[inline(always)]
+    pub fn publish(&mut self) -> Notify {
+        let (old, new) = (self.published, self.pushed);
+        if old == new {
+            return Notify::NotNeeded;
+        }
+        self.published = new;
+        let event = order::publish_then_look(&self.page.word(R::OUT_INDEX), new, &self.page.word(R::OUT_EVENT));
+        if law::must_notify(old, new, event) { Notify::Needed } else { Notify::NotNeeded }
+    }
+
+    /// Takes the next message, if there is one.
+    ///
+    /// The peer's index is read once when what was known of is used up, and not at all otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    #[inline(always)]
+    pub fn pop(&mut self) -> Result<Option<Untrusted<R::In<P>>>, PeerError> {
+        if self.popped == self.seen && self.look()? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.take()))
+    }
+
+    /// Takes the next message; when there is none, asks the peer for an event at the next one, and looks once more.
+    ///
+    /// After `None` the caller may sleep: the peer owes it an event. A hostile one may never send it.
+    /// (`RING_FINAL_CHECK_FOR_REQUESTS`, `RING_FINAL_CHECK_FOR_RESPONSES`, public/io/ring.h)
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    #[inline(always)]
+    pub fn pop_or_arm(&mut self) -> Result<Option<Untrusted<R::In<P>>>, PeerError> {
+        self.pop_or_arm_for(NonZeroU32::MIN)
+    }
+
+    /// As [`pop_or_arm`](Self::pop_or_arm), but asks for an event only when `count` more messages are there, or as many as
+    /// the peer can put.
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    #[inline(always)]
+    pub fn pop_or_arm_for(&mut self, count: NonZeroU32) -> Result<Option<Untrusted<R::In<P>>>, PeerError> {
+        if self.popped == self.seen && self.look()? == 0 && self.arm(count)? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.take()))
+    }
+
+    /// How many messages can be pushed now. None when the ring is broken.
+    #[inline]
+    #[must_use]
+    pub fn room(&self) -> u32 {
+        self.push_limit().wrapping_sub(self.pushed)
+    }
+
+    /// How many messages were pushed and not published yet.
+    #[inline]
+    #[must_use]
+    pub const fn unpublished(&self) -> u32 {
+        self.pushed.wrapping_sub(self.published)
+    }
+
+    /// The violation that broke the ring, if there was one.
+    #[must_use]
+    pub const fn violation(&self) -> Option<PeerError> {
+        match self.health {
+            Ok(()) => None,
+            Err(error) => Some(error),
+        }
+    }
+
+    /// Breaks the ring because of a violation that was found in a message. An earlier one stays the reason.
+    ///
+    /// What was pushed and not published never will be.
+    #[cold]
+    pub fn set_broken(&mut self, violation: PeerError) {
+        self.health = self.health.and(Err(violation));
+        self.seen = self.popped;
+        self.pushed = self.push_limit();
+        self.published = self.pushed;
+    }
+
+    /// Gives the region back, to end its grants or its mapping, or for a new ring.
+    #[must_use]
+    pub fn into_region(self) -> M {
+        self.region
+    }
+
+    /// An end with nothing outstanding, at the index that `start` answers with.
+    fn over(region: M, size: S, start: impl FnOnce(&RingPage<P, S>) -> u32) -> Result<Self, (RegionTooSmall, M)> {
+        let page = match RingPage::new(region.memory(), size) {
+            Ok(page) => page,
+            Err(error) => return Err((error, region)),
+        };
+        let start = start(&page);
+        let (pushed, published, popped, seen) = (start, start, start, start);
+        Ok(Self { page, pushed, published, popped, seen, health: Ok(()), region, role: PhantomData })
+    }
+
+    /// Takes the next message that is known of.
+    #[inline(always)]
+    fn take(&mut self) -> Untrusted<R::In<P>> {
+        let message = self.page.slot(self.popped).load();
+        self.popped = self.popped.wrapping_add(1);
+        Untrusted::new(message)
+    }
+
+    /// Reads how far the peer published, once all that was known of is used up.
+    #[inline(always)]
+    fn look(&mut self) -> Result<u32, PeerError> {
+        self.health?;
+        self.accept(order::peer_index(&self.page.word(R::IN_INDEX)))
+    }
+
+    /// Asks for an event, and reads once more how far the peer published.
+    #[inline(always)]
+    fn arm(&mut self, count: NonZeroU32) -> Result<u32, PeerError> {
+        let most = self.reach().wrapping_sub(self.popped).max(1);
+        let event = self.popped.wrapping_add(count.get().min(most));
+        self.accept(order::arm_then_look(&self.page.word(R::IN_EVENT), event, &self.page.word(R::IN_INDEX)))
+    }
+
+    #[inline(always)]
+    fn accept(&mut self, now: u32) -> Result<u32, PeerError> {
+        let (before, limit) = (self.seen, self.reach());
+        if !law::may_move(before, now, limit) {
+            return Err(self.violated(R::violation(before, now, limit.wrapping_sub(before))));
+        }
+        self.seen = now;
+        Ok(now.wrapping_sub(before))
+    }
+
+    /// Up to where we may push.
+    #[inline(always)]
+    fn push_limit(&self) -> u32 {
+        self.popped.wrapping_add(R::push_ahead(self.page.entries()))
+    }
+
+    /// Up to where the peer may publish.
+    #[inline(always)]
+    fn reach(&self) -> u32 {
+        self.published.wrapping_add(R::peer_ahead(self.page.entries()))
+    }
+
+    #[cold]
+    fn violated(&mut self, violation: PeerError) -> PeerError {
+        self.set_broken(violation);
+        violation
+    }
+}
+
+impl Notify {
+    /// Whether the peer wants an event.
+    #[inline]
+    #[must_use]
+    pub const fn is_needed(self) -> bool {
+        matches!(self, Self::Needed)
+    }
+}
+
+impl<T> fmt::Debug for Full<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Full(..)")
+    }
+}
+
+impl<T> fmt::Display for Full<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no place for it")
+    }
+}
+
+impl<T> core::error::Error for Full<T> {}

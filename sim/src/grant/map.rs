@@ -1,0 +1,82 @@
+//! Mapping foreign pages.
+
+use xen_hypercall::abi::DomId;
+use xen_hypercall::abi::grant_table::{GrantRef, Handle, MapFlags, MapGrantRef, Status, UnmapGrantRef};
+
+use super::{Mapping, Purpose};
+use crate::builder::Leniency;
+use crate::state::{Effect, State, Writing};
+
+impl State {
+    /// Maps one page; answers with the handle and the page's machine address.
+    pub(crate) fn map(&mut self, user: DomId, operation: &MapGrantRef) -> Result<(Handle, u64), Status> {
+        let MapGrantRef { host_addr: address, flags, gref, dom: granter, .. } = *operation;
+        if !flags.intersects(MapFlags::HOST_MAP | MapFlags::DEVICE_MAP) {
+            return Err(Status::BAD_GNTREF);
+        }
+        // A domain's own id is a domain; `DOMID_SELF` is none here.
+        if !self.domains.contains_key(&granter) {
+            return Err(Status::BAD_DOMAIN);
+        }
+        let mappings = &self.dom(user).mappings;
+        if mappings.by_handle.len() >= mappings.max {
+            return Err(Status::NO_SPACE);
+        }
+        if flags.contains(MapFlags::CONTAINS_PTE) {
+            return Err(Status::GENERAL_ERROR);
+        }
+        if mappings.addresses.get(&address) != Some(&None) {
+            return Err(Status::BAD_VIRT_ADDR);
+        }
+        let writing = if flags.contains(MapFlags::READONLY) { Writing::No } else { Writing::Yes };
+        let (gfn, page) = self.pin(granter, gref, user, writing, Purpose::Map)?;
+        let handle = self.enter(user, Mapping { granter, gref, address, writing, page, gfn });
+        Ok((handle, gfn.address()))
+    }
+
+    fn enter(&mut self, user: DomId, mapping: Mapping) -> Handle {
+        let mappings = &mut self.dom_mut(user).mappings;
+        let handle = Handle(mappings.next_handle);
+        mappings.next_handle += 1;
+        mappings.addresses.insert(mapping.address, Some(handle));
+        mappings.by_handle.insert(handle, mapping);
+        handle
+    }
+
+    /// Removes one mapping. The page's owner sees it some steps later.
+    pub(crate) fn unmap(&mut self, user: DomId, operation: &UnmapGrantRef) -> Result<(), Status> {
+        let mapping = *self.dom(user).mappings.get(operation.handle).ok_or(Status::BAD_HANDLE)?;
+        if operation.dev_bus_addr != 0 && operation.dev_bus_addr != mapping.gfn.address() {
+            return Err(Status::GENERAL_ERROR);
+        }
+        if operation.host_addr != mapping.address {
+            return Err(Status::GENERAL_ERROR);
+        }
+        self.remove_mapping(user, operation.handle);
+        Ok(())
+    }
+
+    fn remove_mapping(&mut self, user: DomId, handle: Handle) {
+        let mappings = &mut self.dom_mut(user).mappings;
+        let Some(Mapping { granter, gref, address, writing, .. }) = mappings.by_handle.remove(&handle) else { return };
+        mappings.addresses.insert(address, None);
+        if self.is_lenient(Leniency::PromptUnmap) {
+            self.unpin(granter, gref, writing);
+        } else {
+            self.delay(Effect::Unpin { granter, gref, writing });
+        }
+    }
+
+    /// What is left of a domain's mappings when it dies.
+    pub(crate) fn drop_mappings(&mut self, user: DomId) {
+        let handles: Vec<Handle> = self.dom(user).mappings.iter().map(|(handle, _)| handle).collect();
+        for handle in handles {
+            self.remove_mapping(user, handle);
+        }
+    }
+
+    /// Who else uses the page by an entry of its owner's table.
+    pub(crate) fn user_of(&self, granter: DomId, gfn: xen_hypercall::abi::Gfn) -> Option<(GrantRef, DomId)> {
+        self.dom(granter).table.active().find(|(_, active)| active.gfn == gfn).map(|(gref, active)| (gref, active.by))
+    }
+}

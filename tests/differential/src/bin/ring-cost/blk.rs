@@ -1,0 +1,138 @@
+//! A block ring, with requests of one segment.
+
+use crate::{MOST, Notified, Outcome, Table, table};
+use differential_tests::protocol::{Blkif, BlkifRequest, BlkifResponse, BlkifSegment};
+use hostile_tests::memory::Buffer;
+use xen_shared_ring::{Notify, OnePage, PeerError};
+
+type FrontRing = xen_shared_ring::FrontRing<Blkif, Buffer>;
+type BackRing = xen_shared_ring::BackRing<Blkif, Buffer>;
+
+/// `BLKIF_RSP_OKAY` and `BLKIF_RSP_ERROR`, `public/io/blkif.h`
+const OKAY: i16 = 0;
+const ERROR: i16 = -1;
+
+/// What a file system hands to its driver: one segment.
+#[repr(C)]
+struct Transfer {
+    id: u64,
+    sector: u64,
+    gref: u32,
+    operation: u8,
+    first: u8,
+    last: u8,
+    device: u8,
+}
+
+pub(crate) fn bare(batch: usize, rounds: u32) -> Result<(Notified, Outcome), PeerError> {
+    let (mut notified, (mut front, mut back)) = (Notified(0), rings());
+    let (transfers, mut outcome) = (transfers(), Outcome::default());
+    for _ in 0..rounds {
+        let notify = counted_send_blk(&mut front, &transfers[..batch]);
+        notified.count(notify.expect("a ring that was reaped has room"));
+        answer(&mut back)?;
+        counted_reap_blk(&mut front, &mut outcome)?;
+    }
+    Ok((notified, outcome))
+}
+
+pub(crate) fn with_ids(batch: usize, rounds: u32) -> Result<(Notified, Outcome), PeerError> {
+    let (mut notified, (mut front, mut back)) = (Notified(0), rings());
+    let (transfers, mut outcome) = (transfers(), Outcome::default());
+    let mut table = table();
+    for _ in 0..rounds {
+        let notify = counted_send_blk_ids(&mut front, &transfers[..batch], &mut table);
+        notified.count(notify.expect("a table that was reaped has room"));
+        answer(&mut back)?;
+        counted_reap_blk_ids(&mut front, &mut outcome, &mut table)?;
+    }
+    Ok((notified, outcome))
+}
+
+#[inline(never)]
+fn counted_send_blk(ring: &mut FrontRing, transfers: &[Transfer]) -> Option<Notify> {
+    for transfer in transfers {
+        ring.push(request(transfer, transfer.id)).ok()?;
+    }
+    Some(ring.publish())
+}
+
+#[inline(never)]
+fn counted_reap_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> Result<(), PeerError> {
+    let mut sum = *outcome;
+    while let Some(response) = ring.pop_or_arm()? {
+        let response = response.into_unverified();
+        sum.add(response.status, response.id);
+    }
+    *outcome = sum;
+    Ok(())
+}
+
+#[inline(never)]
+fn counted_send_blk_ids(ring: &mut FrontRing, transfers: &[Transfer], table: &mut Table<u64>) -> Option<Notify> {
+    for transfer in transfers {
+        let id = table.insert(transfer.id).ok()?;
+        ring.push(request(transfer, id)).ok()?;
+    }
+    let notify = ring.publish();
+    table.mark_published();
+    Some(notify)
+}
+
+#[inline(never)]
+fn counted_reap_blk_ids(
+    ring: &mut FrontRing,
+    outcome: &mut Outcome,
+    table: &mut Table<u64>,
+) -> Result<(), PeerError> {
+    let mut sum = *outcome;
+    while let Some(response) = ring.pop_or_arm()? {
+        let response = response.into_unverified();
+        if let Some(id) = table.complete(response.id)? {
+            sum.add(response.status, id);
+        }
+    }
+    *outcome = sum;
+    Ok(())
+}
+
+#[inline]
+fn request(transfer: &Transfer, id: u64) -> BlkifRequest {
+    let Transfer { sector, gref, operation, first, last, device, .. } = *transfer;
+    let mut seg = [BlkifSegment { gref: 0, first_sect: 0, last_sect: 0, pad: 0 }; 11];
+    seg[0] = BlkifSegment { gref, first_sect: first, last_sect: last, pad: 0 };
+    BlkifRequest { operation, nr_segments: 1, handle: device.into(), pad: 0, id, sector_number: sector, seg }
+}
+
+/// Answers what is there; every sixteenth request or so fails.
+#[inline(never)]
+fn answer(ring: &mut BackRing) -> Result<(), PeerError> {
+    while let Some(request) = ring.pop_or_arm()? {
+        let BlkifRequest { id, operation, sector_number, .. } = request.into_unverified();
+        let status = if sector_number % 16 == 5 { ERROR } else { OKAY };
+        let response = BlkifResponse { id, operation, pad: 0, status, pad_end: 0 };
+        ring.push(response).expect("a request leaves room for its response");
+    }
+    let _awake = ring.publish();
+    Ok(())
+}
+
+fn rings() -> (FrontRing, BackRing) {
+    let buffer = Buffer::new(1);
+    let other = buffer.clone();
+    let front = FrontRing::init(buffer, OnePage).expect("a page holds a ring");
+    (front, BackRing::attach(other, OnePage).expect("a page holds a ring"))
+}
+
+fn transfers() -> Vec<Transfer> {
+    let transfer = |i: u32| Transfer {
+        id: i.into(),
+        sector: (8 * i + i % 7).into(),
+        gref: 8 + i,
+        operation: (i & 1) as u8,
+        first: (i % 4) as u8,
+        last: 7,
+        device: 3,
+    };
+    (0..MOST as u32).map(transfer).collect()
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask test`: everything that must hold.
+
+mod plan;
+mod step;
+mod summary;
+
+use anyhow::{Result, bail};
+
+use self::step::{Outcome, Step};
+use self::summary::Summary;
+use crate::cli::Test;
+use crate::progress::Progress;
+use crate::workspace;
+
+/// Runs the steps and returns 0 if all passed; one that cannot run here is reported, and counts as failed if asked for.
+///
+/// # Errors
+///
+/// When cargo cannot be run at all, no step has the given name, or the user interrupts.
+pub fn run(options: &Test) -> Result<u8> {
+    let steps = selected(plan::steps(&workspace::packages()?)?, options)?;
+    if options.list {
+        steps.iter().for_each(|step| println!("{}", step.name));
+        return Ok(0);
+    }
+    let progress = Progress::new();
+    let mut summary = Summary::default();
+    for step in steps {
+        summary.add(step.run(&progress)?);
+    }
+    eprintln!("{summary}");
+    Ok(u8::from(summary.has(&Outcome::Failed) || options.complete && summary.has_gaps()))
+}
+
+fn selected(mut steps: Vec<Step>, options: &Test) -> Result<Vec<Step>> {
+    steps.retain(|step| match step.part {
+        step::Part::Host => !options.xen,
+        step::Part::Xen => !options.host,
+    });
+    let holds = |step: &Step, word: &String| step.name.to_lowercase().contains(&word.to_lowercase());
+    for word in &options.steps {
+        if !steps.iter().any(|step| holds(step, word)) {
+            bail!("no step has {word} in its name; `cargo xtask test --list` shows them");
+        }
+    }
+    steps.retain(|step| options.steps.is_empty() || options.steps.iter().any(|word| holds(step, word)));
+    Ok(steps)
+}

@@ -1,0 +1,145 @@
+//! The steps of the check, those first that end soon.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::step::Step;
+use crate::storm::{self, Build};
+use crate::workspace::{self, GUEST_TARGET, Package};
+use crate::{loom, miri, mutants};
+
+/// The package with the tests that boot real Xen.
+const XEN_TESTS: &str = "real-xen-tests";
+/// The package that compares with Xen's own ring macros, and prints a table of costs.
+const DIFFERENTIAL_TESTS: &str = "differential-tests";
+/// The other target without an operating system.
+const ARM_TARGET: &str = "aarch64-unknown-none";
+/// Hostile steps on rings for each way to build, and the seed of all of them: what fails here fails everywhere.
+const STORMS: [(&str, Build, u64); 3] = [
+    ("ring storm", Build::Release, 50_000_000),
+    ("ring storm, AddressSanitizer", Build::AddressSanitizer, 10_000_000),
+    ("ring storm, Miri", Build::Miri, 20_000),
+];
+const SEED: u64 = 1;
+
+/// Returns all steps; those for tests that the workspace does not have are left out.
+pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
+    let mut steps = lints(packages)?;
+    steps.push(Step::loud("host tests", host_tests(packages)?));
+    if has(packages, DIFFERENTIAL_TESTS) {
+        // Its table is worth seeing when all is well, too.
+        let words = ["test", "--package", DIFFERENTIAL_TESTS, "--", "--nocapture", "--test-threads=1"];
+        steps.push(Step::loud("comparison with Xen's ring.h", cargo(&words)?));
+    }
+    steps.extend(models(packages)?);
+    steps.extend(storms(packages)?);
+    steps.extend(miri_tests(packages)?);
+    if has(packages, XEN_TESTS) {
+        steps.push(Step::xen("real Xen", cargo(&["test", "--package", XEN_TESTS])?));
+    }
+    if mutants::any()? {
+        steps.push(Step::mutants("mutants"));
+    }
+    Ok(steps)
+}
+
+fn lints(packages: &[Package]) -> Result<Vec<Step>> {
+    let guests = names(packages, Package::is_guest);
+    let with_targets = |target: &str| bare("clippy", target, &names(packages, |package| package.supports(target)));
+    let mut docs = workspace_without(&["doc", "--no-deps"], &guests, &[])?;
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    Ok(vec![
+        Step::quiet("format", cargo(&["fmt", "--all", "--check"])?),
+        Step::quiet("clippy, host", workspace_without(&["clippy", "--all-targets"], &guests, &["-D", "warnings"])?),
+        Step::quiet("clippy, x86-64 guests", with_targets(GUEST_TARGET)?),
+        Step::quiet("clippy, ARM64 libraries", with_targets(ARM_TARGET)?),
+        Step::quiet("documentation", docs),
+    ])
+}
+
+fn host_tests(packages: &[Package]) -> Result<Command> {
+    let elsewhere = [XEN_TESTS, DIFFERENTIAL_TESTS];
+    let left_out = names(packages, |package| package.is_guest() || elsewhere.contains(&package.name.as_str()));
+    workspace_without(&["test"], &left_out, &[])
+}
+
+/// Lints and runs what several processors do.
+fn models(packages: &[Package]) -> Result<Vec<Step>> {
+    let selected = names(packages, loom::has_models);
+    if selected.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut clippy = loom::cargo(&["clippy", "--lib", "--test", "loom"])?;
+    let mut tests = loom::cargo(&["test", "--release", "--test", "loom"])?;
+    with_packages(&mut clippy, &selected);
+    with_packages(&mut tests, &selected);
+    let clippy = with_rest(clippy, &["-D", "warnings"]);
+    Ok(vec![Step::quiet("clippy, loom models", clippy), Step::loud("loom models", tests)])
+}
+
+fn storms(packages: &[Package]) -> Result<Vec<Step>> {
+    if !storm::exists(packages) {
+        return Ok(Vec::new());
+    }
+    let step = |(name, build, steps)| {
+        let command = storm::command(build, steps, SEED)?;
+        Ok(match build {
+            Build::Miri => Step::miri(name, command),
+            Build::Release | Build::AddressSanitizer => Step::loud(name, command),
+        })
+    };
+    STORMS.into_iter().map(step).collect()
+}
+
+fn miri_tests(packages: &[Package]) -> Result<Vec<Step>> {
+    let one = |package: &Package| {
+        let command = miri::cargo(&["test", "--lib", "--tests", "--package", &package.name])?;
+        Ok(Step::miri(format!("Miri, {}", package.name), command))
+    };
+    packages.iter().filter(|package| miri::is_for(package)).map(one).collect()
+}
+
+/// A cargo command for the packages that are built for the host; guests have no host build.
+fn workspace_without(command: &[&str], left_out: &[&str], rest: &[&str]) -> Result<Command> {
+    let mut cargo = cargo(command)?;
+    cargo.arg("--workspace");
+    for package in left_out {
+        cargo.args(["--exclude", package]);
+    }
+    Ok(with_rest(cargo, rest))
+}
+
+/// A lint command for selected packages on a bare target.
+fn bare(command: &str, target: &str, packages: &[&str]) -> Result<Command> {
+    let mut cargo = cargo(&[command, "--target", target])?;
+    with_packages(&mut cargo, packages);
+    Ok(with_rest(cargo, &["-D", "warnings"]))
+}
+
+fn with_packages(command: &mut Command, packages: &[&str]) {
+    for package in packages {
+        command.args(["--package", package]);
+    }
+}
+
+fn with_rest(mut command: Command, rest: &[&str]) -> Command {
+    if !rest.is_empty() {
+        command.arg("--").args(rest);
+    }
+    command
+}
+
+fn cargo(arguments: &[&str]) -> Result<Command> {
+    let mut command = workspace::cargo()?;
+    command.args(arguments);
+    Ok(command)
+}
+
+fn has(packages: &[Package], name: &str) -> bool {
+    packages.iter().any(|package| package.name == name)
+}
+
+fn names(packages: &[Package], accept: impl Fn(&Package) -> bool) -> Vec<&str> {
+    packages.iter().filter(|package| accept(package)).map(|package| package.name.as_str()).collect()
+}

@@ -1,0 +1,101 @@
+//! What became of all steps.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use super::step::{Ended, Outcome};
+
+/// The steps that have ended.
+#[derive(Debug, Default)]
+pub(super) struct Summary(Vec<Ended>);
+
+impl Summary {
+    pub(super) fn add(&mut self, ended: Ended) {
+        self.0.push(ended);
+    }
+
+    /// Returns whether any step ended so.
+    pub(super) fn has(&self, outcome: &Outcome) -> bool {
+        self.0.iter().any(|ended| ended.outcome == *outcome)
+    }
+
+    /// Returns whether any step did not run.
+    pub(super) fn has_gaps(&self) -> bool {
+        !self.gaps().is_empty()
+    }
+
+    /// Returns the steps that did not run, by the reason.
+    fn gaps(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut gaps = BTreeMap::<&str, Vec<&str>>::new();
+        for ended in &self.0 {
+            if let Outcome::NotRun(reason) = &ended.outcome {
+                gaps.entry(reason).or_default().push(&ended.name);
+            }
+        }
+        gaps
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.has(&Outcome::Failed), self.has_gaps()) {
+            (true, _) => "there are failures",
+            (false, true) => "NOT COMPLETE: what ran has passed",
+            (false, false) => "everything passed",
+        }
+    }
+}
+
+/// The table, below it what to do about each step that did not pass, and one line for all.
+impl Display for Summary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n  {:<34} {:<8} {:>9}", "step", "result", "time")?;
+        for Ended { name, outcome, took, .. } in &self.0 {
+            writeln!(f, "  {name:<34} {:<8} {:>7.1} s", outcome.words(), took.as_secs_f32())?;
+        }
+        for Ended { name, repeat, .. } in self.0.iter().filter(|ended| ended.outcome == Outcome::Failed) {
+            writeln!(f, "error: {name} failed; to repeat it: {repeat}")?;
+        }
+        for (reason, names) in self.gaps() {
+            writeln!(f, "warning: NOT RUN: {}: {reason}", names.join("; "))?;
+        }
+        let all: Duration = self.0.iter().map(|ended| ended.took).sum();
+        write!(f, "  {:<43} {:>7.1} s", self.verdict(), all.as_secs_f32())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(outcomes: &[Outcome]) -> Summary {
+        let ended = |outcome: &Outcome| Ended {
+            name: "loom".into(),
+            outcome: outcome.clone(),
+            took: Duration::from_secs(1),
+            repeat: "cargo test".into(),
+        };
+        Summary(outcomes.iter().map(ended).collect())
+    }
+
+    #[test]
+    fn a_failure_is_named_with_the_command_that_repeats_it() {
+        let summary = summary(&[Outcome::Passed, Outcome::Failed]);
+        let text = summary.to_string();
+        assert!(summary.has(&Outcome::Failed) && text.contains("loom failed; to repeat it: cargo test"), "{text}");
+        assert!(!text.contains("everything passed"), "{text}");
+    }
+
+    #[test]
+    fn a_step_that_did_not_run_is_never_taken_for_one_that_passed() {
+        let summary = summary(&[Outcome::Passed, Outcome::NotRun("no network".into())]);
+        let text = summary.to_string();
+        assert!(summary.has_gaps() && text.contains("NOT RUN: loom: no network"), "{text}");
+        assert!(!text.contains("everything passed") && text.contains("NOT COMPLETE"), "{text}");
+    }
+
+    #[test]
+    fn only_if_all_passed_it_says_so() {
+        let text = summary(&[Outcome::Passed, Outcome::Passed]).to_string();
+        assert!(text.ends_with("2.0 s") && text.contains("everything passed"), "{text}");
+    }
+}

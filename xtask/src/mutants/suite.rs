@@ -1,0 +1,228 @@
+//! The tests of one package, built in one way, in a copy of the workspace.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::Verdict;
+use super::entry::{Kind, Mutant};
+use super::tree::Tree;
+use crate::process::{self, Finished, TimeLimitPassed};
+use crate::{loom, paths, workspace};
+
+/// How long all tests of a package may take without a mutant.
+const BASELINE: Duration = Duration::from_secs(600);
+/// The same for the tests of one mutant; a model in which nothing is found looks at every interleaving.
+const TEST: Duration = Duration::from_secs(60);
+const LOOM: Duration = Duration::from_secs(180);
+/// The same where the tests are expected never to end.
+const HANG: Duration = Duration::from_secs(10);
+/// How many lines of a program's complaints are kept.
+const LINES: usize = 25;
+
+/// Where tests are built: a copy of the workspace and cargo's folder for it.
+#[derive(Debug)]
+pub(super) struct Bench {
+    tree: Tree,
+    target: PathBuf,
+}
+
+impl Bench {
+    /// Makes a copy of the workspace in `root` below `folder`.
+    pub(super) fn new(root: &Path, folder: &Path) -> Result<Self> {
+        Ok(Self { tree: Tree::copy(root, &folder.join("tree"))?, target: folder.join("target") })
+    }
+
+    fn cargo(&self, kind: Kind, arguments: &[&str]) -> Result<Command> {
+        let mut command = workspace::cargo()?;
+        let target = self.target.join(kind.name());
+        match kind {
+            Kind::Test => command.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", "--cap-lints=warn"),
+            // What makes a build fast counts more than what makes a model fast: it is built once for each mutant.
+            Kind::Loom => loom::configure(&mut command, &target).env("RUSTFLAGS", "--cfg loom --cap-lints=warn"),
+        };
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
+        // A finding is enough; nobody looks at the smallest one.
+        command.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true");
+        // Packages that are unpacked already need not be fetched for the copy.
+        command.env("RUST_BACKTRACE", "0").env("DOMU_DIR", paths::domu()?);
+        command.current_dir(self.tree.folder()).arg("test").args(arguments);
+        command.args(if kind == Kind::Loom { &["--release"][..] } else { &[] });
+        Ok(command)
+    }
+}
+
+/// The tests of one package, built in one way, that pass without a mutant.
+#[derive(Debug)]
+pub(super) struct Suite<'a> {
+    bench: &'a Bench,
+    package: &'a str,
+    kind: Kind,
+    /// The programs of tests, as cargo's words that select them, each with the names of its tests.
+    programs: Vec<(Vec<String>, Vec<String>)>,
+    /// Why no mutant can be tried.
+    unusable: Option<String>,
+}
+
+impl<'a> Suite<'a> {
+    /// Builds the package's tests and runs those that mutants name.
+    pub(super) fn prepare(bench: &'a Bench, mutants: &[&'a Mutant]) -> Result<Self> {
+        let first = mutants.first().context("a suite without mutants")?;
+        let mut suite = Self { bench, package: &first.package, kind: first.kind, programs: Vec::new(), unusable: None };
+        let (arguments, json) = (["--package", suite.package, "--no-run"], "--message-format=json-render-diagnostics");
+        let mut build = bench.cargo(suite.kind, &arguments)?;
+        // The models are not built with the other tests: those use what loom replaces.
+        build.args(if suite.kind == Kind::Loom { &["--test", "loom"][..] } else { &[] }).arg(json);
+        let built = process::capture(build, None)?;
+        if !built.status.success() {
+            suite.unusable = Some(format!("the tests do not build without it:\n{}", complaints(&built.stderr)));
+            return Ok(suite);
+        }
+        suite.programs = programs(&built.stdout)?;
+        suite.unusable = suite.baseline(mutants)?;
+        Ok(suite)
+    }
+
+    /// Returns whether a mutant is for these tests.
+    pub(super) fn fits(&self, mutant: &Mutant) -> bool {
+        (self.package, self.kind) == (mutant.package.as_str(), mutant.kind)
+    }
+
+    /// Applies a mutant, runs its tests, and undoes it.
+    pub(super) fn try_mutant(&self, mutant: &Mutant) -> Result<Verdict> {
+        if let Some(reason) = &self.unusable {
+            return Ok(Verdict::Broken(reason.clone()));
+        }
+        let programs = self.programs_with([mutant.test.as_str()]);
+        if programs.is_empty() {
+            return Ok(Verdict::Broken(format!("no test of {} has {} in its name", self.package, mutant.test)));
+        }
+        let _applied = match self.bench.tree.apply(mutant) {
+            Ok(applied) => applied,
+            Err(error) => return Ok(Verdict::Broken(format!("{error:#}"))),
+        };
+        let built = process::capture(self.command(&programs, &["--no-run"])?, None)?;
+        if !built.status.success() {
+            return Ok(Verdict::Broken(format!("does not compile:\n{}", complaints(&built.stderr))));
+        }
+        let test = self.command(&programs, &["--", &mutant.test])?;
+        verdict(process::capture(test, Some(Instant::now() + limit(mutant))), mutant)
+    }
+
+    /// Returns what is wrong with the tests that mutants name while there is no mutant.
+    fn baseline(&self, mutants: &[&Mutant]) -> Result<Option<String>> {
+        let names: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.test.as_str()).collect();
+        let programs = self.programs_with(names.iter().copied());
+        if programs.is_empty() {
+            return Ok(None);
+        }
+        let mut command = self.command(&programs, &["--"])?;
+        command.args(names);
+        Ok(match process::capture(command, Some(Instant::now() + BASELINE)) {
+            Ok(run) if run.status.success() => None,
+            Ok(run) => Some(format!("the tests fail without it:\n{}", process::last_lines(&run.stdout, LINES))),
+            Err(error) if error.is::<TimeLimitPassed>() => Some("the tests never end without it".into()),
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// Returns cargo's words for the programs that hold tests with one of these names.
+    fn programs_with<'n>(&self, names: impl IntoIterator<Item = &'n str> + Clone) -> Vec<&str> {
+        let holds =
+            |tests: &[String]| names.clone().into_iter().any(|name| tests.iter().any(|test| test.contains(name)));
+        let programs = self.programs.iter().filter(|(_, tests)| holds(tests));
+        programs.flat_map(|(words, _)| words.iter().map(String::as_str)).collect()
+    }
+
+    fn command(&self, programs: &[&str], rest: &[&str]) -> Result<Command> {
+        let mut command = self.bench.cargo(self.kind, &["--package", self.package])?;
+        command.args(programs).args(rest);
+        Ok(command)
+    }
+}
+
+const fn limit(mutant: &Mutant) -> Duration {
+    match mutant.kind {
+        _ if mutant.hang => HANG,
+        Kind::Test => TEST,
+        Kind::Loom => LOOM,
+    }
+}
+
+fn verdict(run: Result<Finished>, mutant: &Mutant) -> Result<Verdict> {
+    Ok(match run {
+        Ok(run) if run.status.success() => Verdict::Survived,
+        Ok(run) if tests_run(&run.stdout) > 0 => Verdict::Killed,
+        Ok(run) => Verdict::Broken(format!("no test ran:\n{}", process::last_lines(&run.stderr, LINES))),
+        Err(error) if error.is::<TimeLimitPassed>() && mutant.hang => Verdict::Killed,
+        Err(error) if error.is::<TimeLimitPassed>() => Verdict::Hung,
+        Err(error) => return Err(error),
+    })
+}
+
+/// Returns the first complaint of the compiler; what follows is often its consequence.
+fn complaints(stderr: &str) -> String {
+    let lines = stderr.lines().skip_while(|line| !line.starts_with("error"));
+    lines.take(LINES).collect::<Vec<_>>().join("\n")
+}
+
+/// Adds up what the test programs say: `running 2 tests`.
+fn tests_run(stdout: &str) -> u64 {
+    let counts =
+        stdout.lines().filter_map(|line| line.strip_prefix("running ")?.split(' ').next()?.parse::<u64>().ok());
+    counts.sum()
+}
+
+/// Reads which programs cargo built, and asks each for its tests.
+fn programs(messages: &str) -> Result<Vec<(Vec<String>, Vec<String>)>> {
+    let mut programs = Vec::new();
+    for line in messages.lines() {
+        let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
+        if let (Some(path), Some(true)) = (message["executable"].as_str(), message["profile"]["test"].as_bool()) {
+            programs.push((selector(&message["target"])?, tests(path)?));
+        }
+    }
+    Ok(programs)
+}
+
+/// Returns the words that make cargo build one target only.
+fn selector(target: &Value) -> Result<Vec<String>> {
+    let name = target["name"].as_str().unwrap_or_default();
+    let words = match target["kind"][0].as_str() {
+        Some("lib" | "rlib" | "proc-macro") => vec!["--lib"],
+        Some("test") => vec!["--test", name],
+        Some("bin") => vec!["--bin", name],
+        other => bail!("tests in {name}, which is of the kind {other:?}"),
+    };
+    Ok(words.into_iter().map(str::to_owned).collect())
+}
+
+fn tests(program: &str) -> Result<Vec<String>> {
+    let mut command = Command::new(program);
+    command.args(["--list", "--format", "terse"]);
+    let text = process::output(command)?;
+    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_of_all_programs_are_counted() {
+        assert_eq!(tests_run("\nrunning 1 test\ntest a ... ok\n\nrunning 12 tests\n"), 13);
+        assert_eq!(tests_run("error: could not compile"), 0);
+    }
+
+    #[test]
+    fn targets_are_selected_by_kind_and_name() {
+        let target = |kind: &str| serde_json::json!({ "name": "ring", "kind": [kind] });
+        assert_eq!(selector(&target("lib")).unwrap(), ["--lib"]);
+        assert_eq!(selector(&target("test")).unwrap(), ["--test", "ring"]);
+        assert!(selector(&target("bench")).is_err());
+    }
+}

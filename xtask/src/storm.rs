@@ -1,0 +1,63 @@
+//! The program that lets a hostile peer loose on rings, built in several ways.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::workspace::{self, Package};
+use crate::{miri, paths};
+
+/// The package and its program.
+const PACKAGE: &str = "hostile-tests";
+const PROGRAM: &str = "ring-storm";
+
+/// How the program is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// As a user of the crates would.
+    Release,
+    /// So that each access outside an object is found.
+    AddressSanitizer,
+    /// Interpreted, so that undefined behaviour is found.
+    Miri,
+}
+
+/// Returns whether the workspace has the program.
+#[must_use]
+pub fn exists(packages: &[Package]) -> bool {
+    let of = |package: &Package| package.programs.iter().any(|(name, _)| name == PROGRAM);
+    packages.iter().any(|package| package.name == PACKAGE && of(package))
+}
+
+/// Returns the command for a number of random steps.
+///
+/// # Errors
+///
+/// When the workspace is not found.
+pub fn command(build: Build, steps: u64, seed: u64) -> Result<Command> {
+    let mut command = match build {
+        Build::Release => cargo(&["run", "--release"])?,
+        Build::AddressSanitizer => with_address_sanitizer()?,
+        Build::Miri => miri::cargo(&["run"])?,
+    };
+    command.args(["--package", PACKAGE, "--bin", PROGRAM, "--"]);
+    command.args(["--steps", &steps.to_string(), "--seed", &seed.to_string()]);
+    Ok(command)
+}
+
+/// The sanitizer comes with the pinned toolchain, which only hides the option.
+fn with_address_sanitizer() -> Result<Command> {
+    // With a target named, the flag does not reach build scripts and compiler plug-ins.
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut command = cargo(&["run", "--release", "--target", &target])?;
+    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+    command.env("CARGO_TARGET_DIR", paths::target()?.join("asan"));
+    workspace::build_quickly(&mut command);
+    Ok(command)
+}
+
+fn cargo(words: &[&str]) -> Result<Command> {
+    let mut command = workspace::cargo()?;
+    command.args(words);
+    Ok(command)
+}
