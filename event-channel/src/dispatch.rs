@@ -3,7 +3,8 @@
 use xen_hypercall::abi::VcpuId;
 
 use crate::slot::{Seen, Slot};
-use crate::{Abi, Events, fifo, order, two_level, words};
+use crate::words::{self, Vcpu};
+use crate::{Abi, Events, fifo, order, two_level};
 
 /// Counts the events that are pending for `vcpu`, and wakes who waits for them. For the kernel's upcall handler, on the vCPU
 /// that was called.
@@ -18,10 +19,19 @@ use crate::{Abi, Events, fifo, order, two_level, words};
 #[inline]
 pub fn dispatch<P: Events>(platform: &P, vcpu: VcpuId) {
     let Some(words) = words::vcpu(platform, vcpu) else { return };
-    let table = platform.event_channels();
     order::forget_upcall(&words.upcall_pending);
-    match table.abi() {
-        Abi::TwoLevel => two_level::dispatch(platform, table, words::shared(platform), words),
+    match order::take_selector(&words.selector) {
+        two_level::FIRST => two_level::first_word(platform),
+        selected => select(platform, vcpu, words, selected),
+    }
+}
+
+/// In the FIFO ABI nothing is selected: [`start`](crate::start) leaves the selector empty, and Xen sets the whole of it only to
+/// have everything looked at.
+#[inline(never)]
+fn select<P: Events>(platform: &P, vcpu: VcpuId, words: &Vcpu, selected: u64) {
+    match platform.event_channels().abi() {
+        Abi::TwoLevel => two_level::pass(platform, selected),
         Abi::Fifo => fifo::dispatch(platform, vcpu, words),
     }
 }

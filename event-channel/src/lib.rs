@@ -54,6 +54,8 @@ mod dispatch;
 mod error;
 mod fifo;
 mod hold;
+#[cfg(loom)]
+pub mod model;
 mod order;
 mod platform;
 mod slot;

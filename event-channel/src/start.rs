@@ -3,8 +3,8 @@
 use xen_hypercall::abi::{DomId, VcpuId};
 use xen_hypercall::{Errno, event_channel};
 
-use crate::fifo::GrowError;
-use crate::{Events, StartError};
+use crate::fifo::{GrowError, MAX_VCPUS};
+use crate::{Events, StartError, order, words};
 
 /// Xen's ways to tell a domain about events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,12 @@ fn start_fifo<P: Events>(platform: &P) -> Abi {
         return Abi::TwoLevel;
     }
     // From here on there is no way back. A vCPU whose queues Xen refuses takes no events: `bind_vcpu` says so.
-    (1..).map(VcpuId).take_while(|vcpu| platform.vcpu_info(*vcpu).is_some()).for_each(|vcpu| _ = start(vcpu));
+    for vcpu in (0..MAX_VCPUS).map(VcpuId) {
+        let Some(words) = words::vcpu(platform, vcpu) else { break };
+        let _ = start(vcpu);
+        // What was selected in the other ABI would hide the queues.
+        order::take_selector(&words.selector);
+    }
     Abi::Fifo
 }
 

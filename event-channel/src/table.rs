@@ -112,8 +112,13 @@ impl EventChannels {
 
 /// Ports.
 impl EventChannels {
-    /// The counts of one word's ports.
+    /// The counts of the first word's ports.
     #[inline(always)]
+    pub(crate) const fn first(&self) -> &Chunk {
+        &self.first
+    }
+
+    /// The counts of one word's ports.
     pub(crate) fn chunk(&self, index: u32) -> Option<&Chunk> {
         if index == 0 { Some(&self.first) } else { self.far_chunk(index as usize) }
     }
@@ -162,7 +167,6 @@ impl EventChannels {
         }
     }
 
-    #[inline]
     fn far_chunk(&self, index: usize) -> Option<&Chunk> {
         let directory = made(self.directories.get(index / CHUNKS)?)?;
         made(directory.0.get(index % CHUNKS)?)

@@ -9,50 +9,51 @@ use crate::Events;
 use crate::dispatch::attend;
 use crate::order;
 use crate::slot::Seen;
-use crate::table::{Chunk, EventChannels};
-use crate::words::{PORTS, Shared, Vcpu};
+use crate::table::Chunk;
+use crate::words::{self, PORTS, Shared};
 
-/// Counts the events of the words that `vcpu` has selected.
+/// The selector of a vCPU with events in the first word only.
+pub(crate) const FIRST: u64 = 1;
+
+/// Counts the events of the first word's ports, which most guests have no others beside.
 ///
-/// Its own loops call nothing, so that the usual upcall saves no registers: the first port that needs more than counting
-/// ends them, and [`rest`] does what is left.
+/// The loop calls nothing, so that the usual upcall saves no registers: the first port that needs more than counting ends it,
+/// and [`rest`] does what is left.
 #[inline(always)]
-pub(crate) fn dispatch<P: Events>(platform: &P, table: &EventChannels, shared: &Shared, vcpu: &Vcpu) {
-    let mut words = order::take_selector(&vcpu.selector);
-    while words != 0 {
-        let word = words.trailing_zeros();
-        words &= words - 1;
-        let mut bits = take(shared, word);
-        let Some(chunk) = table.chunk(word) else { return rest(platform, words, word, bits, None) };
-        while bits != 0 {
-            let bit = bits.trailing_zeros();
-            bits &= bits - 1;
-            let seen = chunk.get(bit).count_event();
-            if seen.is_alert() {
-                return rest(platform, words, word, bits, Some((bit, seen)));
-            }
+pub(crate) fn first_word<P: Events>(platform: &P) {
+    let mut bits = take(words::shared(platform), 0);
+    let chunk = platform.event_channels().first();
+    while bits != 0 {
+        let seen = chunk.get(bits.trailing_zeros()).count_event();
+        if seen.is_alert() {
+            return rest(platform, bits, seen);
         }
+        bits &= bits - 1;
     }
 }
 
-/// The rest of a pass, with all that an event can call for.
-#[cold]
-fn rest<P: Events>(platform: &P, mut words: u64, mut word: u32, mut bits: u64, first: Option<(u32, Seen)>) {
-    let (table, shared) = (platform.event_channels(), crate::words::shared(platform));
-    if let Some((bit, seen)) = first {
-        attend(platform, word * PORTS + bit, seen);
+/// Counts the events of the words that a vCPU has selected.
+pub(crate) fn pass<P: Events>(platform: &P, mut selected: u64) {
+    while selected != 0 {
+        let word = selected.trailing_zeros();
+        selected &= selected - 1;
+        count_all(platform, word, take(words::shared(platform), word));
     }
-    loop {
-        while bits != 0 {
-            count(platform, table.chunk(word), word, bits.trailing_zeros());
-            bits &= bits - 1;
-        }
-        if words == 0 {
-            return;
-        }
-        word = words.trailing_zeros();
-        words &= words - 1;
-        bits = take(shared, word);
+}
+
+/// The rest of the first word, from a port on that was counted and needs more.
+#[cold]
+#[inline(never)]
+fn rest<P: Events>(platform: &P, bits: u64, seen: Seen) {
+    attend(platform, bits.trailing_zeros(), seen);
+    count_all(platform, 0, bits & (bits - 1));
+}
+
+fn count_all<P: Events>(platform: &P, word: u32, mut bits: u64) {
+    let chunk = platform.event_channels().chunk(word);
+    while bits != 0 {
+        count(platform, chunk, word, bits.trailing_zeros());
+        bits &= bits - 1;
     }
 }
 

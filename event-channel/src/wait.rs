@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use xen_hypercall::{Errno, sched};
 
-use crate::{Channel, Events, Settled, Stale, WaitError, dispatch};
+use crate::{Channel, Events, Settled, Stale, Upcalls, WaitError, dispatch};
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub enum Waited {
 impl<P: Events> Channel<P> {
     /// Waits with upcalls open, as a kernel with nothing else to do on this vCPU does: events of other channels are served.
     ///
-    /// The channel's events must go to the calling vCPU. `deadline` and `now` are system time. Upcalls are open afterwards.
+    /// The channel's events must go to the calling vCPU. `deadline` and `now` are system time. Upcalls that were held back before
+    /// come through during the wait, and are held back again afterwards.
     ///
     /// # Errors
     ///
@@ -43,7 +44,8 @@ impl<P: Events> Channel<P> {
     /// Waits with upcalls held back, for this channel only. Neither a timer nor an upcall handler is needed: for early boot, for
     /// panics, for kernels without interrupts.
     ///
-    /// `deadline` and `now` are system time. Events of other channels are counted when this one's are. Upcalls are open afterwards.
+    /// `deadline` and `now` are system time. Events of other channels are counted when this one's are. Upcalls that were held back
+    /// stay so.
     ///
     /// # Errors
     ///
@@ -87,8 +89,7 @@ impl<P: Events> Channel<P> {
         poll_fn(|context| self.poll_event(context, seen)).await
     }
 
-    /// Sleeps again and again. Upcalls are held back from each look to the sleep that follows: what comes between the two ends
-    /// the sleep at once.
+    /// Upcalls are held back from each look to the sleep that follows: what comes between the two ends the sleep at once.
     fn wait(
         &self,
         seen: u32,
@@ -96,19 +97,24 @@ impl<P: Events> Channel<P> {
         now: impl Fn() -> Duration,
         sleep: impl Fn(Settled, Duration) -> Result<(), Errno>,
     ) -> Result<Waited, WaitError> {
-        loop {
-            self.platform.hold_upcalls();
-            let slept = match self.look(seen, deadline, now()) {
-                Ok(Look::Sleep(settled, until)) => sleep(settled, until).map_err(WaitError::Refused),
-                Ok(Look::End(waited)) => {
-                    self.platform.release_upcalls();
-                    return Ok(waited);
+        let before = self.platform.hold_upcalls();
+        let result = loop {
+            match self.look(seen, deadline, now()) {
+                Ok(Look::End(waited)) => break Ok(waited),
+                Ok(Look::Sleep(settled, until)) => {
+                    if let Err(errno) = sleep(settled, until) {
+                        break Err(WaitError::Refused(errno));
+                    }
                 }
-                Err(error) => Err(error),
-            };
+                Err(error) => break Err(error),
+            }
+            // A block lets upcalls through.
+            self.platform.hold_upcalls();
+        };
+        if before == Upcalls::Open {
             self.platform.release_upcalls();
-            slept?;
         }
+        result
     }
 
     fn look(&self, seen: u32, deadline: Duration, now: Duration) -> Result<Look, WaitError> {

@@ -4,18 +4,23 @@
 //! below. Under loom the structures are the same in loom's atomics, and the model hands out pointers to them.
 
 use core::cell::UnsafeCell;
+#[cfg(not(loom))]
 use core::mem::offset_of;
 
 use xen_hypercall::abi::VcpuId;
-use xen_hypercall::abi::arch::{LEGACY_MAX_VCPUS, SharedInfo, VcpuInfo};
+#[cfg(not(loom))]
+use xen_hypercall::abi::arch::SharedInfo;
+use xen_hypercall::abi::arch::{LEGACY_MAX_VCPUS, VcpuInfo};
 
+#[cfg(loom)]
+use crate::atomic::array;
 use crate::atomic::{AtomicU8, AtomicU64, Relaxed};
 use crate::{Events, Upcalls, order};
 
 /// Words of ports in the 2-level ABI.
 pub(crate) const WORDS: usize = if cfg!(loom) { 2 } else { 64 };
 /// Ports in each of them.
-pub(crate) const PORTS: u32 = u64::BITS;
+pub(crate) const PORTS: u32 = if cfg!(loom) { 4 } else { u64::BITS };
 
 /// The part of the shared info that the 2-level ABI needs.
 #[derive(Debug)]
@@ -70,6 +75,13 @@ pub(crate) fn own_vcpu<P: Events>(platform: &P) -> Option<&Vcpu> {
 }
 
 impl Shared {
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        // SAFETY: plain integers, for which all zeros is a value.
+        let vcpus = unsafe { core::mem::zeroed() };
+        Self { vcpus, pending: array!(AtomicU64::new(0)), mask: array!(AtomicU64::new(0)) }
+    }
+
     /// The word of pending bits, the word of mask bits, and the bit that is `port`'s in both. `None` beyond the ABI.
     pub(crate) fn port(&self, port: u32) -> Option<(&AtomicU64, &AtomicU64, u64)> {
         let word = (port / PORTS) as usize;
@@ -78,6 +90,12 @@ impl Shared {
 }
 
 impl Vcpu {
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        let (upcall_pending, upcall_mask) = (AtomicU8::new(0), AtomicU8::new(0));
+        Self { upcall_pending, upcall_mask, _pad: [0; 6], selector: AtomicU64::new(0) }
+    }
+
     /// Only Xen on the same processor reads this byte, so that the order in the program is all that counts.
     pub(crate) fn hold_upcalls(&self) -> Upcalls {
         match order::swap_state(&self.upcall_mask, 1) {

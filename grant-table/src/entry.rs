@@ -1,7 +1,5 @@
 //! Entries of the table: memory that this domain and Xen both write.
 
-use static_assertions::const_assert_eq;
-use xen_hypercall::abi;
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::grant_table::GrantFlags;
 
@@ -128,6 +126,9 @@ impl EntryV2 {
 
 #[cfg(not(loom))]
 const _: () = {
+    use static_assertions::const_assert_eq;
+    use xen_hypercall::abi;
+
     const_assert_eq!(size_of::<EntryV1>(), size_of::<abi::grant_table::EntryV1>());
     const_assert_eq!(core::mem::offset_of!(EntryV1, domid), core::mem::offset_of!(abi::grant_table::EntryV1, domid));
     const_assert_eq!(core::mem::offset_of!(EntryV1, frame), core::mem::offset_of!(abi::grant_table::EntryV1, frame));

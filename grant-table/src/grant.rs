@@ -105,7 +105,7 @@ impl<P: Memory> Grant<P> {
 
     fn memory(&self) -> SharedMem {
         // SAFETY: the page is mapped, and ours but for the peer, for as long as the grant is borrowed, which is as long as the
-        // value lives. Two threads cannot share the grant.
+        // value lives. Threads that share the grant only read.
         unsafe { SharedMem::new(self.page.frame().cast(), PAGE_SIZE) }
     }
 

@@ -78,7 +78,7 @@ impl<P: Memory> Page<P> {
     /// The page's bytes, to change any. Whoever the page is granted to next sees them as they are then.
     #[must_use]
     #[inline]
-    pub fn bytes_mut(&mut self) -> &mut [u8; PAGE_SIZE] {
+    pub const fn bytes_mut(&mut self) -> &mut [u8; PAGE_SIZE] {
         self.residue = Residue::ALL;
         self.raw()
     }

@@ -174,7 +174,7 @@ impl<P: Memory> GrantRun<P> {
     }
 
     /// Makes the entries of taken references valid.
-    fn issue(run: PageRun<P>, grefs: [GrantRef; MAX_RUN], holder: Holder, access: Access) -> Self {
+    fn issue(mut run: PageRun<P>, grefs: [GrantRef; MAX_RUN], holder: Holder, access: Access) -> Self {
         let flags = access.flags();
         let table = run.platform.grant_table();
         for (index, gref) in grefs.iter().take(run.count.get()).enumerate() {
@@ -185,8 +185,8 @@ impl<P: Memory> GrantRun<P> {
         // SAFETY: the pages are mapped, adjacent, and ours but for the peer, for as long as the grant lives.
         let memory = unsafe { SharedMem::new(run.first.cast(), run.len()) };
         let live = (1 << run.count.get()) - 1;
-        let run = ManuallyDrop::new(PageRun { blank: Blank::No, ..run });
-        Self { run, memory, grefs, live, holder, flags }
+        run.blank = Blank::No;
+        Self { run: ManuallyDrop::new(run), memory, grefs, live, holder, flags }
     }
 
     /// Takes back what can be.
@@ -230,6 +230,9 @@ impl<P: Memory> Drop for GrantRun<P> {
 
 impl<P: Memory> fmt::Debug for GrantRun<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GrantRun").field("grefs", &self.grefs()).field("peer", &self.holder.peer).finish_non_exhaustive()
+        f.debug_struct("GrantRun")
+            .field("grefs", &self.grefs())
+            .field("peer", &self.holder.peer)
+            .finish_non_exhaustive()
     }
 }

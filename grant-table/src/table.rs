@@ -15,7 +15,7 @@ use crate::order;
 use crate::platform::Memory;
 use crate::references::{PER_WORD, References, Taken};
 use crate::slot::Slot;
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering, constructor, each};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, Ordering, constructor, each};
 
 pub(crate) use ledger::Quarantined;
 pub use report::{AccountReport, Accounts, Statistics};
@@ -127,7 +127,7 @@ impl GrantTable {
     /// # Safety
     ///
     /// The domain was really resumed (`SCHEDOP_shutdown` answered 0, not 1), so that no domain has a page of this one any more.
-    /// No other CPU uses the table during the call, and no `Mapping` from before is used after it.
+    /// No other CPU uses the table during the call, and no [`Mapping`](crate::Mapping) from before is used after it.
     pub unsafe fn resume<P: Memory>(platform: &P) {
         let table = platform.grant_table();
         while let Some(held) = table.ledger.claim(table.references_in_use()) {
@@ -274,7 +274,7 @@ fn place(frames: &[AtomicPtr<Frame>], index: u32) -> Option<NonNull<Frame>> {
 ///
 /// The frame stays mapped for as long as `'a`, has such an element, and is only reached through atomics of these sizes.
 #[inline]
-unsafe fn element<'a, T>(frame: NonNull<Frame>, index: u32) -> &'a T {
+const unsafe fn element<'a, T>(frame: NonNull<Frame>, index: u32) -> &'a T {
     // SAFETY: the element is in the frame.
     let element = unsafe { frame.cast::<T>().add(index as usize) };
     // SAFETY: the caller's promise.

@@ -3,27 +3,28 @@
 use core::time::Duration;
 
 use spin::Once;
-use xen_hypercall::abi::{Port, VcpuId, Virq};
+use xen_event_channel::{Channel, OpenError, WaitError};
+use xen_hypercall::abi::{VcpuId, Virq};
 use xen_hypercall::pvclock::{self, Pvclock};
-use xen_hypercall::{Errno, event_channel, timer, vcpu};
+use xen_hypercall::{Errno, timer, vcpu};
 
 use crate::events::Events;
 use crate::platform;
-use crate::xen::XEN;
+use crate::xen::{XEN, Xen};
 
 // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
-static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().vcpus[0].time()) };
-static TIMER: Once<Port> = Once::new();
+static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().time()) };
+static TIMER: Once<Channel<Xen>> = Once::new();
 
 /// How far ahead the timer is set at most: half of what Xen takes.
 const FARTHEST: Duration = Duration::from_nanos(1 << 49);
 
 /// Opens the timer's event channel.
-pub(crate) fn start() -> Result<(), Errno> {
+pub(crate) fn start() -> Result<(), OpenError> {
     // Xen gives a fresh PV vCPU a tick, which a guest that sleeps until its next deadline has no use for.
-    vcpu::stop_periodic_timer(&XEN, VcpuId(0))?;
-    let port = event_channel::bind_virq(&XEN, Virq::TIMER, VcpuId(0))?;
-    TIMER.call_once(|| port);
+    vcpu::stop_periodic_timer(&XEN, VcpuId(0)).map_err(OpenError::Refused)?;
+    let channel = Channel::virq(&XEN, Virq::TIMER, VcpuId(0))?;
+    TIMER.call_once(|| channel);
     Ok(())
 }
 
@@ -62,12 +63,13 @@ impl Clock {
     /// # Errors
     ///
     /// Xen's, where it refuses to set the timer.
-    pub fn sleep(&self, time: Duration) -> Result<(), Errno> {
+    pub fn sleep(&self, time: Duration) -> Result<(), WaitError> {
         let events = Events::new();
         let deadline = self.now().saturating_add(time);
-        let Some(&timer) = TIMER.get() else { return Ok(()) };
+        let Some(timer) = TIMER.get() else { return Ok(()) };
         while self.now() < deadline {
-            events.wait(timer, events.count(timer), deadline)?;
+            // It has counted when another deadline came, earlier than this one.
+            let _ = events.wait(timer, timer.count(), deadline)?;
         }
         Ok(())
     }

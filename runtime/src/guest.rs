@@ -2,13 +2,14 @@
 
 use core::ptr::NonNull;
 
+use xen_event_channel::Events as _;
 use xen_hypercall::abi::arch::SharedInfo;
 use xen_hypercall::abi::sched::ShutdownReason;
 
 use crate::boot::BootInfo;
 use crate::clock::{self, Clock};
 use crate::console::{self, Terminal};
-use crate::events::Events;
+use crate::events::{self, Events};
 use crate::exit::ExitCode;
 use crate::memory::Region;
 use crate::pages;
@@ -76,13 +77,16 @@ impl Guest {
 
 /// Sets up what every platform has, runs the user's function, and ends the guest with its status.
 pub(crate) fn run(boot: BootInfo, memory: &Memory) -> ! {
-    console::connect(&boot);
     for region in memory.free() {
         // SAFETY: the platform says that nothing uses the region.
         unsafe { pages::add(region) };
     }
-    platform::unmask_upcalls();
-    clock::start().expect("Xen refuses the timer");
+    events::start(boot.command_line);
+    console::connect(&boot);
+    XEN.release_upcalls();
+    if let Err(refused) = clock::start() {
+        panic!("no timer: {refused}");
+    }
     let status = __xen_rt_main(Guest { boot, memory: memory.regions() });
     exit(status)
 }

@@ -68,5 +68,7 @@ running! {
 
 pub use boot::{BootInfo, CommandLine, SharedPage};
 pub use exit::{ExitCode, Termination};
+pub use xen_event_channel as event_channel;
+pub use xen_grant_table as grant_table;
 pub use xen_hypercall as hypercall;
 pub use xen_rt_macros::entry;

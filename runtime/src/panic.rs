@@ -3,8 +3,11 @@
 use core::fmt::Arguments;
 use core::panic::PanicInfo;
 
+use xen_event_channel::Events;
+
 use crate::console;
 use crate::platform::{self, Registers};
+use crate::xen::XEN;
 
 // Documentation is also made on a host, which has its own.
 #[cfg_attr(target_os = "none", panic_handler)]
@@ -16,7 +19,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 ///
 /// A second failure on the way, in a `Display` for instance, ends in a crash without a word.
 pub(crate) fn die(registers: &Registers, reason: Arguments<'_>) -> ! {
-    platform::mask_upcalls();
+    XEN.hold_upcalls();
     if first() {
         console::print_last_words(format_args!("\n{reason}\n{registers}\n"));
     }

@@ -1,90 +1,61 @@
-//! The page that Xen shares with the guest, as atomics.
+//! The page that Xen shares with the guest.
 //!
-//! Xen is the only other one that writes it; there is no backend behind this page. The layout is that of
-//! [`SharedInfo`], to which it is compared below.
+//! Xen is the only other one that writes it; there is no backend behind this page. Its event words are reached by
+//! `xen-event-channel`, through atomics; its time fields by `xen_hypercall::pvclock`, volatile and under their version.
 
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, AtomicU64};
 
+use xen_hypercall::abi::VcpuId;
 use xen_hypercall::abi::arch::{ArchVcpuInfo, LEGACY_MAX_VCPUS, SharedInfo, VcpuInfo};
 use xen_hypercall::abi::time::VcpuTimeInfo;
 
-/// Words of ports in the 2-level ABI.
-pub(crate) const WORDS: usize = 64;
+/// Room for the page's contents, never reached through a reference.
+#[repr(C, align(8))]
+pub(crate) struct Shared(UnsafeCell<[u8; size_of::<SharedInfo>()]>);
 
-#[repr(C)]
-pub(crate) struct Shared {
-    pub(crate) vcpus: [Vcpu; LEGACY_MAX_VCPUS],
-    pub(crate) pending: [AtomicU64; WORDS],
-    pub(crate) mask: [AtomicU64; WORDS],
-    rest: UnsafeCell<[u8; size_of::<SharedInfo>() - offset_of!(SharedInfo, wc_version)]>,
-}
+const _: () = assert!(align_of::<Shared>() == align_of::<SharedInfo>());
 
-#[repr(C)]
-pub(crate) struct Vcpu {
-    pub(crate) upcall_pending: AtomicU8,
-    pub(crate) upcall_mask: AtomicU8,
-    pub(crate) selector: AtomicU64,
-    pub(crate) fault_address: AtomicU64,
-    _pad: u64,
-    time: UnsafeCell<VcpuTimeInfo>,
-}
-
-const _: () = {
-    assert!(size_of::<Shared>() == size_of::<SharedInfo>());
-    assert!(offset_of!(Shared, pending) == offset_of!(SharedInfo, evtchn_pending));
-    assert!(offset_of!(Shared, mask) == offset_of!(SharedInfo, evtchn_mask));
-    assert!(offset_of!(Shared, rest) == offset_of!(SharedInfo, wc_version));
-    assert!(size_of::<Vcpu>() == size_of::<VcpuInfo>());
-    assert!(offset_of!(Vcpu, upcall_mask) == offset_of!(VcpuInfo, evtchn_upcall_mask));
-    assert!(offset_of!(Vcpu, selector) == offset_of!(VcpuInfo, evtchn_pending_sel));
-    assert!(offset_of!(Vcpu, fault_address) == offset_of!(VcpuInfo, arch) + offset_of!(ArchVcpuInfo, cr2));
-    assert!(offset_of!(Vcpu, time) == offset_of!(VcpuInfo, time));
-};
-
-// SAFETY: everything that is not atomic is reached through volatile reads only.
+// SAFETY: nothing here reaches the bytes, and who does by a pointer does so as the module's documentation says.
 unsafe impl Sync for Shared {}
 
 impl Shared {
+    /// Bytes from the start of the page to the pending flag of vCPU 0, and to the mask of its upcalls.
+    pub(crate) const PENDING: usize = offset_of!(SharedInfo, vcpu_info) + offset_of!(VcpuInfo, evtchn_upcall_pending);
+    pub(crate) const MASK: usize = offset_of!(SharedInfo, vcpu_info) + offset_of!(VcpuInfo, evtchn_upcall_mask);
+
     pub(crate) const fn new() -> Self {
-        Self {
-            vcpus: [const { Vcpu::new() }; LEGACY_MAX_VCPUS],
-            pending: [const { AtomicU64::new(0) }; WORDS],
-            mask: [const { AtomicU64::new(0) }; WORDS],
-            rest: UnsafeCell::new([0; _]),
-        }
+        Self(UnsafeCell::new([0; _]))
     }
 
-    /// The page as the ABI has it, for readers of its time fields.
+    /// The page as the ABI has it.
     pub(crate) const fn as_abi(&self) -> NonNull<SharedInfo> {
-        NonNull::from_ref(self).cast()
+        NonNull::from_ref(&self.0).cast()
     }
-}
 
-impl Vcpu {
-    const fn new() -> Self {
-        Self {
-            upcall_pending: AtomicU8::new(0),
-            upcall_mask: AtomicU8::new(0),
-            selector: AtomicU64::new(0),
-            fault_address: AtomicU64::new(0),
-            _pad: 0,
-            time: UnsafeCell::new(VcpuTimeInfo {
-                version: 0,
-                _pad0: 0,
-                tsc_timestamp: 0,
-                system_time: 0,
-                tsc_to_system_mul: 0,
-                tsc_shift: 0,
-                flags: 0,
-                _pad1: [0; 2],
-            }),
+    /// The part of a vCPU, if the page has one.
+    #[inline(always)]
+    pub(crate) const fn vcpu(&self, vcpu: VcpuId) -> Option<NonNull<VcpuInfo>> {
+        if vcpu.0 as usize >= LEGACY_MAX_VCPUS {
+            return None;
         }
+        // SAFETY: the structure begins with this many of them.
+        Some(unsafe { self.as_abi().cast::<VcpuInfo>().add(vcpu.0 as usize) })
     }
 
+    /// The time of vCPU 0.
     pub(crate) const fn time(&self) -> NonNull<VcpuTimeInfo> {
-        NonNull::from_ref(&self.time).cast()
+        // SAFETY: within the structure.
+        unsafe { self.as_abi().byte_add(offset_of!(VcpuInfo, time)) }.cast()
+    }
+
+    /// The address of the last page fault of vCPU 0.
+    pub(crate) fn fault_address(&self) -> usize {
+        let offset = offset_of!(VcpuInfo, arch) + offset_of!(ArchVcpuInfo, cr2);
+        // SAFETY: within the structure.
+        let address = unsafe { self.as_abi().byte_add(offset) }.cast::<usize>();
+        // SAFETY: mapped for good; Xen writes it before it calls the handler of a fault, and not at other times.
+        unsafe { address.read_volatile() }
     }
 }

@@ -2,19 +2,20 @@
 
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
+use core::time::Duration;
 
 use xen_event_channel::{EventChannels, Events};
 use xen_grant_table::{GrantTable, Memory, TableFrame};
 use xen_hypercall::abi::arch::{SharedInfo, VcpuInfo};
 use xen_hypercall::abi::{Gfn, Number, VcpuId};
-use xen_hypercall::{Arg, Frame, Hypercall, Pages, grant_table};
+use xen_hypercall::{Arg, Errno, Frame, Hypercall, Pages, grant_table};
 
 use crate::pages::{self, PAGE};
-use crate::platform;
+use crate::{clock, platform};
 
 /// This guest, as the crates of the SDK see it: calls Xen, hands out pages, and holds the guest's grant table and event
 /// channels. A value of no size; all are alike.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Xen(());
 
 /// The handle.
@@ -93,6 +94,10 @@ unsafe impl Events for Xen {
 
     #[inline(always)]
     fn vcpu_info(&self, vcpu: VcpuId) -> Option<NonNull<VcpuInfo>> {
-        platform::shared_info().vcpus.get(vcpu.0 as usize).map(|vcpu| NonNull::from_ref(vcpu).cast())
+        platform::shared_info().vcpu(vcpu)
+    }
+
+    fn wake_at(&self, deadline: Duration) -> Result<(), Errno> {
+        clock::wake_at(deadline)
     }
 }

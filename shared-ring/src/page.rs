@@ -48,6 +48,14 @@ pub(crate) struct RingPage<P, S> {
     protocol: PhantomData<fn() -> P>,
 }
 
+impl<P, S: Copy> Copy for RingPage<P, S> {}
+
+impl<P, S: Copy> Clone for RingPage<P, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
 // SAFETY: as for `SharedMem`, of which it is a part.
 unsafe impl<P, S: Send> Send for RingPage<P, S> {}
 
@@ -93,9 +101,11 @@ impl<P: Protocol, S: Entries<P>> RingPage<P, S> {
     /// The slot of this index.
     #[inline]
     pub(crate) fn slot(&self, index: u32) -> SlotPlace<'_, P> {
-        let place = (index & (self.entries() - 1)) as usize;
+        let place = index as usize & (self.entries() as usize - 1);
         // SAFETY: below the number of slots, all of which lie in the memory, as `new` saw.
-        let start = unsafe { self.words.add(HEADER / 4 + place * (const { stride::<P>() } / 4)) };
+        let start = unsafe { self.words.add(HEADER / 4 + place) };
+        // SAFETY: as above.
+        let start = unsafe { start.add(place * (const { stride::<P>() } / 4 - 1)) };
         SlotPlace { start, page: PhantomData }
     }
 }

@@ -25,6 +25,14 @@ pub trait Protocol {
     type Response: Slot;
 }
 
+/// A message that is as much of a `Whole` one as matters, from its beginning on: a block request without the segments that it
+/// does not use, for instance. Every message is a prefix of itself.
+///
+/// The rest of the slot stays as it was, which the peer knows already.
+pub trait Prefix<Whole>: Slot {}
+
+impl<T: Slot> Prefix<T> for T {}
+
 /// Bytes from one slot to the next.
 pub(crate) const fn stride<P: Protocol>() -> usize {
     let (request, response) = (size_of::<P::Request>(), size_of::<P::Response>());

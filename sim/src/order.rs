@@ -39,18 +39,23 @@ pub(crate) fn set16(word: &AtomicU16, bits: u16) -> u16 {
     word.fetch_or(bits, SeqCst)
 }
 
-/// Replaces a word unless the guest changed it. Pairs with the guest's compare-exchange of a grant entry's flags, and
-/// of an event word.
+/// Replaces the flags of a grant entry unless the guest changed them; says whether it did. Pairs with the guest's
+/// compare-exchange when it revokes.
+pub(crate) fn replace16(word: &AtomicU16, old: u16, new: u16) -> bool {
+    word.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
+}
+
+/// Replaces an event word unless the guest changed it. Pairs with the guest's compare-exchange of the same.
 pub(crate) fn replace32(word: &AtomicU32, old: u32, new: u32) -> Result<u32, u32> {
     word.compare_exchange(old, new, SeqCst, SeqCst)
 }
 
-/// Reads a word that the guest published. Pairs with the guest's release of a grant entry's flags.
+/// Reads a word that the guest may have changed just now. Pairs with the guest's change of an event word.
 pub(crate) fn look32(word: &AtomicU32) -> u32 {
     word.load(SeqCst)
 }
 
-/// As [`look32`].
+/// Reads flags that the guest published. Pairs with the guest's release of a grant entry's flags.
 pub(crate) fn look16(word: &AtomicU16) -> u16 {
     word.load(SeqCst)
 }

@@ -64,6 +64,8 @@ pub(crate) struct Dom {
     pub(crate) console: Console,
     pub(crate) shutdown: Option<ShutdownReason>,
     pub(crate) suspend: SuspendOutcome,
+    /// It is gone: others cannot reach it, and its calls fail.
+    pub(crate) destroyed: bool,
 }
 
 /// The emergency console of a domain.
@@ -148,6 +150,7 @@ impl State {
             console: Console::default(),
             shutdown: None,
             suspend: SuspendOutcome::default(),
+            destroyed: false,
         };
         self.domains.insert(id, dom);
         self.tell_time();
@@ -170,7 +173,12 @@ impl State {
     /// The domain that `who` means by an id of its own, by `DOMID_SELF`, or by another's.
     pub(crate) fn resolve(&self, caller: DomId, who: DomId) -> Result<DomId, Errno> {
         let id = if who == DomId::SELF { caller } else { who };
-        if self.domains.contains_key(&id) { Ok(id) } else { Err(Errno::SRCH) }
+        if self.exists(id) { Ok(id) } else { Err(Errno::SRCH) }
+    }
+
+    /// Whether there is such a domain, and it was not destroyed.
+    pub(crate) fn exists(&self, id: DomId) -> bool {
+        self.domains.get(&id).is_some_and(|dom| !dom.destroyed)
     }
 
     /// As [`resolve`](Self::resolve), for what an ordinary domain may do to itself only.
@@ -231,7 +239,9 @@ impl State {
         self.close_all(id);
         self.drop_mappings(id);
         self.note(id, "destroyed");
-        self.dom_mut(id).shutdown = Some(ShutdownReason::CRASH);
+        let dom = self.dom_mut(id);
+        dom.destroyed = true;
+        dom.shutdown = dom.shutdown.or(Some(ShutdownReason::CRASH));
     }
 
     /// The vCPU, where the domain has it.

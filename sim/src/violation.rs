@@ -85,14 +85,6 @@ pub enum Violation {
         /// The address.
         address: usize,
     },
-    /// Foreign pages that were mapped side by side are not adjacent in the machine, and the simulator has no page
-    /// tables: their owner must have allocated them together.
-    NotAdjacent {
-        /// Who mapped them.
-        domain: DomId,
-        /// The first address whose page does not follow the one before.
-        address: usize,
-    },
     /// A page is still allocated.
     LeakedPage {
         /// By whom.
@@ -153,9 +145,6 @@ impl fmt::Display for Violation {
             }
             Self::BadForeignAddress { domain, address } => {
                 write!(f, "domain {domain} used the address {address:#x} for foreign pages: not reserved, or not in that state")
-            }
-            Self::NotAdjacent { domain, address } => {
-                write!(f, "the foreign page that domain {domain} mapped at {address:#x} is not adjacent to the one before")
             }
             Self::LeakedPage { domain, page } => write!(f, "domain {domain} still has frame {:#x}", page.0),
             Self::LeakedGrant { domain, gref, to } => {

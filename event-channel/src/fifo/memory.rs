@@ -3,7 +3,9 @@
 use core::ptr::NonNull;
 
 use xen_hypercall::abi::VcpuId;
-use xen_hypercall::abi::event_channel::{FIFO_MAX_QUEUES, FIFO_NR_CHANNELS, FifoControlBlock};
+#[cfg(not(loom))]
+use xen_hypercall::abi::event_channel::FifoControlBlock;
+use xen_hypercall::abi::event_channel::{FIFO_MAX_QUEUES, FIFO_NR_CHANNELS};
 use xen_hypercall::{Errno, Frame, event_channel};
 
 use crate::atomic::{AtomicPtr, AtomicU8, AtomicU32, Relaxed, array, constructor};
@@ -14,11 +16,13 @@ pub(crate) const QUEUES: usize = if cfg!(loom) { 1 } else { FIFO_MAX_QUEUES };
 /// Event words in a page.
 pub(crate) const WORDS: usize = if cfg!(loom) { 4 } else { size_of::<Frame>() / size_of::<u32>() };
 /// Pages of the longest array.
-const PAGES: usize = FIFO_NR_CHANNELS as usize / (size_of::<Frame>() / size_of::<u32>());
+const PAGES: usize = if cfg!(loom) { 2 } else { FIFO_NR_CHANNELS as usize / WORDS };
 /// vCPUs that have their queues in one page.
 const VCPUS: usize = if cfg!(loom) { 1 } else { size_of::<Frame>() / size_of::<Queues>() };
-/// Pages for as many vCPUs as Xen gives to a domain.
-const VCPU_PAGES: usize = 512 / 16;
+/// vCPUs for which there is room.
+pub(crate) const MAX_VCPUS: u32 = if cfg!(loom) { 1 } else { 512 };
+/// Pages for them.
+const VCPU_PAGES: usize = MAX_VCPUS as usize / VCPUS;
 /// How often a vCPU that wants to make the array longer lets others run while another one is at it.
 const PATIENCE: usize = 1000;
 
@@ -26,7 +30,7 @@ const PATIENCE: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Fifo {
     vcpus: [AtomicPtr<VcpuPage>; VCPU_PAGES],
-    array: [AtomicPtr<ArrayPage>; PAGES],
+    array: [AtomicPtr<Page>; PAGES],
     /// Pages of the array that Xen knows: always the first ones.
     known: AtomicU32,
     growing: AtomicU8,
@@ -57,16 +61,19 @@ pub(crate) struct Control {
     pub(crate) head: [AtomicU32; QUEUES],
 }
 
+/// A page of queues.
 #[derive(Debug)]
 struct VcpuPage([Queues; VCPUS]);
 
+/// A page of event words.
 #[derive(Debug)]
-struct ArrayPage([AtomicU32; WORDS]);
+pub(crate) struct Page([AtomicU32; WORDS]);
 
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Control>() == size_of::<FifoControlBlock>());
-    assert!(size_of::<VcpuPage>() == size_of::<Frame>() && size_of::<ArrayPage>() == size_of::<Frame>());
+    assert!(VCPU_PAGES * VCPUS == MAX_VCPUS as usize);
+    assert!(size_of::<VcpuPage>() == size_of::<Frame>() && size_of::<Page>() == size_of::<Frame>());
 };
 
 /// Why a port has no event word.
@@ -138,7 +145,7 @@ impl Fifo {
     fn grow_alone<P: Events>(&self, platform: &P, wanted: u32) -> Result<(), GrowError> {
         while order::pages(&self.known) < wanted {
             let known = order::pages(&self.known);
-            let page = self.array.get(known as usize).and_then(|page| get_or_make(platform, page, ArrayPage::new));
+            let page = self.array.get(known as usize).and_then(|page| get_or_make(platform, page, Page::new));
             let page = NonNull::from_ref(page.ok_or(GrowError::NoMemory)?).cast();
             // SAFETY: the page stays the table's, is all zeros, and holds atomics.
             unsafe { event_channel::expand_array(platform, platform.gfn(page)) }.map_err(GrowError::Refused)?;
@@ -189,7 +196,12 @@ impl VcpuPage {
     }
 }
 
-impl ArrayPage {
+impl Page {
+    #[cfg(loom)]
+    pub(crate) const fn words(&self) -> &[AtomicU32] {
+        &self.0
+    }
+
     constructor! {
         fn new() -> Self {
             Self(array!(AtomicU32::new(0)))

@@ -16,9 +16,9 @@ use crate::dispatch::attend;
 use crate::order;
 use crate::words::Vcpu;
 
-pub(crate) use memory::{Fifo, GrowError, Queues};
 #[cfg(loom)]
-pub(crate) use memory::{QUEUES, WORDS};
+pub(crate) use memory::Page;
+pub(crate) use memory::{Fifo, GrowError, MAX_VCPUS, Queues};
 
 pub(crate) const PENDING: u32 = 1 << FIFO_PENDING;
 pub(crate) const MASKED: u32 = 1 << FIFO_MASKED;

@@ -3,22 +3,28 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::error::Error;
 use core::time::Duration;
 
 use xen_hypercall::abi::version::Command;
 use xen_hypercall::abi::{DomId, Number};
 use xen_hypercall::multicall::{Batch, Call};
-use xen_hypercall::{Arg, Errno, event_channel, version};
+use xen_hypercall::{Arg, Errno, version};
+use xen_rt::event_channel::{Channel, Peer, WaitError, Waited};
 use xen_rt::{Guest, entry, print, println};
 
 #[entry]
-fn main(guest: Guest) -> Result<(), Errno> {
+fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     hypervisor(&guest)?;
     boot(&guest);
     memory(&guest);
     clock(&guest)?;
     event_to_oneself(&guest)?;
-    multicall(&guest)
+    multicall(&guest)?;
+    Ok(())
 }
 
 fn hypervisor(guest: &Guest) -> Result<(), Errno> {
@@ -55,7 +61,7 @@ fn memory(guest: &Guest) {
     }
 }
 
-fn clock(guest: &Guest) -> Result<(), Errno> {
+fn clock(guest: &Guest) -> Result<(), WaitError> {
     let clock = guest.clock();
     println!("clock         {:?} of system time", clock.now());
     if let Some(wall) = clock.wall() {
@@ -68,18 +74,20 @@ fn clock(guest: &Guest) -> Result<(), Errno> {
 }
 
 /// Opens a channel whose two ends are both here. What Xen says about it tells which domain "here" is.
-fn event_to_oneself(guest: &Guest) -> Result<(), Errno> {
-    let (xen, events) = (guest.xen(), guest.events());
-    let hears = event_channel::alloc_unbound(&xen, DomId::SELF, DomId::SELF)?;
-    let sends = event_channel::bind_interdomain(&xen, DomId::SELF, hears)?;
-    if let Some(domain) = event_channel::status(&xen, DomId::SELF, hears)?.remote_domain() {
+fn event_to_oneself(guest: &Guest) -> Result<(), Box<dyn Error>> {
+    let hears = Channel::unbound(&guest.xen(), DomId::SELF)?;
+    let sends = Channel::interdomain(&guest.xen(), DomId::SELF, hears.port())?;
+    if let Peer::Connected { domain, .. } = hears.peer()? {
         println!("domain        {domain}");
     }
-    let seen = events.count(hears);
-    event_channel::send(&xen, sends)?;
-    let came = events.wait(hears, seen, guest.clock().now() + Duration::from_secs(1))?;
-    println!("event         from port {} to port {}: {}", sends.0, hears.0, if came { "came" } else { "did not come" });
-    event_channel::close(&xen, sends)
+    let seen = hears.count();
+    sends.notify()?;
+    let came = match guest.events().wait(&hears, seen, guest.clock().now() + Duration::from_secs(1))? {
+        Waited::Counted(_) => "came",
+        Waited::TimedOut => "did not come",
+    };
+    println!("event         from port {} to port {}: {came}", sends.port().0, hears.port().0);
+    Ok(())
 }
 
 /// Enters Xen once for three questions.

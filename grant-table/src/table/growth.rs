@@ -9,8 +9,8 @@ use xen_hypercall::grant_table::{Error, Version, query_size, set_version};
 use xen_hypercall::{Errno, Frame};
 
 use super::{
-    GrantTable, MAX_FRAMES, MAX_REFERENCES, Memory, Ordering, PER_WORD, STATUS_PER_FRAME, Taken, V1_PER_FRAME, V2_PER_FRAME,
-    order, place,
+    GrantTable, MAX_FRAMES, MAX_REFERENCES, Memory, Ordering, PER_WORD, STATUS_PER_FRAME, Taken, V1_PER_FRAME,
+    V2_PER_FRAME, order, place,
 };
 use crate::error::Refusal;
 use crate::platform::TableFrame;
@@ -85,9 +85,8 @@ impl GrantTable {
 
     /// Makes those of a word's references free that can be; tells how many.
     fn add_word(&self, first: u32) -> u32 {
-        let usable = |gref: u32| {
-            gref >= NR_RESERVED_ENTRIES && self.entry(GrantRef(gref)).is_some_and(|entry| entry.is_blank())
-        };
+        let usable =
+            |gref: u32| gref >= NR_RESERVED_ENTRIES && self.entry(GrantRef(gref)).is_some_and(|entry| entry.is_blank());
         let bits = (0..PER_WORD).filter(|bit| usable(first + bit)).fold(0, |bits, bit| bits | 1 << bit);
         let taken = Taken { word: first / PER_WORD, bits };
         self.references.add(taken);

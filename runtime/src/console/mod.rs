@@ -7,36 +7,37 @@ use core::fmt::{self, Arguments, Write};
 use core::time::Duration;
 
 use log::LevelFilter;
-use spin::Mutex;
+use spin::{Mutex, Once};
 use xen_console::{Console, EmergencyConsole, Input, Logger, Notify, Patience};
-use xen_hypercall::abi::Port;
-use xen_hypercall::{Errno, event_channel, sched};
+use xen_event_channel::{Channel, WaitError};
+use xen_hypercall::{Errno, sched};
 use xen_shared_ring::PeerError;
 
 use self::stdout::Stdout;
-use crate::boot::BootInfo;
+use crate::boot::{BootInfo, SharedPage};
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::xen::{XEN, Xen};
 
 static CONSOLE: Mutex<Stdout> = Mutex::new(Stdout::Emergency(EmergencyConsole::new(XEN)));
 static INPUT: Mutex<Stdin> = Mutex::new(Stdin::Emergency(EmergencyConsole::new(XEN)));
+static CHANNEL: Once<Channel<Xen>> = Once::new();
 static LOGGER: Logger<Terminal> = Logger::new(Terminal::new(), || Clock::new().now());
 
 /// Where the input comes from.
 enum Stdin {
     Emergency(EmergencyConsole<Xen>),
-    Ring(Input<Doorbell>, Port),
+    Ring(Input<Doorbell>),
 }
 
 /// Tells the console daemon that there is something to do.
 #[derive(Clone, Copy, Debug)]
-struct Doorbell(Port);
+struct Doorbell;
 
 impl Notify for Doorbell {
     fn notify(&self) {
         // A port that Xen refuses means a daemon that is gone: what is in the ring stays there.
-        let _ = event_channel::send(&XEN, self.0);
+        let _ = CHANNEL.get().map(Channel::notify);
     }
 
     /// Sleeps rather than yields: the daemon reads a busy console in bursts, 200 ms apart, and may need this processor.
@@ -55,13 +56,15 @@ impl Notify for Doorbell {
 ///
 /// The level of the log is the word `log=LEVEL` of the command line, `info` without it.
 pub(crate) fn connect(boot: &BootInfo) {
-    if let Some(shared) = boot.console {
+    let adopt = |shared: SharedPage| Some((shared.page, Channel::adopt(&XEN, shared.port).ok()?));
+    if let Some((page, channel)) = boot.console.and_then(adopt) {
+        CHANNEL.call_once(|| channel);
         // SAFETY: the platform vouches for the page, and nothing else reaches it.
-        let console = unsafe { Console::attach(shared.page.cast(), Doorbell(shared.port)) };
+        let console = unsafe { Console::attach(page.cast(), Doorbell) };
         let mut output = console.output;
         output.set_patience(PATIENCE);
         *CONSOLE.lock() = Stdout::Ring(output);
-        *INPUT.lock() = Stdin::Ring(console.input, shared.port);
+        *INPUT.lock() = Stdin::Ring(console.input);
     }
     let level = boot.command_line.value("log").and_then(|level| level.parse().ok());
     log::set_max_level(level.unwrap_or(LevelFilter::Info));
@@ -119,7 +122,7 @@ impl Terminal {
     /// does not let this domain read its console.
     pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize, TerminalError> {
         match &mut *INPUT.lock() {
-            Stdin::Ring(input, _) => input.try_read(buffer).map_err(TerminalError::Peer),
+            Stdin::Ring(input) => input.try_read(buffer).map_err(TerminalError::Peer),
             Stdin::Emergency(console) => console.try_read(buffer).map_err(TerminalError::Xen),
         }
     }
@@ -128,21 +131,22 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// As for [`try_read`](Self::try_read), and [`TerminalError::Xen`] where Xen refuses to set the timer.
+    /// As for [`try_read`](Self::try_read), and [`TerminalError::Wait`] where Xen refuses to set the timer.
     pub fn read(&self, buffer: &mut [u8], deadline: Duration) -> Result<usize, TerminalError> {
         let (events, clock) = (Events::new(), Clock::new());
         loop {
-            let port = Self::port();
-            let seen = port.map(|port| events.count(port));
+            let channel = CHANNEL.get();
+            let seen = channel.map(Channel::count);
             let count = self.try_read(buffer)?;
             if count > 0 || clock.now() >= deadline {
                 return Ok(count);
             }
-            match port.zip(seen) {
-                Some((port, seen)) => events.wait(port, seen, deadline).map(drop),
+            // The wait also ends a hold of the port, whose events tell of output as well and are not counted against it.
+            match channel.zip(seen) {
+                Some((channel, seen)) => events.wait(channel, seen, deadline).map(drop),
                 None => clock.sleep(NAP),
             }
-            .map_err(TerminalError::Xen)?;
+            .map_err(TerminalError::Wait)?;
         }
     }
 
@@ -152,13 +156,6 @@ impl Terminal {
     pub fn dropped(&self) -> u64 {
         CONSOLE.lock().dropped()
     }
-
-    fn port() -> Option<Port> {
-        match &*INPUT.lock() {
-            Stdin::Ring(_, port) => Some(*port),
-            Stdin::Emergency(_) => None,
-        }
-    }
 }
 
 /// Why there is no input.
@@ -167,6 +164,8 @@ impl Terminal {
 pub enum TerminalError {
     /// Xen refused a call.
     Xen(Errno),
+    /// The wait for it failed.
+    Wait(WaitError),
     /// The console daemon broke the input for good.
     Peer(PeerError),
 }
@@ -175,6 +174,7 @@ impl fmt::Display for TerminalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Xen(error) => write!(f, "no console input: {error}"),
+            Self::Wait(error) => write!(f, "no wait for console input: {error}"),
             Self::Peer(error) => write!(f, "the console daemon broke the input: {error}"),
         }
     }

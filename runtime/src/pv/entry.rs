@@ -6,7 +6,7 @@ use core::mem::offset_of;
 use core::ops::Range;
 
 use super::PAGE;
-use crate::shared_info::{Shared, Vcpu};
+use crate::shared_info::Shared;
 
 /// Bytes of the main stack.
 pub(super) const STACK: usize = 64 * 1024;
@@ -111,10 +111,10 @@ pub(super) unsafe extern "C" fn upcall() -> ! {
         "push r11",
         "push rcx",
         "jmp 3b",
-        dispatch = sym crate::events::dispatch,
+        dispatch = sym crate::events::upcall,
         shared = sym SHARED_INFO,
-        mask = const offset_of!(SharedInfoPage, shared.vcpus) + offset_of!(Vcpu, upcall_mask),
-        pending = const offset_of!(SharedInfoPage, shared.vcpus) + offset_of!(Vcpu, upcall_pending),
+        mask = const offset_of!(SharedInfoPage, shared) + Shared::MASK,
+        pending = const offset_of!(SharedInfoPage, shared) + Shared::PENDING,
     )
 }
 

@@ -10,12 +10,10 @@ mod tables;
 mod traps;
 mod window;
 
-use core::sync::atomic::Ordering;
-
 use xen_hypercall::abi::callback::{Flags, Type};
 use xen_hypercall::abi::sched::ShutdownReason;
 use xen_hypercall::abi::x86::start_info::StartInfo;
-use xen_hypercall::{callback, issue, sched, version};
+use xen_hypercall::{callback, issue, sched};
 
 use crate::shared_info::Shared;
 use crate::xen::XEN;
@@ -47,23 +45,6 @@ unsafe extern "C" fn start(info: &'static StartInfo, boot_stack_end: usize) -> !
 #[inline(always)]
 pub(crate) const fn shared_info() -> &'static Shared {
     &entry::SHARED_INFO.shared
-}
-
-/// Holds upcalls back, and says whether they were let through before.
-#[inline(always)]
-pub(crate) fn mask_upcalls() -> bool {
-    shared_info().vcpus[0].upcall_mask.swap(1, Ordering::SeqCst) == 0
-}
-
-/// Lets upcalls through, and takes at once what came while they were held back.
-#[inline(always)]
-pub(crate) fn unmask_upcalls() {
-    let vcpu = &shared_info().vcpus[0];
-    vcpu.upcall_mask.store(0, Ordering::SeqCst);
-    if vcpu.upcall_pending.load(Ordering::SeqCst) != 0 {
-        // Any hypercall delivers an upcall that is pending and not masked; this one cannot fail.
-        let _ = version::version(&XEN);
-    }
 }
 
 /// Ends the domain with `reason`.

@@ -3,7 +3,6 @@
 use core::arch::{asm, naked_asm};
 use core::fmt;
 use core::mem::offset_of;
-use core::sync::atomic::Ordering;
 
 use xen_hypercall::abi::x86::context::{TrapFlags, TrapInfo};
 use xen_hypercall::abi::x86::segment::FLAT_KERNEL_CS;
@@ -119,7 +118,7 @@ const NAMES: [&str; 20] = [
 const PAGE_FAULT: u64 = 14;
 
 fn fault_address() -> usize {
-    super::shared_info().vcpus[0].fault_address.load(Ordering::Relaxed) as usize
+    super::shared_info().fault_address()
 }
 
 extern "C" fn exception(frame: &Frame) -> ! {

@@ -5,9 +5,7 @@ use xen_hypercall::abi::grant_table::{Copy, CopyFlags, CopyPtr, GrantFlags, Gran
 use xen_hypercall::abi::{DomId, Gfn};
 
 use super::Purpose;
-use super::entry::Header;
 use crate::memory::{Page, Use};
-use crate::order;
 use crate::state::{State, Writing};
 
 /// One end of a copy that is ready for it, and what to undo afterwards.
@@ -62,16 +60,16 @@ impl State {
         depth: usize,
     ) -> Result<End, Status> {
         let table = &self.dom(granter).table;
-        let header = table.header(gref).map(|word| Header(order::look32(word))).ok_or(Status::BAD_GNTREF)?;
+        let header = table.header(gref).ok_or(Status::BAD_GNTREF)?;
         if header.kind() == GrantFlags::TRANSITIVE && table.is_v2() {
-            if depth > 0 || header.domid() != user {
+            if depth > 0 || header.domid != user {
                 return Err(Status::GENERAL_ERROR);
             }
             let (owner, gref) = table.transitive(gref).ok_or(Status::BAD_GNTREF)?;
             let owner = self.resolve(granter, owner).map_err(|_| Status::BAD_DOMAIN)?;
             return self.granted_end(granter, owner, gref, writing, range, depth + 1);
         }
-        if table.is_v2() && header.flags().contains(GrantFlags::SUB_PAGE) && !table.covers(gref, range) {
+        if table.is_v2() && header.flags.contains(GrantFlags::SUB_PAGE) && !table.covers(gref, range) {
             return Err(Status::GENERAL_ERROR);
         }
         let (_, page) = self.pin(granter, gref, user, writing, Purpose::Copy)?;

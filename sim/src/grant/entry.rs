@@ -1,6 +1,6 @@
 //! Entries of a grant table as the guest writes them, in both versions.
 
-use std::sync::atomic::{AtomicU16, AtomicU32};
+use std::sync::atomic::AtomicU16;
 
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::{EntryV1, EntryV2, GrantFlags, GrantRef};
@@ -19,25 +19,16 @@ pub(crate) struct Live {
     pub(crate) gfn: Gfn,
 }
 
-/// The first word of an entry: flags, and who may use it.
+/// What an entry starts with: flags, and who may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header(pub(super) u32);
+pub(super) struct Header {
+    pub(super) flags: GrantFlags,
+    pub(super) domid: DomId,
+}
 
 impl Header {
-    pub(super) const fn flags(self) -> GrantFlags {
-        GrantFlags::from_bits_retain(self.0 as u16)
-    }
-
-    pub(super) const fn domid(self) -> DomId {
-        DomId((self.0 >> 16) as u16)
-    }
-
     pub(super) fn kind(self) -> GrantFlags {
-        self.flags() & GrantFlags::TYPE_MASK
-    }
-
-    pub(super) const fn with(self, flags: GrantFlags) -> Self {
-        Self(self.0 | flags.bits() as u32)
+        self.flags & GrantFlags::TYPE_MASK
     }
 }
 
@@ -64,15 +55,27 @@ impl Table {
         Some((&frame.page, gref.0 as usize % each * self.entry_size()))
     }
 
-    /// Flags and domain of an entry, as one word.
-    pub(super) fn header(&self, gref: GrantRef) -> Option<&AtomicU32> {
-        let (page, offset) = self.place(gref)?;
-        Some(page.u32(offset))
+    /// Flags and domain of an entry. The flags come first: what they say is published with them.
+    pub(super) fn header(&self, gref: GrantRef) -> Option<Header> {
+        let flags = GrantFlags::from_bits_retain(order::look16(self.flags(gref)?));
+        Some(Header { flags, domid: self.domid(gref)? })
     }
 
     pub(super) fn flags(&self, gref: GrantRef) -> Option<&AtomicU16> {
         let (page, offset) = self.place(gref)?;
         Some(page.u16(offset))
+    }
+
+    pub(super) fn domid(&self, gref: GrantRef) -> Option<DomId> {
+        let (page, offset) = self.place(gref)?;
+        Some(DomId(order::look16(page.u16(offset + 2))))
+    }
+
+    /// Writes what an entry starts with.
+    pub(super) fn put_header(&self, gref: GrantRef, header: Header) {
+        let Some((page, offset)) = self.place(gref) else { return };
+        page.u16(offset + 2).store(header.domid.0, order::BYTES);
+        order::set16(page.u16(offset), header.flags.bits());
     }
 
     /// The status word of an entry in version 2.
@@ -121,8 +124,8 @@ impl Table {
     }
 
     pub(super) fn live_at(&self, gref: GrantRef) -> Option<Live> {
-        let header = Header(order::look32(self.header(gref)?));
-        let live = Live { gref, to: header.domid(), flags: header.flags(), gfn: self.frame(gref)? };
+        let header = self.header(gref)?;
+        let live = Live { gref, to: header.domid, flags: header.flags, gfn: self.frame(gref)? };
         (header.kind() == GrantFlags::PERMIT_ACCESS).then_some(live)
     }
 

@@ -1,11 +1,12 @@
 //! Mapping foreign pages.
 
-use xen_hypercall::abi::DomId;
+use xen_hypercall::abi::{DomId, Gfn};
 use xen_hypercall::abi::grant_table::{GrantRef, Handle, MapFlags, MapGrantRef, Status, UnmapGrantRef};
 
 use super::{Mapping, Purpose};
 use crate::builder::Leniency;
 use crate::state::{Effect, State, Writing};
+use crate::violation::Violation;
 
 impl State {
     /// Maps one page; answers with the handle and the page's machine address.
@@ -15,7 +16,7 @@ impl State {
             return Err(Status::BAD_GNTREF);
         }
         // A domain's own id is a domain; `DOMID_SELF` is none here.
-        if !self.domains.contains_key(&granter) {
+        if !self.exists(granter) {
             return Err(Status::BAD_DOMAIN);
         }
         let mappings = &self.dom(user).mappings;
@@ -75,8 +76,31 @@ impl State {
         }
     }
 
+    /// Ends all use of a domain's pages at once: its table is a new one.
+    pub(crate) fn drop_users(&mut self, granter: DomId) {
+        for dom in self.domains.values_mut() {
+            let of_it = |mapping: &Mapping| mapping.granter == granter;
+            let gone: Vec<Handle> = dom.mappings.iter().filter(|(_, m)| of_it(m)).map(|(handle, _)| handle).collect();
+            for handle in gone {
+                if let Some(mapping) = dom.mappings.by_handle.remove(&handle) {
+                    dom.mappings.addresses.insert(mapping.address, None);
+                }
+            }
+        }
+        self.delayed.retain(|delayed| !matches!(delayed.effect, Effect::Unpin { granter: of, .. } if of == granter));
+    }
+
+    /// What speaks against giving a page back: somebody uses it, or could at any time.
+    pub(crate) fn still_used(&self, domain: DomId, page: Gfn) -> Option<Violation> {
+        if let Some((gref, by)) = self.user_of(domain, page) {
+            return Some(Violation::FreedWhileMapped { domain, page, gref, by });
+        }
+        let live = self.dom(domain).table.live().find(|live| live.gfn == page)?;
+        Some(Violation::FreedWhileGranted { domain, page, gref: live.gref, to: live.to })
+    }
+
     /// Who else uses the page by an entry of its owner's table.
-    pub(crate) fn user_of(&self, granter: DomId, gfn: xen_hypercall::abi::Gfn) -> Option<(GrantRef, DomId)> {
+    pub(crate) fn user_of(&self, granter: DomId, gfn: Gfn) -> Option<(GrantRef, DomId)> {
         self.dom(granter).table.active().find(|(_, active)| active.gfn == gfn).map(|(gref, active)| (gref, active.by))
     }
 }

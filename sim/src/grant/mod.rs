@@ -14,7 +14,6 @@ use xen_hypercall::abi::{DomId, Gfn};
 use crate::memory::{Entry, Page};
 use crate::state::Writing;
 
-pub(crate) use entry::Live;
 pub(crate) use pin::Purpose;
 
 /// A domain's own table.
@@ -107,10 +106,5 @@ impl Mappings {
     /// What is mapped at a reserved address.
     pub(crate) fn at(&self, address: u64) -> Option<&Mapping> {
         self.by_handle.get(&(*self.addresses.get(&address)?)?)
-    }
-
-    /// How many adjacent addresses from there on have something mapped.
-    pub(crate) fn run(&self, address: u64) -> impl Iterator<Item = (u64, &Mapping)> {
-        (0..).map(move |page| address + (page << 12)).map_while(|at| Some((at, self.at(at)?)))
     }
 }

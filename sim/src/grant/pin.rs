@@ -1,5 +1,7 @@
 //! Using an entry: Xen's bits in it, and the count of uses behind them.
 
+use std::sync::atomic::AtomicU16;
+
 use xen_hypercall::abi::grant_table::{GrantFlags, GrantRef, Status};
 use xen_hypercall::abi::{DomId, Gfn};
 
@@ -119,71 +121,70 @@ impl State {
 }
 
 impl Table {
+    /// Where Xen's bits of an entry are.
+    fn bits(&self, gref: GrantRef) -> Option<&AtomicU16> {
+        if self.is_v2() { self.status_word(gref) } else { self.flags(gref) }
+    }
+
     fn has_changed(&self, gref: GrantRef, active: &Active) -> bool {
-        let Some(header) = self.header(gref).map(|word| Header(order::look32(word))) else { return true };
+        let Some(header) = self.header(gref) else { return true };
         let ended = header.kind() == GrantFlags::INVALID;
         if self.is_v2() && ended {
             return false;
         }
-        let bits_gone = !self.is_v2() && !header.flags().contains(GrantFlags::READING);
+        let bits_gone = !self.is_v2() && !header.flags.contains(GrantFlags::READING);
         // An entry by way of another domain has no frame of its own.
         let other_frame = header.kind() == GrantFlags::PERMIT_ACCESS && self.frame(gref) != Some(active.gfn);
         ended || bits_gone || other_frame
     }
 }
 
-/// Checks an entry and sets Xen's bits in one step, against a guest that changes it meanwhile.
+/// Checks an entry and sets Xen's bits, against a guest that changes it meanwhile.
 fn set_bits(table: &Table, gref: GrantRef, user: DomId, writing: Writing, purpose: Purpose) -> Result<(), Status> {
-    let header = table.header(gref).ok_or(Status::BAD_GNTREF)?;
     let bits = match writing {
         Writing::No => GrantFlags::READING,
         Writing::Yes => GrantFlags::READING | GrantFlags::WRITING,
     };
+    let word = table.bits(gref).ok_or(Status::BAD_GNTREF)?;
+    let look = || table.header(gref).ok_or(Status::BAD_GNTREF);
     if table.is_v2() {
-        return set_status(table, gref, user, writing, purpose, bits);
+        check(look()?, user, writing, purpose)?;
+        // The bits are apart from the entry: set them, then look whether the entry still says the same.
+        let before = order::set16(word, bits.bits());
+        return check(look()?, user, writing, purpose).inspect_err(|_| {
+            order::clear16(word, bits.bits() & !before);
+        });
     }
-    let mut old = order::look32(header);
     for _ in 0..TRIES {
-        check(Header(old), user, writing, purpose)?;
-        match order::replace32(header, old, Header(old).with(bits).0) {
-            Ok(_) => return Ok(()),
-            Err(now) => old = now,
+        let header = look()?;
+        check(header, user, writing, purpose)?;
+        if order::replace16(word, header.flags.bits(), header.flags.union(bits).bits()) {
+            // With the bits set the entry stays as it is; it may have become another's just before.
+            let same = table.domid(gref) == Some(header.domid);
+            return if same { Ok(()) } else { Err(undo(word, bits & !header.flags)) };
         }
     }
     Err(Status::EAGAIN)
 }
 
-/// In version 2 the bits are apart from the entry: set them, then look whether the entry still says the same.
-fn set_status(
-    table: &Table,
-    gref: GrantRef,
-    user: DomId,
-    writing: Writing,
-    purpose: Purpose,
-    bits: GrantFlags,
-) -> Result<(), Status> {
-    let (header, status) = table.header(gref).zip(table.status_word(gref)).ok_or(Status::BAD_GNTREF)?;
-    check(Header(order::look32(header)), user, writing, purpose)?;
-    let before = order::set16(status, bits.bits());
-    check(Header(order::look32(header)), user, writing, purpose).inspect_err(|_| {
-        order::clear16(status, bits.bits() & !before);
-    })
+fn undo(word: &AtomicU16, bits: GrantFlags) -> Status {
+    order::clear16(word, bits.bits());
+    Status::GENERAL_ERROR
 }
 
 fn check(header: Header, user: DomId, writing: Writing, purpose: Purpose) -> Result<(), Status> {
-    let kind_fits = match header.flags() & purpose.mask() {
+    let kind_fits = match header.flags & purpose.mask() {
         GrantFlags::PERMIT_ACCESS => true,
         // By way of another domain one can copy only.
         GrantFlags::TRANSITIVE => purpose == Purpose::Copy,
         _ => false,
     };
-    let too_much = writing == Writing::Yes && header.flags().contains(GrantFlags::READONLY);
-    if kind_fits && header.domid() == user && !too_much { Ok(()) } else { Err(Status::GENERAL_ERROR) }
+    let too_much = writing == Writing::Yes && header.flags.contains(GrantFlags::READONLY);
+    if kind_fits && header.domid == user && !too_much { Ok(()) } else { Err(Status::GENERAL_ERROR) }
 }
 
 fn clear_bits(table: &Table, gref: GrantRef, bits: GrantFlags) {
-    let word = if table.is_v2() { table.status_word(gref) } else { table.flags(gref) };
-    if let Some(word) = word {
+    if let Some(word) = table.bits(gref) {
         order::clear16(word, bits.bits());
     }
 }

@@ -8,7 +8,6 @@ use xen_hypercall::abi::grant_table::{EntryV2, GrantRef, NR_RESERVED_ENTRIES, St
 use super::entry::Header;
 use super::Table;
 use crate::memory::Entry;
-use crate::order;
 use crate::state::State;
 
 impl Table {
@@ -93,7 +92,7 @@ impl State {
 
     fn reserved_entries(&self, domain: DomId) -> Vec<(GrantRef, Header, u64)> {
         let table = &self.dom(domain).table;
-        let read = |gref| Some((gref, Header(order::look32(table.header(gref)?)), table.frame(gref)?.0));
+        let read = |gref| Some((gref, table.header(gref)?, table.frame(gref)?.0));
         (0..NR_RESERVED_ENTRIES).map(GrantRef).filter_map(read).collect()
     }
 
@@ -101,9 +100,7 @@ impl State {
         let table = &self.dom(domain).table;
         for (gref, header, frame) in entries {
             table.put_frame(*gref, *frame);
-            if let Some(word) = table.header(*gref) {
-                order::put32(word, header.0);
-            }
+            table.put_header(*gref, *header);
         }
     }
 

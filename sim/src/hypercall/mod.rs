@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use xen_hypercall::Errno;
 use xen_hypercall::abi::multicall::Entry;
-use xen_hypercall::abi::sched::ShutdownReason;
 use xen_hypercall::abi::{DomId, Number, Port, VcpuId};
 
 use crate::builder::Leniency;
@@ -39,7 +38,7 @@ pub(crate) enum Outcome {
     /// An answer, when something has come.
     Sleep(Sleep),
     /// The domain has ended.
-    Stop(ShutdownReason),
+    Stop,
 }
 
 /// What a vCPU sleeps for.
@@ -74,7 +73,7 @@ impl State {
         self.audit();
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
-            Outcome::Yield | Outcome::Sleep(_) | Outcome::Stop(_) => 0,
+            Outcome::Yield | Outcome::Sleep(_) | Outcome::Stop => 0,
         };
         self.record(caller, call, answer);
         outcome
@@ -82,6 +81,9 @@ impl State {
 
     /// Why the call fails before it begins: by a fault, or because the domain is gone.
     fn refusal(&mut self, caller: Caller, call: &Call) -> Option<Errno> {
+        if !self.exists(caller.domain) {
+            return Some(Errno::SRCH);
+        }
         let errno = self.faults.of_call(call.number, call.command(), caller.domain)?;
         self.note(caller.domain, format!("the next call fails by a fault: {errno}"));
         Some(errno)
@@ -116,7 +118,7 @@ impl State {
             };
             entry.result = match outcome {
                 Outcome::Answer(answer) => answer as u64,
-                Outcome::Yield | Outcome::Sleep(_) | Outcome::Stop(_) => 0,
+                Outcome::Yield | Outcome::Sleep(_) | Outcome::Stop => 0,
             };
             self.give_back(&entries, index, entry);
         }

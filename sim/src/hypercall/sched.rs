@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xen_hypercall::Errno;
 use xen_hypercall::abi::sched::{Command, Poll, Shutdown, ShutdownReason};
-use xen_hypercall::abi::Port;
+use xen_hypercall::abi::{DomId, Port};
 
 use super::arguments::Operands;
 use super::{Answer, Call, Caller, Outcome, Sleep};
@@ -56,7 +56,7 @@ impl State {
         }
         self.dom_mut(caller.domain).shutdown = Some(reason);
         self.note(caller.domain, format!("shuts down: {reason:?}"));
-        Outcome::Stop(reason)
+        Outcome::Stop
     }
 
     /// 1 for a suspend that was cancelled; 0 in the domain that was made from the image.
@@ -71,12 +71,13 @@ impl State {
     }
 
     /// What a domain finds after a migration: no port, no grant in use, no mapping, everything else as it was.
-    fn resume(&mut self, domain: xen_hypercall::abi::DomId) {
+    fn resume(&mut self, domain: DomId) {
         self.drop_mappings(domain);
         self.reset_channels(domain);
         self.clear_words(domain);
         self.drop_users(domain);
         self.reset_table(domain);
+        self.memory.renumber(domain);
         for vcpu in &mut self.dom_mut(domain).vcpus {
             vcpu.timers = crate::time::Timers::default();
         }

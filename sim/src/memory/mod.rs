@@ -133,12 +133,27 @@ impl Memory {
     /// All pages of a domain.
     pub(crate) fn of(&self, owner: DomId) -> impl Iterator<Item = Entry> + '_ {
         let runs = self.runs.iter().enumerate().filter(move |(_, run)| run.owner == owner);
-        runs.flat_map(|(at, run)| (0..run.frames.len()).map(move |index| self.entry((at, index))))
+        runs.flat_map(move |(at, run)| (0..run.frames.len()).map(move |index| self.entry((at, index))))
     }
 
     /// Damage in pages that are free now.
     pub(crate) fn damage(&self, owner: DomId) -> Vec<Damage> {
         self.of(owner).filter_map(|entry| damaged(&entry)).collect()
+    }
+
+    /// Gives all pages of a domain other numbers, as a migration does in PV.
+    pub(crate) fn renumber(&mut self, owner: DomId) {
+        for at in 0..self.runs.len() {
+            if self.runs[at].owner != owner {
+                continue;
+            }
+            let numbers = self.numbers(self.runs[at].frames.len());
+            for frame in std::mem::replace(&mut self.runs[at].frames, numbers) {
+                self.places.remove(&frame);
+            }
+            let places = self.runs[at].frames.iter().enumerate().map(|(index, frame)| (*frame, (at, index)));
+            self.places.extend(places);
+        }
     }
 
     fn entry(&self, (run, index): (usize, usize)) -> Entry {

@@ -41,6 +41,13 @@ impl Page {
         self.0
     }
 
+    /// Where a guest finds a structure in it, which is inside the page.
+    pub(crate) fn at<T>(self, offset: usize) -> NonNull<T> {
+        assert!(offset + size_of::<T>() <= PAGE_SIZE);
+        // SAFETY: inside the page, as was just asserted.
+        unsafe { self.0.cast::<u8>().add(offset) }.cast()
+    }
+
     words! {
         u8: AtomicU8, u8;
         u16: AtomicU16, u16;

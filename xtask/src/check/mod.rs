@@ -46,3 +46,35 @@ fn selected(mut steps: Vec<Step>, options: &Test) -> Result<Vec<Step>> {
     steps.retain(|step| options.steps.is_empty() || options.steps.iter().any(|word| holds(step, word)));
     Ok(steps)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn names(words: &[&str]) -> Result<Vec<String>> {
+        let cli = Cli::try_parse_from(["xtask", "test"].iter().chain(words))?;
+        let Command::Test(options) = cli.command else { bail!("another command") };
+        let command = || std::process::Command::new("true");
+        let steps =
+            vec![Step::quiet("clippy, host", command()), Step::mutants("mutants"), Step::xen("real Xen", command())];
+        Ok(selected(steps, &options)?.into_iter().map(|step| step.name).collect())
+    }
+
+    #[test]
+    fn words_and_halves_select_steps() {
+        assert_eq!(names(&[]).unwrap().len(), 3);
+        assert_eq!(names(&["xen", "CLIPPY"]).unwrap(), ["clippy, host", "real Xen"]);
+        assert_eq!(names(&["--host"]).unwrap(), ["clippy, host", "mutants"]);
+        assert_eq!(names(&["--xen"]).unwrap(), ["real Xen"]);
+    }
+
+    #[test]
+    fn a_word_that_means_no_step_is_refused_also_beside_one_that_does() {
+        let message = names(&["clippy", "lom"]).unwrap_err().to_string();
+        assert!(message.contains("lom"), "{message}");
+        assert!(names(&["--host", "real"]).is_err());
+    }
+}

@@ -10,6 +10,7 @@ mod suite;
 mod tree;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
@@ -114,6 +115,7 @@ impl Laboratory {
     ///
     /// When the workspace cannot be copied, cargo cannot be run, or the user interrupts.
     pub fn judge<'a>(&self, mutants: &'a [Mutant], progress: &Progress) -> Result<Report<'a>> {
+        let _lock = self.lock(progress)?;
         let queue = Queue::new(mutants);
         let (sender, trials) = mpsc::channel();
         let step = progress.step("mutants", "building");
@@ -131,6 +133,17 @@ impl Laboratory {
             }
             Ok(Report::new(done))
         })
+    }
+
+    /// Keeps other runs out of the folder until the result is dropped.
+    fn lock(&self, progress: &Progress) -> Result<File> {
+        paths::make(&self.folder)?;
+        let file = File::create(self.folder.join(".lock"))?;
+        if file.try_lock().is_err() {
+            progress.note("mutants", "waiting for another run to end");
+            file.lock()?;
+        }
+        Ok(file)
     }
 
     /// Takes mutants from one end until none is left.

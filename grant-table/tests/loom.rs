@@ -1,0 +1,234 @@
+//! Models of the orderings, run by loom over the crate's own source files.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p xen-grant-table --release --test loom`
+#![cfg(loom)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "the files are those of the library, which uses all of them"
+)]
+
+#[path = "../src/entry.rs"]
+mod entry;
+#[path = "../src/order.rs"]
+mod order;
+#[path = "../src/references.rs"]
+mod references;
+#[path = "../src/slot.rs"]
+mod slot;
+#[path = "../src/sync.rs"]
+mod sync;
+
+use entry::{EntryV1, EntryV2};
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+use loom::thread;
+use references::{References, Taken};
+use slot::{Limits, Slot};
+use xen_hypercall::abi::DomId;
+use xen_hypercall::abi::grant_table::GrantFlags;
+
+const PEER: DomId = DomId(7);
+const WRITABLE: u16 = GrantFlags::PERMIT_ACCESS.bits();
+const READABLE: u16 = WRITABLE | GrantFlags::READONLY.bits();
+const READING: u16 = GrantFlags::READING.bits();
+const IN_USE: u16 = READING | GrantFlags::WRITING.bits();
+/// The frames that are granted: the first for writing, then the second for reading.
+const FRAMES: [u32; 2] = [10, 11];
+
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(4));
+    builder.check(model);
+}
+
+/// Two pages, which only one domain uses at a time.
+struct Memory([UnsafeCell<u32>; 2]);
+
+// SAFETY: loom checks each access to the cells.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn new() -> Self {
+        Self([UnsafeCell::new(0), UnsafeCell::new(0)])
+    }
+
+    /// Uses the page for writing, alone.
+    fn write(&self, frame: u32) {
+        self.0[(frame - FRAMES[0]) as usize].with_mut(|page| {
+            // SAFETY: loom fails the model if anybody else uses the page.
+            unsafe { *page += 1 };
+        });
+    }
+}
+
+fn blank_v1() -> EntryV1 {
+    EntryV1 { flags: AtomicU16::new(0), domid: AtomicU16::new(0), frame: AtomicU32::new(0) }
+}
+
+fn blank_v2() -> EntryV2 {
+    EntryV2 { flags: AtomicU16::new(0), domid: AtomicU16::new(0), _pad0: 0, frame: AtomicU64::new(0) }
+}
+
+/// What the flags that Xen met say about the frame.
+fn frame_of(flags: u16) -> u32 {
+    FRAMES[usize::from(flags & GrantFlags::READONLY.bits() != 0)]
+}
+
+/// Xen maps by one compare-exchange, the peer uses the page, Xen unmaps.
+fn xen_v1(entry: &EntryV1, memory: &Memory) {
+    let flags = entry.flags.load(Ordering::Acquire);
+    let pinned = flags | IN_USE;
+    if flags == 0 || entry.flags.compare_exchange(flags, pinned, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return;
+    }
+    assert_eq!(entry.domid.load(Ordering::Relaxed), PEER.0);
+    assert_eq!(entry.frame.load(Ordering::Relaxed), frame_of(flags), "the frame is that of the flags");
+    memory.write(frame_of(flags));
+    entry.flags.fetch_and(!IN_USE, Ordering::Release);
+}
+
+#[test]
+fn m7_revoke_v1_against_map() {
+    check(|| {
+        let shared = Arc::new((blank_v1(), Memory::new()));
+        let xen = {
+            let shared = shared.clone();
+            thread::spawn(move || xen_v1(&shared.0, &shared.1))
+        };
+        let (entry, memory) = &*shared;
+        memory.write(FRAMES[0]);
+        entry.permit(PEER, FRAMES[0], WRITABLE);
+        if entry.withdraw(WRITABLE).is_ok() {
+            memory.write(FRAMES[0]);
+            memory.write(FRAMES[1]);
+            entry.permit(PEER, FRAMES[1], READABLE);
+        }
+        xen.join().unwrap();
+    });
+}
+
+/// Xen says in the status that it maps, and looks at the flags once more.
+fn xen_v2(entry: &EntryV2, status: &AtomicU16, memory: &Memory) {
+    let flags = entry.flags.load(Ordering::Acquire);
+    if flags == 0 {
+        return;
+    }
+    let frame = entry.frame.load(Ordering::Relaxed) as u32;
+    status.fetch_or(IN_USE, Ordering::AcqRel);
+    fence(Ordering::SeqCst);
+    if entry.flags.load(Ordering::Acquire) == flags {
+        assert_eq!(frame, FRAMES[0]);
+        memory.write(frame);
+    }
+    status.fetch_and(!IN_USE, Ordering::Release);
+}
+
+#[test]
+fn m7_revoke_v2_against_map() {
+    check(|| {
+        let shared = Arc::new((blank_v2(), AtomicU16::new(0), Memory::new()));
+        let xen = {
+            let shared = shared.clone();
+            thread::spawn(move || xen_v2(&shared.0, &shared.1, &shared.2))
+        };
+        let (entry, status, memory) = &*shared;
+        memory.write(FRAMES[0]);
+        entry.permit(PEER, FRAMES[0].into(), WRITABLE);
+        if entry.withdraw(status).is_ok() {
+            memory.write(FRAMES[0]);
+        }
+        xen.join().unwrap();
+    });
+}
+
+const LIMITS: Limits = Limits { guaranteed: 1, most: 2, quarantine: 1 };
+
+/// A pool of two references, and an account with a guarantee of one for each CPU.
+struct Pool {
+    references: References<1>,
+    common: AtomicU32,
+    accounts: [Slot; 2],
+    entries: [UnsafeCell<u32>; 2],
+}
+
+// SAFETY: loom checks each access to the cells.
+unsafe impl Sync for Pool {}
+
+impl Pool {
+    fn new(free: u32) -> Self {
+        let pool = Self {
+            references: References::new(),
+            common: AtomicU32::new(free),
+            accounts: [Slot::new(), Slot::new()],
+            entries: [UnsafeCell::new(0), UnsafeCell::new(0)],
+        };
+        pool.references.add(Taken { word: 0, bits: (1 << free) - 1 });
+        pool
+    }
+
+    /// Takes a reference, uses its entry alone, and gives it back.
+    fn cycle(&self, account: &Slot) {
+        let mut taken = self.references.take(1, 1).expect("who was charged for a reference finds one");
+        let put = taken;
+        let reference = taken.pop().unwrap();
+        self.entries[reference as usize].with_mut(|entry| {
+            // SAFETY: loom fails the model if anybody else uses the entry.
+            unsafe { *entry += 1 };
+        });
+        self.references.put(put);
+        account.repay(1, &self.common);
+    }
+}
+
+#[test]
+fn m12_two_cpus_with_guarantees() {
+    check(|| {
+        let pool = Arc::new(Pool::new(2));
+        for account in &pool.accounts {
+            assert!(account.occupy(PEER) && account.guarantee(1, &pool.common));
+        }
+        let run = |pool: &Pool, cpu: usize| {
+            let account = &pool.accounts[cpu];
+            assert_eq!(account.charge(1, &LIMITS, &pool.common), Ok(1));
+            pool.cycle(account);
+        };
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || run(&pool, 1))
+        };
+        run(&pool, 0);
+        other.join().unwrap();
+        assert_eq!(pool.references.count(), 2);
+        assert_eq!(pool.common.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// One reference for two: who is charged for it finds it, with the entry as the other one left it.
+#[test]
+fn m12_two_cpus_and_one_reference() {
+    check(|| {
+        let pool = Arc::new(Pool::new(1));
+        for account in &pool.accounts {
+            assert!(account.occupy(PEER));
+        }
+        let run = |pool: &Pool, cpu: usize| {
+            let account = &pool.accounts[cpu];
+            for _ in 0..2 {
+                if account.charge(1, &LIMITS, &pool.common).is_ok() {
+                    pool.cycle(account);
+                }
+            }
+        };
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || run(&pool, 1))
+        };
+        run(&pool, 0);
+        other.join().unwrap();
+        assert_eq!(pool.references.count(), 1);
+        assert_eq!(pool.common.load(Ordering::Relaxed), 1);
+    });
+}
