@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 const USAGE: &str = "usage: ring-storm [--steps N] [--seed S]";
 
 /// Steps that meet everything whatever the seed is.
-const ENOUGH: u64 = 100_000;
+const ENOUGH: u64 = 1_000_000;
 
 struct Options {
     steps: u64,
