@@ -79,8 +79,9 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// Source: `EVTCHNOP_alloc_unbound`, public/event_channel.h
     pub fn unbound(platform: &P, remote: DomId) -> Result<Self, OpenError> {
-        let bind = || event_channel::alloc_unbound(platform, DomId::SELF, remote);
-        Self::open(platform, Kind::Unbound, OpenError::Invalid, bind)
+        platform.event_channels().bind();
+        let port = event_channel::alloc_unbound(platform, DomId::SELF, remote);
+        Self::open(platform, Kind::Unbound, port)
     }
 
     /// Connects to a port that `remote` keeps open for this domain. It has an event from the start, for what the peer
@@ -92,8 +93,9 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// Source: `EVTCHNOP_bind_interdomain`, public/event_channel.h
     pub fn interdomain(platform: &P, remote: DomId, port: Port) -> Result<Self, OpenError> {
-        let bind = || event_channel::bind_interdomain(platform, remote, port);
-        Self::open(platform, Kind::Interdomain, OpenError::NoPeer, bind)
+        platform.event_channels().bind();
+        let port = event_channel::bind_interdomain(platform, remote, port);
+        Self::open(platform, Kind::Interdomain, port)
     }
 
     /// Receives a virtual interrupt, on `vcpu` if it is one of each vCPU. Global ones are bound on vCPU 0 first.
@@ -104,8 +106,8 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// Source: `EVTCHNOP_bind_virq`, public/event_channel.h
     pub fn virq(platform: &P, virq: Virq, vcpu: VcpuId) -> Result<Self, OpenError> {
-        let bind = || event_channel::bind_virq(platform, virq, vcpu);
-        Self::open(platform, Kind::Virq(virq), OpenError::Invalid, bind)
+        platform.event_channels().bind();
+        Self::open(platform, Kind::Virq(virq), event_channel::bind_virq(platform, virq, vcpu))
     }
 
     /// Opens a port by which this domain's vCPUs signal `vcpu`.
@@ -116,7 +118,8 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// Source: `EVTCHNOP_bind_ipi`, public/event_channel.h
     pub fn ipi(platform: &P, vcpu: VcpuId) -> Result<Self, OpenError> {
-        Self::open(platform, Kind::Ipi, OpenError::Invalid, || event_channel::bind_ipi(platform, vcpu))
+        platform.event_channels().bind();
+        Self::open(platform, Kind::Ipi, event_channel::bind_ipi(platform, vcpu))
     }
 
     /// Receives a physical interrupt.
@@ -127,8 +130,8 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// Source: `EVTCHNOP_bind_pirq`, public/event_channel.h
     pub fn pirq(platform: &P, pirq: u32, flags: BindPirqFlags) -> Result<Self, OpenError> {
-        let bind = || event_channel::bind_pirq(platform, pirq, flags);
-        Self::open(platform, Kind::Pirq(pirq), OpenError::Invalid, bind)
+        platform.event_channels().bind();
+        Self::open(platform, Kind::Pirq(pirq), event_channel::bind_pirq(platform, pirq, flags))
     }
 
     /// Takes over a port that is open already: the toolstack opens those of console and xenstore before the guest starts.
@@ -144,14 +147,10 @@ impl<P: Events + Clone> Channel<P> {
         Self::with(platform, port, kind, slot, generation)
     }
 
-    fn open(
-        platform: &P,
-        kind: Kind,
-        invalid: OpenError,
-        bind: impl FnOnce() -> Result<Port, Errno>,
-    ) -> Result<Self, OpenError> {
-        platform.event_channels().bind();
-        let port = bind().map_err(|errno| OpenError::from_errno(errno, invalid))?;
+    /// Makes a channel of what Xen has answered.
+    #[inline(never)]
+    fn open(platform: &P, kind: Kind, port: Result<Port, Errno>) -> Result<Self, OpenError> {
+        let port = port.map_err(|errno| OpenError::from_errno(errno, kind.when_invalid()))?;
         match make_room(platform, port) {
             Ok(slot) => Self::with(platform, port, kind, slot, slot.open(kind.sender())),
             Err(error) => {
@@ -188,6 +187,7 @@ fn adoptable<P: Events>(platform: &P, port: Port) -> Result<Kind, OpenError> {
 }
 
 /// Memory for a port's count and, in the FIFO ABI, for its event word.
+#[inline(never)]
 fn make_room<P: Events>(platform: &P, port: Port) -> Result<&Slot, OpenError> {
     let table = platform.event_channels();
     if table.abi() == Abi::Fifo {
@@ -370,6 +370,14 @@ impl Kind {
         match self {
             Self::Unbound | Self::Interdomain | Self::Pirq(_) => Sender::Peer,
             Self::Virq(_) | Self::Ipi => Sender::Trusted,
+        }
+    }
+
+    /// Whose fault it is that Xen finds the arguments invalid.
+    const fn when_invalid(self) -> OpenError {
+        match self {
+            Self::Interdomain => OpenError::NoPeer,
+            _ => OpenError::Invalid,
         }
     }
 

@@ -12,40 +12,42 @@ use crate::order;
 /// Only ports that another domain can signal have this limit.
 pub const BURST: u32 = if cfg!(loom) { 1 } else { 256 };
 
-/// An event: one more in the count (the upper half), and one step nearer to the limit (the lower bits).
-const EVENT: u64 = 1 << 32 | 1;
+// A port's word: the count in the upper half; in the lower half, from the top, what makes the dispatch look closer, the events
+// since the last settling, and flags.
+
+/// A channel owns this port. The bit says so, not its absence: a table without ports is all zeros, and takes no room in an image.
+const OWNED: u64 = 1 << 31;
+/// Somebody wants to be woken.
+const WAITING: u64 = 1 << 30;
+/// [`PROGRESS`] has run over. It runs over no further: each event that finds this bit has it cleared.
+const LIMIT: u64 = 1 << 29;
+/// Events since the last settling, from [`start`] on.
+const PROGRESS: u64 = LIMIT - STEP;
+/// One event more in [`PROGRESS`].
+const STEP: u64 = 1 << 4;
+/// Masked, by [`Slot::hold`] or for being spurious.
+const HELD: u64 = 1 << 1;
+/// Another domain can signal this port.
+const LIMITED: u64 = 1 << 0;
+
 /// An event that nobody has sent, see [`Slot::hold`].
 const COUNT: u64 = 1 << 32;
-/// Events since the last settling, from [`start`] on.
-const PROGRESS: u64 = LIMIT - 1;
-/// [`PROGRESS`] has run over.
-const LIMIT: u64 = 1 << 24;
-/// Room for events that come between the limit and the mask, so that they never reach the flags.
-const GUARD: u64 = 7 << 25;
-/// Somebody wants to be woken.
-const WAITING: u64 = 1 << 28;
-/// Masked by [`Slot::hold`] or for being spurious.
-const HELD: u64 = 1 << 29;
-/// Another domain can signal this port.
-const LIMITED: u64 = 1 << 30;
-/// No channel owns this port.
-const UNOWNED: u64 = 1 << 31;
-
-/// What makes the dispatch look closer.
-const ALERT: u64 = LIMIT | WAITING | UNOWNED;
+/// An event.
+const EVENT: u64 = COUNT | STEP;
 
 /// What an event found at its port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen(u64);
 
 impl Seen {
+    /// Whether there is more to do than to count: nobody owns the port, somebody waits for it, or the limit is reached.
     #[inline(always)]
     pub(crate) const fn is_alert(self) -> bool {
-        self.0 & ALERT != 0
+        self.0 & (OWNED | WAITING | LIMIT) != OWNED
     }
 
     pub(crate) const fn is_unowned(self) -> bool {
-        self.0 & UNOWNED != 0
+        self.0 & OWNED == 0
     }
 
     pub(crate) const fn is_waited_for(self) -> bool {
@@ -66,7 +68,7 @@ impl Seen {
 
     /// Whether there was an event since the port was last settled.
     pub(crate) const fn is_unsettled(self) -> bool {
-        self.0 & (PROGRESS | LIMIT | GUARD) != start(self.0 & LIMITED)
+        self.0 & (PROGRESS | LIMIT) != start(self.0 & LIMITED)
     }
 
     pub(crate) const fn count(self) -> u32 {
@@ -76,12 +78,12 @@ impl Seen {
 
 /// Where [`PROGRESS`] starts, so that it runs over after [`BURST`] events, or as late as it can.
 const fn start(limited: u64) -> u64 {
-    if limited == 0 { 0 } else { LIMIT - BURST as u64 }
+    if limited == 0 { 0 } else { LIMIT - BURST as u64 * STEP }
 }
 
 /// The word without the events since the last settling.
 const fn settled(word: u64) -> u64 {
-    word & !(PROGRESS | LIMIT | GUARD) | start(word & LIMITED)
+    word & !(PROGRESS | LIMIT) | start(word & LIMITED)
 }
 
 /// Who may signal a port.
@@ -117,7 +119,7 @@ impl Slot {
     constructor! {
         pub(crate) fn new() -> Self {
             Self {
-                word: AtomicU64::new(UNOWNED),
+                word: AtomicU64::new(0),
                 generation: AtomicU32::new(0),
                 spurious_in_a_row: Tally::new(0),
                 held_until: Time::new(0),
@@ -159,6 +161,7 @@ impl Slot {
         if last % 2 == 1 { None } else { self.take_over(last, sender).ok() }
     }
 
+    #[inline(never)]
     fn take_over(&self, last: u32, sender: Sender) -> Result<u32, u32> {
         // From even or odd to the next odd one.
         let next = last.wrapping_add(1 + last % 2);
@@ -167,14 +170,15 @@ impl Slot {
             tally.store(0, Relaxed);
         }
         self.held_until.store(0, Relaxed);
-        self.change(|word| settled(word & !(UNOWNED | HELD | LIMITED | WAITING) | sender.flag()));
+        self.change(|word| settled(word & !(HELD | LIMITED | WAITING) | OWNED | sender.flag()));
         Ok(next)
     }
 
     /// Ends the ownership of `generation`. Says whether it had lasted until now.
+    #[inline(never)]
     pub(crate) fn close(&self, generation: u32) -> Result<(), u32> {
         order::set_generation(&self.generation, generation, generation.wrapping_add(1))?;
-        self.change(|word| settled(word & !(HELD | LIMITED | WAITING) | UNOWNED));
+        self.change(|word| settled(word & !(OWNED | HELD | LIMITED | WAITING)));
         drop(self.waker.take());
         Ok(())
     }
@@ -183,7 +187,7 @@ impl Slot {
     pub(crate) fn abandon(&self) {
         let last = self.generation();
         if last % 2 == 1 && order::set_generation(&self.generation, last, last.wrapping_add(1)).is_ok() {
-            self.change(|word| settled(word & !(HELD | LIMITED | WAITING) | UNOWNED));
+            self.change(|word| settled(word & !(OWNED | HELD | LIMITED | WAITING)));
             self.waker.wake();
         }
     }
@@ -261,5 +265,55 @@ impl Sender {
             Self::Trusted => 0,
             Self::Peer => LIMITED,
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_owned_port_that_nobody_waits_for_and_below_its_limit_needs_no_more_than_counting() {
+        for bits in 0..8_u64 {
+            for rest in [0, PROGRESS, HELD | LIMITED, PROGRESS | HELD | LIMITED, !0 << 32] {
+                let (owned, waiting, limit) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
+                let word = [(owned, OWNED), (waiting, WAITING), (limit, LIMIT)];
+                let word = word.iter().filter(|(set, _)| *set).fold(rest, |word, (_, bit)| word | bit);
+                assert_eq!(Seen(word).is_alert(), !owned || waiting || limit, "{word:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_event_after_a_burst_is_at_the_limit_and_none_before() {
+        let slot = Slot::new();
+        slot.open(Sender::Peer);
+        for _ in 0..BURST {
+            assert!(!slot.count_event().is_alert());
+        }
+        assert!(slot.count_event().is_at_limit());
+        assert_eq!(slot.look().count(), BURST + 1);
+    }
+
+    #[test]
+    fn the_count_wraps_and_leaves_the_flags_alone() {
+        let slot = Slot::new();
+        slot.open(Sender::Trusted);
+        slot.change(|word| word | u64::from(u32::MAX) << 32);
+        slot.count_event();
+        assert_eq!((slot.look().count(), slot.look().is_alert()), (0, false));
+    }
+
+    #[test]
+    fn hc_095_a_generation_belongs_to_one_owner() {
+        let slot = Slot::new();
+        let first = slot.open(Sender::Peer);
+        assert_eq!(slot.adopt(Sender::Peer), None, "it has an owner");
+        let second = slot.open(Sender::Peer);
+        assert!(slot.close(first).is_err(), "the first owner's handle closes nothing");
+        assert!(slot.close(second).is_ok());
+        assert!(slot.close(second).is_err(), "nor does one that is closed");
+        let third = slot.adopt(Sender::Peer).expect("it has none");
+        assert!(![first, second].contains(&third));
     }
 }

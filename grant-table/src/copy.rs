@@ -48,7 +48,8 @@ pub enum CopyError {
     OutOfPage,
     /// The caller: the page is one of another domain than the one that calls.
     OtherDomain,
-    /// Xen refused. `BAD_GNTREF` and `BAD_DOMAIN` are the peer's doing, and so may be `EAGAIN`: the page was away all of
+    /// Xen refused. `GENERAL_ERROR` (no such grant, or not for this use), `BAD_GNTREF` and `BAD_DOMAIN` are
+    /// the peer's doing, and so may be `EAGAIN`: the page was away all of
     /// 256 times.
     Xen(Error),
 }

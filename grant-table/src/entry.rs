@@ -84,16 +84,22 @@ impl EntryV1 {
 
     /// Looks and clears in one step: a mapping that Xen makes in between would be overlooked by two.
     #[inline]
-    pub(crate) fn withdraw(&self, mut known: u16) -> Result<(), InUse> {
-        for _ in 0..TRIES {
-            match order::withdraw(&self.flags, known) {
-                Ok(()) => return Ok(()),
-                Err(flags) if flags & IN_USE != 0 => return Err(InUse { flags }),
-                Err(flags) => known = flags,
-            }
-        }
-        Err(InUse { flags: known })
+    pub(crate) fn withdraw(&self, known: u16) -> Result<(), InUse> {
+        clear(known, |known| order::withdraw(&self.flags, known))
     }
+}
+
+/// Tries to clear flags that are expected to be `known`, as long as only others than those of use have changed.
+#[inline]
+fn clear(mut known: u16, mut attempt: impl FnMut(u16) -> Result<(), u16>) -> Result<(), InUse> {
+    for _ in 0..TRIES {
+        match attempt(known) {
+            Ok(()) => return Ok(()),
+            Err(flags) if flags & IN_USE != 0 => return Err(InUse { flags }),
+            Err(flags) => known = flags,
+        }
+    }
+    Err(InUse { flags: known })
 }
 
 /// `union grant_entry_v2`, public/grant_table.h, with a whole page.
@@ -138,3 +144,47 @@ const _: () = {
         core::mem::offset_of!(abi::grant_table::EntryV2FullPage, frame)
     );
 };
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const GRANTED: u16 = GrantFlags::PERMIT_ACCESS.bits();
+    const PCD: u16 = GrantFlags::PCD.bits();
+
+    #[test]
+    fn hc_081_flags_that_never_rest_end_the_attempt() {
+        let mut attempts = 0;
+        let refused = clear(GRANTED, |known| {
+            attempts += 1;
+            Err(known ^ PCD)
+        });
+        assert_eq!((refused, attempts), (Err(InUse { flags: GRANTED }), 64));
+    }
+
+    #[test]
+    fn hc_081_each_attempt_is_with_what_was_seen_last() {
+        let mut seen = [GRANTED | PCD, GRANTED, GRANTED | PCD].into_iter();
+        let mut expected = GRANTED;
+        let cleared = clear(GRANTED, |known| {
+            assert_eq!(known, expected);
+            seen.next().map_or(Ok(()), |flags| {
+                expected = flags;
+                Err(flags)
+            })
+        });
+        assert_eq!(cleared, Ok(()));
+    }
+
+    #[test]
+    fn hc_079_a_use_ends_the_attempt_at_once() {
+        for flags in [READING, WRITING, IN_USE].map(|in_use| GRANTED | in_use) {
+            let mut attempts = 0;
+            let refused = clear(GRANTED, |_| {
+                attempts += 1;
+                Err(flags)
+            });
+            assert_eq!((refused, attempts), (Err(InUse { flags }), 1));
+        }
+    }
+}

@@ -1,4 +1,67 @@
 //! Pages that a guest grants to other domains, and those that they grant to it.
+//!
+//! A domain shares a page by an entry in its grant table, whose number, the *reference*, it tells the other domain. From then on
+//! the other domain may map the page, keep it mapped for as long as it likes, and change it at any time. This crate makes sure
+//! that such a page is nobody's memory as far as Rust is concerned, and never free, until it has really come back.
+//!
+//! # Own pages
+//!
+//! * [`Page`] is memory like any other. [`Page::grant`] turns it into a [`Grant`], which has no bytes to refer to, and
+//!   [`Grant::revoke`] turns that into a page again, or says [`StillMapped`]. [`PageRun`] and [`GrantRun`] are the same for
+//!   the adjacent pages of a ring.
+//! * An [`Account`] says to whom a device grants, how many references it always has, and how many at most. A [`Reservation`] holds
+//!   references for a moment when granting must not fail.
+//! * A page that is still mapped when its grant is dropped is in *quarantine*. [`GrantTable::reap`] frees those that came
+//!   back. Each account has a cap on it.
+//! * [`GrantTable`] is what a kernel has one of. It needs no lock, and grows as it is used.
+//!
+//! ```
+//! # use xen_grant_table::{Access, Account, Limits, Memory, Page, ReadMapping};
+//! # fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let machine = xen_sim::Machine::new(1);
+//! # let (front, back) = (machine.domain(), machine.domain());
+//! let account = Account::open(front.clone(), back.id(), Limits::exactly(32))?;
+//! let mut page = Page::alloc(front.clone()).ok_or("no memory")?;
+//! page.fill(b"hello")?;
+//! let grant = page.grant(&account, Access::ReadOnly)?;
+//!
+//! // The other domain, which was told the reference, maps the page and reads it.
+//! let mapping = ReadMapping::map(back.clone(), front.id(), &[grant.gref()])?;
+//! let mut bytes = [0; 5];
+//! assert_eq!(mapping.read(0, &mut bytes), 5);
+//! assert_eq!(&bytes, b"hello");
+//!
+//! let grant = grant.revoke().unwrap_err().into_grant(); // Not yet.
+//! mapping.unmap()?;
+//! # machine.settle();
+//! let page = grant.revoke()?;
+//! assert_eq!(&page.bytes()[..5], b"hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Foreign pages
+//!
+//! [`Mapping`] and [`ReadMapping`] map what others granted, all or none, or each by itself; [`copy`] has Xen copy bytes. What
+//! Xen could not do for the moment is tried 256 times. `GNTTABOP_transfer` is not offered: it gives a page away for good, even
+//! where Xen reports a failure, so that nothing could come back with the error; and only PV guests have it.
+//!
+//! # What a hostile peer can do
+//!
+//! | the peer | what happens |
+//! |---|---|
+//! | keeps a page mapped | [`StillMapped`]; dropped, the page is lost for as long, within the account's cap |
+//! | keeps more than that | [`Refusal::QuarantineFull`] for its own device; no other device notices |
+//! | maps at the very moment of the revocation | one of the two comes first; there is no third outcome |
+//! | uses a reference after its revocation | Xen refuses: the entry is invalid, and its number is not used again soon |
+//! | changes the page at any time | a copy has other bytes; nothing refers to them |
+//! | reads the whole page | it finds the payload and zeros ([`Page::fill`], [`Page::grant_zeroed`]) |
+//! | grants a page and takes it away, or never had it | [`MapError`], [`CopyError`] |
+//!
+//! # Sources
+//!
+//! How entries are written and taken back, and what calls there are: public/grant_table.h ("Introducing a valid entry",
+//! "Invalidating an unused `GTF_permit_access` entry", `GNTTABOP_*`).
 
 #![no_std]
 

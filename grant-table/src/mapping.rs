@@ -24,7 +24,8 @@ pub enum MapError {
     NoAddresses,
     /// The kernel cannot reach the pages as adjacent ones, though it set adjacent addresses aside.
     NotAdjacent,
-    /// Xen refused a page. `BAD_GNTREF` and `BAD_DOMAIN` are the peer's doing, and so may be `EAGAIN`: the page
+    /// Xen refused a page. `GENERAL_ERROR` (no such grant, or not for this use), `BAD_GNTREF` and `BAD_DOMAIN` are
+    /// the peer's doing, and so may be `EAGAIN`: the page
     /// was away all of 256 times.
     Xen {
         /// Which of the pages.

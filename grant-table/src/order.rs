@@ -15,12 +15,12 @@ pub(crate) fn permit(flags: &AtomicU16, value: u16) {
 
 /// Makes an entry of version 1 invalid if it still says `known`; else tells what it says.
 ///
-/// Acquires: the page is ours after all that the peer did to it. Pairs with Xen's clearing of `GTF_reading` and
-/// `GTF_writing` after the last mapping is gone. Releases: nothing that we did to the entry before can be taken for a part of
-/// what we make of it next. Pairs with Xen's compare-exchange, which sets those flags before it maps.
+/// The page is ours after all that the peer did to it, and what we make of the entry next comes after Xen's last look at it.
+/// Pairs with Xen's clearing of `GTF_reading` and `GTF_writing` when the last mapping is gone. That it is one step with our look
+/// at those flags is what counts against Xen's compare-exchange, which sets them before it maps.
 #[inline]
 pub(crate) fn withdraw(flags: &AtomicU16, known: u16) -> Result<(), u16> {
-    flags.compare_exchange(known, 0, Ordering::AcqRel, Ordering::Relaxed).map(drop)
+    flags.compare_exchange(known, 0, Ordering::Acquire, Ordering::Relaxed).map(drop)
 }
 
 /// Makes an entry of version 2 invalid, and tells what the status word says then.

@@ -236,7 +236,7 @@ mod tests {
         let references = full();
         let held: Vec<u32> = (0..ALL).map(|_| one(&references)).collect();
         held[64..].iter().for_each(|reference| put(&references, *reference));
-        (0..30).for_each(|_| drop(one(&references)));
+        (0..30).for_each(|_| assert_ne!(one(&references), 0));
         let ahead = one(&references) + 1;
         let taken = references.take(4, PER_WORD).unwrap();
         assert_eq!(taken.word, ahead / PER_WORD);

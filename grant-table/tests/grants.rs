@@ -9,8 +9,7 @@ use std::sync::atomic::Ordering;
 use common::{World, pages_left};
 use xen_grant_table::{Access, Grant, GrantTable, Limits, MapError, Mapping, PageRun, ReadMapping, Refusal};
 use xen_hypercall::abi::DomId;
-use xen_hypercall::abi::grant_table::{GrantFlags, GrantRef, Status};
-use xen_hypercall::grant_table::Error;
+use xen_hypercall::abi::grant_table::{GrantFlags, GrantRef};
 use xen_shared_ring::Region;
 use xen_sim::Domain;
 
@@ -111,7 +110,7 @@ fn hc_082_a_revoked_reference_is_invalid_and_not_reused_soon() {
     let gref = old.gref();
     old.revoke().unwrap();
     let late = Mapping::map(world.back.clone(), world.front.id(), &[gref]).unwrap_err();
-    assert_eq!(late, MapError::Xen { index: 0, error: Error::Status(Status::BAD_GNTREF) });
+    assert!(matches!(late, MapError::Xen { index: 0, .. }), "{late}");
     for others in 0..400 {
         let next = world.grant(&account, Access::ReadWrite);
         assert_ne!(next.gref(), gref, "after {others} others");
@@ -239,6 +238,10 @@ fn pages_of_another_domain_and_strange_peers_are_refused() {
     let foreign = xen_grant_table::Page::alloc(world.back.clone()).unwrap();
     let refused = foreign.grant(&account, Access::ReadOnly).unwrap_err();
     assert_eq!(refused.reason, Refusal::OtherDomain);
+    let mut reserved = account.reserve(std::num::NonZeroU32::MIN).unwrap();
+    assert_eq!(reserved.grant(refused.page, Access::ReadOnly).unwrap_err().reason, Refusal::OtherDomain);
+    let foreign = PageRun::alloc(world.back.clone(), std::num::NonZeroUsize::MIN).unwrap();
+    assert_eq!(foreign.grant(&account, Access::ReadOnly).unwrap_err().reason, Refusal::OtherDomain);
     for peer in [DomId::SELF, DomId::IO, DomId::INVALID] {
         let refused = xen_grant_table::Account::open(world.front.clone(), peer, LIMITS).unwrap_err();
         assert_eq!(refused, Refusal::InvalidPeer);

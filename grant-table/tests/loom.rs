@@ -23,7 +23,7 @@ mod sync;
 use entry::{EntryV1, EntryV2};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+use loom::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 use loom::thread;
 use references::{References, Taken};
 use slot::{Limits, Slot};
@@ -230,5 +230,72 @@ fn m12_two_cpus_and_one_reference() {
         other.join().unwrap();
         assert_eq!(pool.references.count(), 1);
         assert_eq!(pool.common.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// Both CPUs use the same account, which has a guarantee of one.
+#[test]
+fn m12_two_cpus_and_one_account() {
+    check(|| {
+        let pool = Arc::new(Pool::new(1));
+        assert!(pool.accounts[0].occupy(PEER) && pool.accounts[0].guarantee(1, &pool.common));
+        let run = |pool: &Pool| {
+            let account = &pool.accounts[0];
+            for _ in 0..2 {
+                if account.charge(1, &LIMITS, &pool.common).is_ok() {
+                    pool.cycle(account);
+                }
+            }
+        };
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || run(&pool))
+        };
+        run(&pool);
+        other.join().unwrap();
+        assert_eq!(pool.references.count(), 1);
+        assert_eq!(pool.accounts[0].usage().used, 0);
+    });
+}
+
+/// One CPU puts a page in quarantine, the other one reaps.
+#[test]
+fn m12_quarantine_hands_over() {
+    check(|| {
+        let shared = Arc::new((AtomicU64::new(0), Memory::new()));
+        let reaper = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                if order::claim(&shared.0, 1) {
+                    shared.1.write(FRAMES[0]);
+                }
+            })
+        };
+        shared.1.write(FRAMES[0]);
+        order::quarantine(&shared.0, 1);
+        if order::claim(&shared.0, 1) {
+            shared.1.write(FRAMES[0]);
+        }
+        reaper.join().unwrap();
+    });
+}
+
+/// Only one CPU changes the table's size, and it sees what the one before it did.
+#[test]
+fn m12_growth_is_one_at_a_time() {
+    check(|| {
+        let shared = Arc::new((AtomicBool::new(false), Memory::new()));
+        let grow = |shared: &(AtomicBool, Memory)| {
+            if order::try_lock(&shared.0) {
+                shared.1.write(FRAMES[0]);
+                order::unlock(&shared.0);
+            }
+        };
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || grow(&shared))
+        };
+        grow(&shared);
+        other.join().unwrap();
     });
 }

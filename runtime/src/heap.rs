@@ -53,7 +53,7 @@ unsafe impl Source for FreePages {
     /// Gives the free pages at the end of a part back: all of them if the whole part is free.
     unsafe fn resize(&mut self, free: *mut u8, end: *mut u8, is_whole: bool) -> *mut u8 {
         // The part starts somewhere in the page that holds the byte below.
-        let keep = if is_whole { (free.addr() - 1) & !(PAGE - 1) } else { (free.addr() + STEP).next_multiple_of(PAGE) };
+        let keep = (if is_whole { free.addr() - 1 } else { free.addr() + STEP }) & !(PAGE - 1);
         if keep >= end.addr() {
             return end;
         }

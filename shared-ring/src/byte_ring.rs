@@ -9,8 +9,8 @@
 //! * Any bytes in what is read, and none of what is written to arrive: the bytes are the peer's.
 //! * A full or an empty ring for ever: every call returns at once, the caller decides how long to try.
 //! * An index that it could not have reached, compared with what is outstanding and not with the ring's size,
-//!   breaks this direction for good: each later call returns the first [`PeerError`] and does not look at the
-//!   shared memory any more. Only a new end, made by [`Producer::attach`] or [`Consumer::attach`], heals it.
+//!   breaks this direction for good: each later call returns the first [`PeerError`] and uses nothing of
+//!   the shared memory any more. Only a new end, made by [`Producer::attach`] or [`Consumer::attach`], heals it.
 //! * Nothing by changing *our* index: it is kept in private memory, and the shared one is only written.
 //!
 //! No call panics, waits or loops on what the peer wrote, and none reads an index twice.
@@ -51,7 +51,7 @@ use core::ptr::NonNull;
 
 use crate::error::PeerError;
 use crate::memory::{SharedMem, SharedWord};
-use crate::order;
+use crate::{law, order};
 
 /// How many bytes a ring holds: a power of two, so that wrapping indices stay in step with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,16 +110,6 @@ impl ByteRing {
         Self { bytes, size, consumed, produced }
     }
 
-    /// Both indices as they are in shared memory, `(consumed, produced)`, for an end that takes them over.
-    ///
-    /// A new ring need not start at zero: a boot loader or an earlier kernel may have used it.
-    fn start(&self) -> (u32, u32, Result<(), PeerError>) {
-        let (consumed, produced, size) = (self.consumed.load(), self.produced.load(), self.size.0);
-        let possible = produced.wrapping_sub(consumed) <= size;
-        let health = if possible { Ok(()) } else { Err(PeerError::Start { consumed, produced, size }) };
-        (consumed, produced, health)
-    }
-
     fn write(&self, index: u32, bytes: &[u8]) {
         let first = self.bytes.write(self.size.position(index), bytes);
         let rest = bytes.get(first..).unwrap_or_default();
@@ -135,14 +125,7 @@ impl ByteRing {
 
 /// The end that writes.
 #[derive(Debug)]
-pub struct Producer {
-    ring: ByteRing,
-    /// Ours; the copy in shared memory is written and never read back.
-    produced: u32,
-    /// The peer's, as last accepted.
-    consumed: u32,
-    health: Result<(), PeerError>,
-}
+pub struct Producer(End);
 
 impl Producer {
     /// Takes over the producing end at the indices that the shared memory holds.
@@ -150,8 +133,7 @@ impl Producer {
     /// Impossible indices make an end that is broken from the start.
     #[must_use]
     pub fn attach(ring: ByteRing) -> Self {
-        let (consumed, produced, health) = ring.start();
-        Self { ring, produced, consumed, health }
+        Self(End::attach(ring))
     }
 
     /// Writes and publishes as many of `bytes` as there is room for, and returns how many that was.
@@ -162,9 +144,10 @@ impl Producer {
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, PeerError> {
         let count = self.room()?.min(bytes.len());
         if count > 0 {
-            self.ring.write(self.produced, &bytes[..count]);
-            self.produced = self.produced.wrapping_add(count as u32);
-            order::publish(&self.ring.produced, self.produced);
+            let end = &mut self.0;
+            end.ring.write(end.produced, &bytes[..count]);
+            end.produced = end.produced.wrapping_add(count as u32);
+            order::publish(&end.ring.produced, end.produced);
         }
         Ok(count)
     }
@@ -176,7 +159,7 @@ impl Producer {
     /// The peer's first violation, for good.
     pub fn room(&mut self) -> Result<usize, PeerError> {
         let unread = self.unread()?;
-        Ok(self.ring.size.0 as usize - unread)
+        Ok(self.0.ring.size.0 as usize - unread)
     }
 
     /// How many bytes the peer has not consumed yet.
@@ -185,43 +168,31 @@ impl Producer {
     ///
     /// The peer's first violation, for good.
     pub fn unread(&mut self) -> Result<usize, PeerError> {
-        self.health?;
-        let now = order::peer_index(&self.ring.consumed);
-        self.health = self.check(now);
-        self.health?;
-        self.consumed = now;
-        Ok(self.produced.wrapping_sub(now) as usize)
+        let end = &mut self.0;
+        let now = order::peer_index(&end.ring.consumed);
+        end.consumed = end.check(end.consumed, now, end.produced, |before, unread| {
+            // The peer may have consumed up to all that was unread.
+            PeerError::Consumed { before, now, unread }
+        })?;
+        Ok(end.unread() as usize)
     }
 
     /// The violation that broke this direction, if there was one.
     #[must_use]
     pub const fn violation(&self) -> Option<PeerError> {
-        violation(self.health)
+        self.0.violation()
     }
 
     /// Gives the shared memory back, for a new end after the peer was replaced.
     #[must_use]
     pub const fn detach(self) -> ByteRing {
-        self.ring
-    }
-
-    /// The peer may have consumed up to all that was unread. A step back is a huge step forward.
-    const fn check(&self, now: u32) -> Result<(), PeerError> {
-        let (before, unread) = (self.consumed, self.produced.wrapping_sub(self.consumed));
-        if now.wrapping_sub(before) <= unread { Ok(()) } else { Err(PeerError::Consumed { before, now, unread }) }
+        self.0.ring
     }
 }
 
 /// The end that reads.
 #[derive(Debug)]
-pub struct Consumer {
-    ring: ByteRing,
-    /// Ours; the copy in shared memory is written and never read back.
-    consumed: u32,
-    /// The peer's, as last accepted.
-    produced: u32,
-    health: Result<(), PeerError>,
-}
+pub struct Consumer(End);
 
 impl Consumer {
     /// Takes over the consuming end at the indices that the shared memory holds.
@@ -229,8 +200,7 @@ impl Consumer {
     /// Impossible indices make an end that is broken from the start.
     #[must_use]
     pub fn attach(ring: ByteRing) -> Self {
-        let (consumed, produced, health) = ring.start();
-        Self { ring, consumed, produced, health }
+        Self(End::attach(ring))
     }
 
     /// Reads as many bytes as there are and `into` holds, gives their room back to the peer, and returns how
@@ -242,9 +212,10 @@ impl Consumer {
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize, PeerError> {
         let count = self.available()?.min(into.len());
         if count > 0 {
-            self.ring.read(self.consumed, &mut into[..count]);
-            self.consumed = self.consumed.wrapping_add(count as u32);
-            order::publish(&self.ring.consumed, self.consumed);
+            let end = &mut self.0;
+            end.ring.read(end.consumed, &mut into[..count]);
+            end.consumed = end.consumed.wrapping_add(count as u32);
+            order::publish(&end.ring.consumed, end.consumed);
         }
         Ok(count)
     }
@@ -255,37 +226,72 @@ impl Consumer {
     ///
     /// The peer's first violation, for good.
     pub fn available(&mut self) -> Result<usize, PeerError> {
-        self.health?;
-        let now = order::peer_index(&self.ring.produced);
-        self.health = self.check(now);
-        self.health?;
-        self.produced = now;
-        Ok(now.wrapping_sub(self.consumed) as usize)
+        let end = &mut self.0;
+        let now = order::peer_index(&end.ring.produced);
+        let full = end.consumed.wrapping_add(end.ring.size.0);
+        end.produced = end.check(end.produced, now, full, |before, room| {
+            // The peer may have filled up to all the room that we left.
+            PeerError::Produced { before, now, room }
+        })?;
+        Ok(end.unread() as usize)
     }
 
     /// The violation that broke this direction, if there was one.
     #[must_use]
     pub const fn violation(&self) -> Option<PeerError> {
-        violation(self.health)
+        self.0.violation()
     }
 
     /// Gives the shared memory back, for a new end after the peer was replaced.
     #[must_use]
     pub const fn detach(self) -> ByteRing {
-        self.ring
-    }
-
-    /// The peer may have filled up to all the room that we left. A step back is a huge step forward.
-    const fn check(&self, now: u32) -> Result<(), PeerError> {
-        let unread = self.produced.wrapping_sub(self.consumed);
-        let (before, room) = (self.produced, self.ring.size.0 - unread);
-        if now.wrapping_sub(before) <= room { Ok(()) } else { Err(PeerError::Produced { before, now, room }) }
+        self.0.ring
     }
 }
 
-const fn violation(health: Result<(), PeerError>) -> Option<PeerError> {
-    match health {
-        Ok(()) => None,
-        Err(error) => Some(error),
+/// What both ends are made of.
+#[derive(Debug)]
+struct End {
+    ring: ByteRing,
+    /// One index is ours: its copy in shared memory is written and never read back. The other is the peer's, as last accepted.
+    produced: u32,
+    consumed: u32,
+    health: Result<(), PeerError>,
+}
+
+impl End {
+    /// An end at the indices that the shared memory holds. A new ring need not start at zero: a boot loader or an earlier
+    /// kernel may have used it.
+    fn attach(ring: ByteRing) -> Self {
+        let (consumed, produced, size) = (ring.consumed.load(), ring.produced.load(), ring.size.0);
+        let possible = law::may_move(consumed, produced, consumed.wrapping_add(size));
+        let health = if possible { Ok(()) } else { Err(PeerError::Start { consumed, produced, size }) };
+        Self { ring, produced, consumed, health }
+    }
+
+    const fn unread(&self) -> u32 {
+        self.produced.wrapping_sub(self.consumed)
+    }
+
+    /// The index `now` if the peer could go there from `before`, where `limit` is the furthest.
+    fn check(
+        &mut self,
+        before: u32,
+        now: u32,
+        limit: u32,
+        violation: impl FnOnce(u32, u32) -> PeerError,
+    ) -> Result<u32, PeerError> {
+        self.health?;
+        if !law::may_move(before, now, limit) {
+            self.health = Err(violation(before, limit.wrapping_sub(before)));
+        }
+        self.health.map(|()| now)
+    }
+
+    const fn violation(&self) -> Option<PeerError> {
+        match self.health {
+            Ok(()) => None,
+            Err(error) => Some(error),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a peer did that its protocol forbids.
+//! What a peer did that its protocol forbids, and what there was no room for.
 
 use core::fmt;
 
@@ -128,6 +128,24 @@ fn write_move(f: &mut fmt::Formatter<'_>, whose: &str, before: u32, now: u32) ->
     let step = now.wrapping_sub(before).cast_signed();
     write!(f, "the peer moved its {whose} index from {before:#x} to {now:#x} ({step:+}) where ")
 }
+
+/// There was no place for the value, which comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Full<T>(pub T);
+
+impl<T> fmt::Debug for Full<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Full(..)")
+    }
+}
+
+impl<T> fmt::Display for Full<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no place for it")
+    }
+}
+
+impl<T> core::error::Error for Full<T> {}
 
 #[cfg(test)]
 mod tests {

@@ -29,8 +29,7 @@
 
 use core::marker::PhantomData;
 
-use crate::error::PeerError;
-use crate::ring::Full;
+use crate::error::{Full, PeerError};
 
 /// No place: the end of the list of vacant ones.
 const NONE: u32 = u32::MAX;

@@ -18,6 +18,7 @@ pub mod byte_ring;
 mod bytes;
 #[cfg(loom)]
 mod bytes_loom;
+mod drain;
 mod error;
 pub mod in_flight;
 mod law;
@@ -31,11 +32,12 @@ mod sync;
 mod untrusted;
 
 pub use byte_ring::{ByteRing, Consumer, Producer, RingSize};
-pub use error::PeerError;
+pub use drain::Drain;
+pub use error::{Full, PeerError};
 pub use in_flight::InFlight;
 pub use memory::{Region, SharedMem, SharedWord};
 pub use page::RegionTooSmall;
 pub use protocol::{Entries, OnePage, Prefix, Protocol, Slot, Slots};
-pub use ring::{BackRing, Drain, FrontRing, Full, Notify, Ring};
+pub use ring::{BackRing, FrontRing, Notify, Ring};
 pub use role::{Back, Front, Role};
 pub use untrusted::Untrusted;

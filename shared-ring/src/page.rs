@@ -102,10 +102,11 @@ impl<P: Protocol, S: Entries<P>> RingPage<P, S> {
     #[inline]
     pub(crate) fn slot(&self, index: u32) -> SlotPlace<'_, P> {
         let place = index as usize & (self.entries() as usize - 1);
+        let (once, times) = const { factors(stride::<P>() / 4) };
         // SAFETY: below the number of slots, all of which lie in the memory, as `new` saw.
-        let start = unsafe { self.words.add(HEADER / 4 + place) };
+        let start = unsafe { self.words.add(HEADER / 4 + place * once) };
         // SAFETY: as above.
-        let start = unsafe { start.add(place * (const { stride::<P>() } / 4 - 1)) };
+        let start = unsafe { start.add(place * times) };
         SlotPlace { start, page: PhantomData }
     }
 }
@@ -149,11 +150,19 @@ impl<P: Protocol> SlotPlace<'_, P> {
 
     /// The words that a `T` takes.
     #[inline]
-    fn words<T: Slot>(&self) -> &[AtomicU32] {
+    const fn words<T: Slot>(&self) -> &[AtomicU32] {
         const { assert!(size_of::<T>() <= stride::<P>(), "a message of this protocol") };
         // SAFETY: a slot has room for a `T`; atomics of the region, which this value does not outlive.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), size_of::<T>() / 4) }
     }
+}
+
+/// Two factors with the sum `words`, by which a slot's place is multiplied.
+///
+/// A processor multiplies by three words, the slots of the network's rings, in fewer instructions when it adds one word and
+/// two.
+const fn factors(words: usize) -> (usize, usize) {
+    if words == 3 { (1, 2) } else { (words, 0) }
 }
 
 /// Whether a `T` in a slot is made of whole machine words: half as many copies. Each side of a protocol copies the same

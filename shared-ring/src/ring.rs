@@ -58,11 +58,11 @@
 //! assert_eq!(front.pop().unwrap().unwrap().into_unverified(), 42);
 //! ```
 
-use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 
-use crate::error::PeerError;
+use crate::drain::Drain;
+use crate::error::{Full, PeerError};
 use crate::memory::Region;
 use crate::page::{RegionTooSmall, RingPage};
 use crate::protocol::{Entries, OnePage, Prefix, Protocol};
@@ -103,10 +103,6 @@ pub enum Notify {
     NotNeeded,
 }
 
-/// There was no place for the value, which comes back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Full<T>(pub T);
-
 impl<P: Protocol, M: Region, S: Entries<P>> FrontRing<P, M, S> {
     /// Makes a new ring in `region`, which no back uses yet. (`XEN_FRONT_RING_INIT`, public/io/ring.h)
     ///
@@ -114,18 +110,20 @@ impl<P: Protocol, M: Region, S: Entries<P>> FrontRing<P, M, S> {
     ///
     /// The region comes back when it is too small.
     pub fn init(region: M, size: S) -> Result<Self, (RegionTooSmall, M)> {
-        let ring = Self::over(region, size, |page| {
+        Self::over(region, size, |page| {
             page.clear();
             0
-        })?;
-        Ok(ring)
+        })
     }
 
-    /// Requests that were published and whose responses were not popped yet.
+    /// Requests that were published and whose responses were not popped yet; none of a broken ring.
     #[inline]
     #[must_use]
     pub const fn outstanding(&self) -> u32 {
-        self.published.wrapping_sub(self.popped)
+        match self.health {
+            Ok(()) => self.published.wrapping_sub(self.popped),
+            Err(_) => 0,
+        }
     }
 }
 
@@ -165,13 +163,12 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     /// less than to push them one by one.
     #[inline(always)]
     pub fn push_all<T: Prefix<R::Out<P>>>(&mut self, messages: impl IntoIterator<Item = T>) -> u32 {
-        let (page, first, limit) = (self.page, self.pushed, self.push_limit());
-        let (mut messages, mut next) = (messages.into_iter(), first);
-        while next != limit {
-            let Some(message) = messages.next() else { break };
+        let (page, first) = (self.page, self.pushed);
+        let mut next = first;
+        messages.into_iter().take(self.room() as usize).for_each(|message| {
             page.slot(next).store(&message);
             next = next.wrapping_add(1);
-        }
+        });
         self.pushed = next;
         next.wrapping_sub(first)
     }
@@ -242,10 +239,10 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     ///
     /// The peer's first violation, for good.
     #[inline(always)]
-    pub fn drain(&mut self) -> Result<Drain<'_, R, P, M, S>, PeerError> {
+    pub fn drain(&mut self) -> Result<Drain<'_, R, P, S>, PeerError> {
         let popped = self.popped;
         let seen = self.known(popped)?;
-        Ok(Drain { page: self.page, popped, seen, ring: self })
+        Ok(Drain::new(self.page, &mut self.popped, seen))
     }
 
     /// As [`drain`](Self::drain); when there is nothing, asks the peer for an event at the next message, and looks once
@@ -255,13 +252,13 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     ///
     /// The peer's first violation, for good.
     #[inline(always)]
-    pub fn drain_or_arm(&mut self) -> Result<Option<Drain<'_, R, P, M, S>>, PeerError> {
+    pub fn drain_or_arm(&mut self) -> Result<Option<Drain<'_, R, P, S>>, PeerError> {
         let popped = self.popped;
         let seen = self.known_or_arm(popped, NonZeroU32::MIN)?;
         if seen == popped {
             return Ok(None);
         }
-        Ok(Some(Drain { page: self.page, popped, seen, ring: self }))
+        Ok(Some(Drain::new(self.page, &mut self.popped, seen)))
     }
 
     /// How many messages can be pushed now. None when the ring is broken.
@@ -289,7 +286,8 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
 
     /// Breaks the ring because of a violation that was found in a message. An earlier one stays the reason.
     ///
-    /// What was pushed and not published never will be.
+    /// What was pushed and not published never will be. The end then stands as if it were full and had popped all, so that
+    /// nothing but a look for more, which finds nothing, has to ask whether it is broken.
     #[inline(always)]
     pub fn set_broken(&mut self, violation: PeerError) {
         self.health = self.health.and(Err(violation));
@@ -330,7 +328,11 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
             return Ok(self.seen);
         }
         let now = order::peer_index(&self.page.word(R::IN_INDEX));
-        self.accept(popped, now)
+        if now != popped {
+            return self.accept(popped, now);
+        }
+        self.health?;
+        Ok(now)
     }
 
     /// As [`known`](Self::known), and asks for an event before a last look if there is nothing.
@@ -343,21 +345,22 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
         let most = self.reach().wrapping_sub(popped).max(1);
         let event = popped.wrapping_add(count.get().min(most));
         let now = order::arm_then_look(&self.page.word(R::IN_EVENT), event, &self.page.word(R::IN_INDEX));
-        self.accept(popped, now)
+        if now != popped {
+            return self.accept(popped, now);
+        }
+        Ok(now)
     }
 
     #[inline(always)]
     fn accept(&mut self, popped: u32, now: u32) -> Result<u32, PeerError> {
         self.health?;
-        if now != popped {
-            let limit = self.reach();
-            if !law::may_move(popped, now, limit) {
-                let violation = R::violation(popped, now, limit.wrapping_sub(popped));
-                self.set_broken(violation);
-                return Err(violation);
-            }
-            self.seen = now;
+        let limit = self.reach();
+        if !law::may_move(popped, now, limit) {
+            let violation = R::violation(popped, now, limit.wrapping_sub(popped));
+            self.set_broken(violation);
+            return Err(violation);
         }
+        self.seen = now;
         Ok(now)
     }
 
@@ -374,46 +377,6 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     }
 }
 
-/// Messages that a peer has published, each taken by [`next`](Iterator::next).
-#[must_use = "the messages are taken one by one"]
-#[derive(Debug)]
-pub struct Drain<'r, R: Role, P: Protocol, M, S: Entries<P>> {
-    page: RingPage<P, S>,
-    popped: u32,
-    seen: u32,
-    ring: &'r mut Ring<R, P, M, S>,
-}
-
-impl<R: Role, P: Protocol, M, S: Entries<P>> Iterator for Drain<'_, R, P, M, S> {
-    type Item = Untrusted<R::In<P>>;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.popped == self.seen {
-            return None;
-        }
-        let message = self.page.slot(self.popped).load();
-        self.popped = self.popped.wrapping_add(1);
-        Some(Untrusted::new(message))
-    }
-
-    #[inline(always)]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.seen.wrapping_sub(self.popped) as usize;
-        (left, Some(left))
-    }
-}
-
-impl<R: Role, P: Protocol, M, S: Entries<P>> ExactSizeIterator for Drain<'_, R, P, M, S> {}
-
-/// What was taken stays taken.
-impl<R: Role, P: Protocol, M, S: Entries<P>> Drop for Drain<'_, R, P, M, S> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.ring.popped = self.popped;
-    }
-}
-
 impl Notify {
     /// Whether the peer wants an event.
     #[inline]
@@ -422,17 +385,3 @@ impl Notify {
         matches!(self, Self::Needed)
     }
 }
-
-impl<T> fmt::Debug for Full<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Full(..)")
-    }
-}
-
-impl<T> fmt::Display for Full<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no place for it")
-    }
-}
-
-impl<T> core::error::Error for Full<T> {}

@@ -12,9 +12,11 @@
 ///     response.validate(|offset| u16::try_from(*offset).ok().filter(|offset| *offset < 4096).ok_or("beyond the page"))
 /// }
 /// ```
+///
+/// (Aligned so that an `Option` of it has its tag in another word than the message; the compiler then keeps both in registers.)
 #[must_use = "the peer's message is gone from the ring"]
 #[derive(Debug)]
-#[repr(transparent)]
+#[repr(C, align(8))]
 pub struct Untrusted<T>(T);
 
 impl<T> Untrusted<T> {

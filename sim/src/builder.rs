@@ -112,7 +112,7 @@ pub(crate) struct DomainConfig {
 
 impl<'a> DomainBuilder<'a> {
     pub(crate) const fn new(machine: &'a Machine) -> Self {
-        const PAGES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+        const PAGES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
         let config = DomainConfig {
             id: None,
             pages: PAGES,
@@ -131,7 +131,7 @@ impl<'a> DomainBuilder<'a> {
         self
     }
 
-    /// How much memory it has, in pages; 1024 by default.
+    /// How much memory it has, in pages; 256 by default.
     #[must_use]
     pub const fn pages(mut self, pages: NonZeroUsize) -> Self {
         self.config.pages = pages;

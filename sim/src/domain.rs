@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -155,6 +156,10 @@ impl Domain {
         state.memory.free(&entry);
     }
 }
+
+// What a panic leaves behind is a hypervisor between two calls, so that a test can look at it.
+impl UnwindSafe for Domain {}
+impl RefUnwindSafe for Domain {}
 
 impl fmt::Debug for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

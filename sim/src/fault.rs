@@ -183,9 +183,8 @@ impl Plan {
     /// How this element of a batch shall fail.
     pub(crate) fn of_element(&mut self, command: grant_table::Command, domain: DomId) -> Option<Status> {
         let rng = &mut self.rng;
-        let of_this = |rule: &&mut Rule<(Target, Status)>| {
-            rule.fault.0.matches(Number::GRANT_TABLE_OP, command.0, domain)
-        };
+        let of_this =
+            |rule: &&mut Rule<(Target, Status)>| rule.fault.0.matches(Number::GRANT_TABLE_OP, command.0, domain);
         first_that_strikes(self.elements.iter_mut().filter(of_this), rng).map(|(_, status)| status)
     }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use xen_hypercall::Errno;
-use xen_hypercall::abi::grant_table::{Command as GrantTable, Status};
-use xen_hypercall::abi::event_channel::Command as EventChannel;
 use xen_hypercall::abi::Port;
+use xen_hypercall::abi::event_channel::Command as EventChannel;
+use xen_hypercall::abi::grant_table::{Command as GrantTable, Status};
 
 use crate::fault::{EventFault, Limit, Target, When};
 use crate::machine::Shared;

@@ -3,7 +3,9 @@
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use xen_hypercall::abi::frame::PAGE_SIZE;
-use xen_hypercall::abi::grant_table::{Copy, CopyFlags, CopyPtr, GrantRef, Handle, MapFlags, MapGrantRef, Status, UnmapGrantRef};
+use xen_hypercall::abi::grant_table::{
+    Copy, CopyFlags, CopyPtr, GrantRef, Handle, MapFlags, MapGrantRef, Status, UnmapGrantRef,
+};
 use xen_hypercall::abi::{DomId, Gfn, Port};
 use xen_hypercall::{Errno, Pages};
 

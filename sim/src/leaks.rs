@@ -72,10 +72,10 @@ impl State {
     fn leaks(&self, before: &Checkpoint) -> Vec<Violation> {
         let now = self.checkpoint();
         let pages = now.pages.difference(&before.pages);
-        let mut leaks: Vec<Violation> =
-            pages.map(|&(domain, page)| Violation::LeakedPage { domain, page }).collect();
+        let mut leaks: Vec<Violation> = pages.map(|&(domain, page)| Violation::LeakedPage { domain, page }).collect();
         for &(domain, gref) in now.grants.difference(&before.grants) {
-            let to = self.dom(domain).table.live().find(|live| live.gref == gref).map_or(DomId::INVALID, |live| live.to);
+            let to =
+                self.dom(domain).table.live().find(|live| live.gref == gref).map_or(DomId::INVALID, |live| live.to);
             leaks.push(Violation::LeakedGrant { domain, gref, to });
         }
         for &(domain, handle) in now.mappings.difference(&before.mappings) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl Machine {
         }))
     }
 
-    /// A new domain with one vCPU and 1024 pages.
+    /// A new domain with one vCPU and 256 pages.
     #[must_use]
     pub fn domain(&self) -> Domain {
         self.domain_builder().build()
@@ -170,6 +171,10 @@ impl Machine {
     }
 }
 
+// As for `Domain`.
+impl UnwindSafe for Machine {}
+impl RefUnwindSafe for Machine {}
+
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine").field("seed", &self.seed()).finish_non_exhaustive()
@@ -180,7 +185,11 @@ impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let state = self.0.lock();
-            eprintln!("xen-sim: the machine's seed is {}; its last calls were:\n{}", state.seed, state.trace.last(SHOWN));
+            eprintln!(
+                "xen-sim: the machine's seed is {}; its last calls were:\n{}",
+                state.seed,
+                state.trace.last(SHOWN)
+            );
         }
     }
 }

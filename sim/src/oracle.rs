@@ -199,7 +199,7 @@ impl Fuel {
     /// # Panics
     ///
     /// If there is none left: the loop does not end.
-    pub fn burn(&mut self) {
+    pub const fn burn(&mut self) {
         self.0 = self.0.checked_sub(1).expect("out of fuel: the loop does not end");
     }
 

@@ -239,11 +239,20 @@ impl Shared {
         /// A handler that leaves its events pending is called again, but not for ever.
         const MOST: usize = 256;
         for _ in 0..MOST {
-            let Some(caller) = self.begin_upcall(task) else { break };
-            if let Some(domain) = self.handle(caller.domain) {
-                as_vcpu(self, caller, None, || domain.upcall(caller.vcpu));
+            let Some(caller) = self.begin_upcall(task) else { return };
+            match self.handle(caller.domain) {
+                Some(domain) => as_vcpu(self, caller, None, || domain.upcall(caller.vcpu)),
+                None => self.forget_upcall(caller),
             }
             self.end_upcall(caller);
+        }
+        assert!(thread::panicking(), "the upcall handler leaves its vCPU's pending flag set for ever");
+    }
+
+    /// A domain that nobody has a handle of takes no upcalls.
+    fn forget_upcall(&self, caller: Caller) {
+        if let Ok(vcpu) = self.lock().vcpu(caller.domain, caller.vcpu) {
+            order::put8(vcpu.upcall_pending(), 0);
         }
     }
 
@@ -253,6 +262,7 @@ impl Shared {
         let caller = state.upcalls(task).next()?;
         let vcpu = state.vcpu_mut(caller.domain, caller.vcpu).ok()?;
         vcpu.in_upcall = true;
+        vcpu.upcalls += 1;
         order::put8(vcpu.upcall_mask(), 1);
         Some(caller)
     }
@@ -283,20 +293,22 @@ impl Shared {
 
     /// Sleeps without others to run meanwhile: only time can bring what the vCPU sleeps for.
     fn sleep_alone(&self, caller: Caller, sleep: &Sleep) {
+        let upcalls = |state: &State| state.vcpu(caller.domain, caller.vcpu).map_or(0, |vcpu| vcpu.upcalls);
+        let before = upcalls(&self.lock());
         loop {
-            {
-                let mut state = self.lock();
-                if state.is_over(caller, sleep) {
-                    return;
-                }
-                let others = state.upcalls(None).next().is_some();
-                if !others && !state.advance_idle(sleep.deadline()) {
-                    let error = RunError::Deadlock { seed: state.seed, waiting: vec![waits(caller, sleep)] };
-                    drop(state);
-                    panic!("{error}");
-                }
+            let mut state = self.lock();
+            // An upcall that came in the wake of another domain's ends the sleep as well.
+            if state.is_over(caller, sleep) || upcalls(&state) != before {
+                return;
             }
-            self.deliver_upcalls();
+            if state.orphan_upcalls() {
+                drop(state);
+                self.deliver(None);
+            } else if !state.advance_idle(sleep.deadline()) {
+                let error = RunError::Deadlock { seed: state.seed, waiting: vec![waits(caller, sleep)] };
+                drop(state);
+                panic!("{error}");
+            }
         }
     }
 }
@@ -391,9 +403,10 @@ enum Go {
 impl State {
     /// The vCPUs that would be called now: those of `task` and those that have no task.
     fn upcalls(&self, task: Option<usize>) -> impl Iterator<Item = Caller> + '_ {
-        let callers = self.domains.values().flat_map(|dom| {
-            (0..dom.vcpus.len() as u32).map(|vcpu| Caller { domain: dom.id, vcpu: VcpuId(vcpu) })
-        });
+        let callers = self
+            .domains
+            .values()
+            .flat_map(|dom| (0..dom.vcpus.len() as u32).map(|vcpu| Caller { domain: dom.id, vcpu: VcpuId(vcpu) }));
         let of = move |caller: &Caller| {
             let owner = self.run.as_ref().and_then(|run| run.task_of(*caller));
             (owner.is_none() || owner == task) && self.wants_upcall(caller.domain, caller.vcpu)
@@ -474,7 +487,8 @@ impl State {
 
     /// Has something happen by itself, or declares a deadlock.
     fn advance_or_fail(&mut self) -> bool {
-        let asleep: Vec<(Caller, Sleep)> = self.run.iter().flat_map(|run| &run.tasks).filter_map(Task::asleep).collect();
+        let asleep: Vec<(Caller, Sleep)> =
+            self.run.iter().flat_map(|run| &run.tasks).filter_map(Task::asleep).collect();
         let deadline = asleep.iter().filter_map(|(_, sleep)| sleep.deadline()).min();
         let advanced = self.advance_idle(deadline);
         if !advanced {

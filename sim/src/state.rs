@@ -202,7 +202,7 @@ impl State {
         self.trace.push(Event { step: self.step, at: self.now(), domain, what });
     }
 
-    pub(crate) fn now(&self) -> Duration {
+    pub(crate) const fn now(&self) -> Duration {
         self.clock.now()
     }
 
@@ -210,6 +210,7 @@ impl State {
     pub(crate) fn begin_step(&mut self) {
         self.step += 1;
         self.clock.tick();
+        self.tell_time();
         self.apply_delayed(self.step);
         self.fire_timers();
         self.audit();

@@ -32,7 +32,7 @@ impl Clock {
         self.0 += CALL;
     }
 
-    pub(crate) fn set(&mut self, now: Duration) {
+    pub(crate) const fn set(&mut self, now: Duration) {
         self.0 = now;
     }
 }

@@ -48,6 +48,7 @@ pub struct Trace(VecDeque<Event>);
 
 impl Trace {
     /// The events, oldest first.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Event> + ExactSizeIterator {
         self.0.iter()
     }

@@ -126,7 +126,11 @@ impl fmt::Display for Violation {
                 write!(f, "domain {domain} gave back a page that it has not allocated, at {address:#x}")
             }
             Self::FreedWhileGranted { domain, page, gref, to } => {
-                write!(f, "domain {domain} gave back frame {:#x}, which entry {} still grants to domain {to}", page.0, gref.0)
+                write!(
+                    f,
+                    "domain {domain} gave back frame {:#x}, which entry {} still grants to domain {to}",
+                    page.0, gref.0
+                )
             }
             Self::FreedWhileMapped { domain, page, gref, by } => {
                 write!(f, "domain {domain} gave back frame {:#x}, which domain {by} uses by entry {}", page.0, gref.0)
@@ -144,7 +148,10 @@ impl fmt::Display for Violation {
                 write!(f, "domain {domain} asked for the frame at {address:#x}, where it has no page")
             }
             Self::BadForeignAddress { domain, address } => {
-                write!(f, "domain {domain} used the address {address:#x} for foreign pages: not reserved, or not in that state")
+                write!(
+                    f,
+                    "domain {domain} used the address {address:#x} for foreign pages: not reserved, or not in that state"
+                )
             }
             Self::LeakedPage { domain, page } => write!(f, "domain {domain} still has frame {:#x}", page.0),
             Self::LeakedGrant { domain, gref, to } => {

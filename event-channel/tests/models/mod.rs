@@ -101,7 +101,7 @@ impl Guest {
             control.head.swap(port.0, SeqCst);
         }
         xen.tail = port.0;
-        if control.ready.fetch_or(1, SeqCst) & 1 == 0 {
+        if !appended && control.ready.fetch_or(1, SeqCst) & 1 == 0 {
             self.0.vcpu.upcall_pending().swap(1, SeqCst);
         }
     }

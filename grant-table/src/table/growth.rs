@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::grant_table::{GrantRef, NR_RESERVED_ENTRIES};
-use xen_hypercall::grant_table::{Error, Version, query_size, set_version};
+use xen_hypercall::grant_table::{Error, Version, get_version, query_size, set_version};
 use xen_hypercall::{Errno, Frame};
 
 use super::{
@@ -14,6 +14,9 @@ use super::{
 };
 use crate::error::Refusal;
 use crate::platform::TableFrame;
+
+/// How often the lock is looked at: some hundred microseconds, where growth takes some ten.
+const SPINS: usize = 10_000;
 
 impl GrantTable {
     /// Chooses the version, and asks how long the table may become.
@@ -26,14 +29,18 @@ impl GrantTable {
         self.begin_locked(platform)
     }
 
-    /// Makes the table longer by a frame, or finds that another CPU does.
+    /// Makes the table longer by a frame, unless another CPU just did.
     #[cold]
     pub(crate) fn grow<P: Memory>(&self, platform: &P) -> Result<(), Refusal> {
-        let _lock = Lock::take(self).ok_or(Refusal::NoGrants)?;
+        let before = self.frames.load(Ordering::Relaxed);
+        let _lock = Lock::wait(self).ok_or(Refusal::NoGrants)?;
         if self.version.load(Ordering::Relaxed) == 0 {
             self.begin_locked(platform).map_err(Refusal::Table)?;
         }
         let frame = self.frames.load(Ordering::Relaxed);
+        if frame != before {
+            return Ok(());
+        }
         if frame >= self.max_frames.load(Ordering::Relaxed) {
             return Err(Refusal::NoGrants);
         }
@@ -94,10 +101,12 @@ impl GrantTable {
     }
 }
 
-/// Brings the table into the wanted version if Xen has it.
+/// Brings the table into the wanted version if Xen has it. An earlier kernel of the domain may have left it in the other one.
 fn choose<P: Memory>(platform: &P, wanted: Version) -> Result<Version, Error> {
-    if wanted == Version::V1 {
-        return Ok(wanted);
+    match get_version(platform, DomId::SELF) {
+        Ok(version) if version == wanted => return Ok(version),
+        Err(Errno::NOSYS) => return Ok(Version::V1),
+        _ => {}
     }
     // SAFETY: no frame of the table is mapped yet, so that nobody writes entries in either form.
     match unsafe { set_version(platform, wanted) } {
@@ -119,6 +128,14 @@ struct Lock<'a>(&'a GrantTable);
 impl<'a> Lock<'a> {
     fn take(table: &'a GrantTable) -> Option<Self> {
         order::try_lock(&table.growing).then_some(Self(table))
+    }
+
+    /// Gives another CPU the time to finish. Not more: it may be this one, before an interrupt, or not run at all now.
+    fn wait(table: &'a GrantTable) -> Option<Self> {
+        (0..SPINS).find_map(|_| {
+            core::hint::spin_loop();
+            Self::take(table)
+        })
     }
 }
 

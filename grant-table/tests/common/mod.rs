@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU16;
 
-use xen_grant_table::{Access, Account, Grant, GrantTable, Limits, Memory, Page, Statistics, TableFrame};
+use xen_grant_table::{Access, Account, Grant, GrantTable, Limits, Memory, Page, Refusal, Statistics, TableFrame};
 use xen_hypercall::Pages;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_sim::{Domain, Leniency, Machine};
@@ -22,14 +22,17 @@ impl World {
     }
 
     pub fn on(machine: Machine) -> Self {
-        let (front, back) = (machine.domain(), machine.domain());
-        Self { machine, front, back }
+        Self::with(machine, 64, 128)
     }
 
-    /// A front whose table has at most so many frames.
+    /// A front whose table has at most so many frames, and which has pages for more.
     pub fn with_frames(frames: u32) -> Self {
-        let machine = Machine::builder(1).allow(Leniency::PromptUnmap).build();
-        let front = machine.domain_builder().max_grant_frames(frames).pages(NonZeroUsize::new(4096).unwrap()).build();
+        Self::with(Machine::builder(1).allow(Leniency::PromptUnmap).build(), frames, 4096)
+    }
+
+    pub fn with(machine: Machine, frames: u32, pages: usize) -> Self {
+        let pages = NonZeroUsize::new(pages).unwrap();
+        let front = machine.domain_builder().max_grant_frames(frames).pages(pages).build();
         let back = machine.domain();
         Self { machine, front, back }
     }
@@ -64,6 +67,17 @@ impl World {
         // SAFETY: the machine keeps the frame, which is reached through atomics only.
         let [flags, ..] = unsafe { entry.as_ref() };
         flags
+    }
+}
+
+/// Grants pages until that is refused, and tells why it was.
+pub fn exhaust(world: &World, account: &Account<Domain>) -> (Vec<Grant<Domain>>, Refusal) {
+    let mut grants = Vec::new();
+    loop {
+        match world.page().grant(account, Access::ReadOnly) {
+            Ok(grant) => grants.push(grant),
+            Err(refused) => return (grants, refused.reason),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! A ring in plain memory, with a canary on each side.
+//! A byte ring in plain memory, with a canary on each side; in `slots` the same for typed rings.
 
 #![allow(dead_code, reason = "each test program uses its part")]
+
+pub(crate) mod slots;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -63,3 +65,8 @@ impl Page {
 
 /// Starts at which wrapping arithmetic can go wrong.
 pub(crate) const STARTS: [u32; 6] = [0, 5, 0x7fff_fff8, 0x8000_0000, 0xffff_fff0, u32::MAX];
+
+/// The defaults, which the environment can change; no files.
+pub(crate) fn proptest_config() -> proptest::test_runner::Config {
+    proptest::test_runner::Config { failure_persistence: None, ..Default::default() }
+}

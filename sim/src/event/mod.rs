@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use xen_hypercall::Errno;
 use xen_hypercall::abi::arch::{LEGACY_MAX_VCPUS, VcpuInfo};
-use xen_hypercall::abi::event_channel::{FIFO_MAX_QUEUES, FIFO_NR_CHANNELS, FIFO_PRIORITY_DEFAULT, TWO_LEVEL_NR_CHANNELS};
+use xen_hypercall::abi::event_channel::{
+    FIFO_MAX_QUEUES, FIFO_NR_CHANNELS, FIFO_PRIORITY_DEFAULT, TWO_LEVEL_NR_CHANNELS,
+};
 use xen_hypercall::abi::{DomId, Port, VcpuId, Virq, virq};
 
 use crate::memory::{Entry, Memory, Page};
@@ -37,6 +39,8 @@ pub(crate) struct Vcpu {
     tails: [Option<Port>; FIFO_MAX_QUEUES],
     /// Whether its upcall runs at the moment.
     pub(crate) in_upcall: bool,
+    /// How often it ran.
+    pub(crate) upcalls: u64,
 }
 
 impl Vcpu {
@@ -47,7 +51,7 @@ impl Vcpu {
             Place { page: memory.xen_page(shared_info.owner).page, offset: 0 }
         };
         let (timers, virqs) = (Timers::default(), [None; _]);
-        Self { place, registered: false, timers, virqs, control: None, tails: [None; _], in_upcall: false }
+        Self { place, registered: false, timers, virqs, control: None, tails: [None; _], in_upcall: false, upcalls: 0 }
     }
 
     /// Not zero while an event may be pending.
@@ -99,8 +103,13 @@ pub(crate) enum Kind {
     Free,
     /// Port 0, which nobody can have.
     Reserved,
-    Unbound { remote: DomId },
-    Interdomain { remote: DomId, port: Port },
+    Unbound {
+        remote: DomId,
+    },
+    Interdomain {
+        remote: DomId,
+        port: Port,
+    },
     Virq(Virq),
     Ipi,
 }
@@ -127,7 +136,8 @@ impl Channels {
 
     /// The ports that are open.
     pub(crate) fn open(&self) -> impl Iterator<Item = Port> + '_ {
-        let used = self.ports.iter().zip(0..).filter(|(channel, _)| !matches!(channel.kind, Kind::Free | Kind::Reserved));
+        let used =
+            self.ports.iter().zip(0..).filter(|(channel, _)| !matches!(channel.kind, Kind::Free | Kind::Reserved));
         used.map(|(_, port)| Port(port))
     }
 

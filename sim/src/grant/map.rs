@@ -1,7 +1,7 @@
 //! Mapping foreign pages.
 
-use xen_hypercall::abi::{DomId, Gfn};
 use xen_hypercall::abi::grant_table::{GrantRef, Handle, MapFlags, MapGrantRef, Status, UnmapGrantRef};
+use xen_hypercall::abi::{DomId, Gfn};
 
 use super::{Mapping, Purpose};
 use crate::builder::Leniency;

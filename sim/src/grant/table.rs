@@ -5,8 +5,8 @@ use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::{EntryV2, GrantRef, NR_RESERVED_ENTRIES, Status};
 
-use super::entry::Header;
 use super::Table;
+use super::entry::Header;
 use crate::memory::Entry;
 use crate::state::State;
 

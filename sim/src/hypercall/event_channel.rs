@@ -69,11 +69,7 @@ impl State {
     }
 
     /// A command whose structure Xen writes back if it succeeds.
-    fn answer<T: Operand>(
-        &mut self,
-        call: &Call,
-        work: impl FnOnce(&mut Self, &mut T) -> Result<(), Errno>,
-    ) -> Answer {
+    fn answer<T: Operand>(&mut self, call: &Call, work: impl FnOnce(&mut Self, &mut T) -> Result<(), Errno>) -> Answer {
         let operand = call.operand::<T>(1)?;
         let mut value = operand.get(0);
         work(self, &mut value)?;

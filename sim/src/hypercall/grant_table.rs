@@ -36,9 +36,8 @@ impl State {
         }
         match command {
             Command::MAP_GRANT_REF => self.elements(caller, call, Self::map_element),
-            Command::UNMAP_GRANT_REF => self.elements(caller, call, |state, caller, unmap: &mut UnmapGrantRef| {
-                state.unmap(caller.domain, unmap)
-            }),
+            Command::UNMAP_GRANT_REF => self
+                .elements(caller, call, |state, caller, unmap: &mut UnmapGrantRef| state.unmap(caller.domain, unmap)),
             Command::COPY => {
                 self.elements(caller, call, |state, caller, copy: &mut Copy| state.copy(caller.domain, copy))
             }

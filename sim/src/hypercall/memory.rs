@@ -1,9 +1,7 @@
 //! `memory_op`.
 
 use xen_hypercall::Errno;
-use xen_hypercall::abi::memory::{
-    AddToPhysmap, Command, Domain, MAP_INDEX_GRANT_TABLE_STATUS, MapSpace, Reservation,
-};
+use xen_hypercall::abi::memory::{AddToPhysmap, Command, Domain, MAP_INDEX_GRANT_TABLE_STATUS, MapSpace, Reservation};
 use xen_hypercall::abi::{DomId, Gfn};
 
 use super::arguments::Operands;

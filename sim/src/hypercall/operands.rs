@@ -7,15 +7,13 @@ use xen_hypercall::abi::event_channel::{
     InitControl, Reset, Send, SetPriority, Status as ChannelStatus, Unmask,
 };
 use xen_hypercall::abi::grant_table::{
-    Command as GrantTable, Copy, CopyFlags, DumpTable, GetStatusFrames, GetVersion, MapFlags, MapGrantRef, QuerySize, SetVersion,
-    SetupTable, SwapGrantRef, UnmapGrantRef,
+    Command as GrantTable, Copy, CopyFlags, DumpTable, GetStatusFrames, GetVersion, MapFlags, MapGrantRef, QuerySize,
+    SetVersion, SetupTable, SwapGrantRef, UnmapGrantRef,
 };
 use xen_hypercall::abi::memory::{AddToPhysmap, Command as Memory, Domain, Reservation};
 use xen_hypercall::abi::multicall::Entry;
 use xen_hypercall::abi::sched::{Command as Sched, Poll, Shutdown};
-use xen_hypercall::abi::vcpu::{
-    Command as Vcpu, RegisterVcpuInfo, RunstateInfo, SetPeriodicTimer, SetSingleshotTimer,
-};
+use xen_hypercall::abi::vcpu::{Command as Vcpu, RegisterVcpuInfo, RunstateInfo, SetPeriodicTimer, SetSingleshotTimer};
 use xen_hypercall::abi::version::{CapabilitiesInfo, Command as Version, ExtraVersion, FeatureInfo};
 use xen_hypercall::abi::{DomId, Gfn, GrantRef, Number, Port, VcpuId, Virq};
 

@@ -136,9 +136,9 @@ impl Memory {
         runs.flat_map(move |(at, run)| (0..run.frames.len()).map(move |index| self.entry((at, index))))
     }
 
-    /// Damage in pages that are free now.
+    /// Damage in pages that were given back. Those that were never used are looked at when they are.
     pub(crate) fn damage(&self, owner: DomId) -> Vec<Damage> {
-        self.of(owner).filter_map(|entry| damaged(&entry)).collect()
+        self.of(owner).filter(|entry| entry.usage == Use::Freed).filter_map(|entry| damaged(&entry)).collect()
     }
 
     /// Gives all pages of a domain other numbers, as a migration does in PV.
@@ -158,12 +158,7 @@ impl Memory {
 
     fn entry(&self, (run, index): (usize, usize)) -> Entry {
         let run = &self.runs[run];
-        Entry {
-            owner: run.owner,
-            gfn: Gfn(run.frames[index]),
-            page: run.chunk.page(index),
-            usage: run.usage[index],
-        }
+        Entry { owner: run.owner, gfn: Gfn(run.frames[index]), page: run.chunk.page(index), usage: run.usage[index] }
     }
 
     fn add(&mut self, owner: DomId, count: NonZeroUsize, usage: Use, cursor: usize) -> usize {

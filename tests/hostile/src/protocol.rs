@@ -80,7 +80,7 @@ impl Protocol for Disk {
 
 impl Kind for Net {
     type Id = u16;
-    const ENTRIES: &'static [u32] = &[1, 2, 8, 64, 256];
+    const ENTRIES: &'static [u32] = &[1, 2, 8, 32];
 
     fn id(response: &NetResponse) -> u16 {
         response.id

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::process::{self, Guarded};
+use crate::process::{self, Guarded, TimeLimitPassed};
 use crate::progress::Progress;
 use crate::{miri, mutants};
+
+/// How long a step may take: something that hangs is a failure to report, not to wait for.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// One thing to check.
 #[derive(Debug)]
@@ -134,7 +137,14 @@ impl Outcome {
 fn loudly(name: &str, mut command: Command, progress: &Progress) -> Result<Outcome> {
     progress.note("test", format!("{name}: {}", process::describe(&command)));
     command.stdin(Stdio::null());
-    Ok(Outcome::of(Guarded::spawn(command)?.wait(None)?.success()))
+    match Guarded::spawn(command)?.wait(Some(Instant::now() + LIMIT)) {
+        Ok(status) => Ok(Outcome::of(status.success())),
+        Err(error) if error.is::<TimeLimitPassed>() => {
+            progress.note("test", format!("{name}: {error}, {} minutes", LIMIT.as_secs() / 60));
+            Ok(Outcome::Failed)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Runs a command and shows what it printed only if it failed.

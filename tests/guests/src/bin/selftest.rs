@@ -11,6 +11,8 @@ use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 use core::time::Duration;
 
+use test_guests::page_tables::{self, FRAME, NO_EXECUTE, WRITABLE};
+use test_guests::{Check, run};
 use xen_hypercall::abi::elfnote::ElfNote;
 use xen_hypercall::abi::features::Feature;
 use xen_hypercall::abi::{DomId, Port, VcpuId, Virq};
@@ -19,10 +21,7 @@ use xen_hypercall::{Errno, Frame, Pages, event_channel, sched, version};
 use xen_rt::event_channel::{BURST, Channel, Waited};
 use xen_rt::{ExitCode, Guest, Xen, entry, println};
 
-/// A check, and what it found where it did not hold.
-type Check = fn(&Guest) -> Result<(), &'static str>;
-
-const CHECKS: &[(&str, Check)] = &[
+const CHECKS: &[(&str, Check<&'static str>)] = &[
     // First, while the domain is younger than Xen's last update of its time.
     ("the clock moves on and never goes back", clock),
     ("the command line is the one given", command_line),
@@ -48,18 +47,7 @@ const CHECKS: &[(&str, Check)] = &[
 
 #[entry]
 fn main(guest: Guest) -> ExitCode {
-    let mut failed = 0;
-    for (name, check) in CHECKS {
-        match check(&guest) {
-            Ok(()) => println!("ok {name}"),
-            Err(what) => {
-                failed += 1;
-                println!("not ok {name}: {what}");
-            }
-        }
-    }
-    println!("{} checks, {failed} failed", CHECKS.len());
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    run(&guest, CHECKS)
 }
 
 const fn ensure(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
@@ -80,12 +68,8 @@ fn memory(guest: &Guest) -> Result<(), &'static str> {
 
 /// Walks the page tables that the processor uses.
 fn page_tables(guest: &Guest) -> Result<(), &'static str> {
-    let cr3: u64;
-    // SAFETY: Xen answers in the processor's place.
-    unsafe { core::arch::asm!("mov {}, cr3", out(reg) cr3, options(nomem, nostack)) };
-    let mut pages = Vec::new();
-    walk(guest, cr3, 4, &mut pages);
-    let mut frames: Vec<u64> = pages.iter().map(|entry| entry & FRAME).collect();
+    let pages = page_tables::entries(guest);
+    let mut frames: Vec<u64> = pages.iter().map(|page| page.entry & FRAME).collect();
     frames.sort_unstable();
     let count = frames.len();
     frames.dedup();
@@ -93,45 +77,9 @@ fn page_tables(guest: &Guest) -> Result<(), &'static str> {
     ensure(count + 2 + 64 >= guest.boot().pages && count <= guest.boot().pages, "the walk missed pages")?;
     ensure(frames.len() == count, "a page has two addresses")?;
     ensure(
-        pages.iter().all(|entry| entry & WRITABLE == 0 || entry & NO_EXECUTE != 0),
+        pages.iter().all(|page| page.entry & WRITABLE == 0 || page.entry & NO_EXECUTE != 0),
         "a page is writable and executable",
     )
-}
-
-const PRESENT: u64 = 1 << 0;
-const WRITABLE: u64 = 1 << 1;
-const NO_EXECUTE: u64 = 1 << 63;
-const FRAME: u64 = 0x000f_ffff_ffff_f000;
-
-/// Collects the entries that map pages.
-fn walk(guest: &Guest, table: u64, level: u32, pages: &mut Vec<u64>) {
-    let table = table_at(guest, (table & FRAME) / 4096);
-    for slot in 0..512 {
-        // These sixteen of the top level are Xen's own.
-        if level == 4 && (256..272).contains(&slot) {
-            continue;
-        }
-        // SAFETY: page tables are readable, and only Xen writes them.
-        let entry = unsafe { ((table + slot * 8) as *const u64).read_volatile() };
-        match level {
-            _ if entry & PRESENT == 0 => {}
-            1 => pages.push(entry),
-            _ => walk(guest, entry, level - 1, pages),
-        }
-    }
-}
-
-/// Where the guest has mapped one of its machine frames.
-fn table_at(guest: &Guest, mfn: u64) -> usize {
-    const MACHINE_TO_PHYSICAL: u64 = 0xffff_8000_0000_0000;
-    // SAFETY: Xen lets every guest read the table.
-    let pfn = unsafe { ((MACHINE_TO_PHYSICAL + mfn * 8) as *const u64).read_volatile() } as usize;
-    let memory = guest.memory();
-    let (image, direct) = (&memory[0].addresses, &memory[memory.len() - 1].addresses);
-    let low = image.start + pfn * 4096;
-    let low_end =
-        memory.iter().filter(|region| region.addresses.start >= image.start).map(|region| region.addresses.end).max();
-    if low_end.is_some_and(|end| low < end) { low } else { (direct.start & !((1 << 39) - 1)) + pfn * 4096 }
 }
 
 fn heap(guest: &Guest) -> Result<(), &'static str> {
@@ -177,7 +125,7 @@ fn pages(guest: &Guest) -> Result<(), &'static str> {
         good &= unsafe { words.as_ref() }.iter().all(|&word| word == 0);
         // SAFETY: as above.
         unsafe { words.cast::<u64>().write(page.addr().get() as u64) };
-        good &= table_at(guest, xen.gfn(page).0) == page.addr().get();
+        good &= page_tables::address_of(guest, xen.gfn(page).0) == page.addr().get();
     }
     for page in pages.filter_map(NonNull::new) {
         // SAFETY: the page is this function's.

@@ -48,17 +48,16 @@ fn fail(Options { steps, seed }: &Options, finding: &str) -> ExitCode {
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { steps: 1_000_000, seed: fresh() };
-        let mut arguments = arguments;
+        let (mut steps, mut seed, mut arguments) = (1_000_000, None, arguments);
         while let Some(name) = arguments.next() {
             let value = arguments.next()?.replace('_', "").parse().ok()?;
             match name.as_str() {
-                "--steps" => options.steps = value,
-                "--seed" => options.seed = value,
+                "--steps" => steps = value,
+                "--seed" => seed = Some(value),
                 _ => return None,
             }
         }
-        Some(options)
+        Some(Self { steps, seed: seed.unwrap_or_else(fresh) })
     }
 }
 

@@ -1,4 +1,5 @@
 //! Two honest ends: every byte arrives once and in order, wherever the indices start.
+#![cfg(not(loom))]
 
 mod common;
 
@@ -129,6 +130,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #![proptest_config(common::proptest_config())]
+
     /// The ring does what a bounded queue does.
     #[test]
     fn agrees_with_a_queue(

@@ -1,4 +1,5 @@
 //! A peer that writes what it likes to the shared page.
+#![cfg(not(loom))]
 
 mod common;
 
@@ -144,6 +145,8 @@ fn assert_sane(answer: Result<usize, PeerError>, first: &mut Option<PeerError>) 
 }
 
 proptest! {
+    #![proptest_config(common::proptest_config())]
+
     /// The peer changes any bit of the page between any two calls.
     #[test]
     fn hc_012_any_page_at_any_instant((start, steps) in script()) {

@@ -1,0 +1,230 @@
+//! Waiting, in each way.
+
+#![cfg(not(loom))]
+
+mod common;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use common::{ABIS, Pair, ms};
+use xen_event_channel::{BURST, Channel, Events, Found, SPURIOUS_IN_A_ROW, Settled, Upcalls, WaitError, Waited};
+use xen_hypercall::Errno;
+use xen_hypercall::abi::sched::Command;
+use xen_hypercall::abi::{Number, VcpuId, Virq};
+use xen_sim::{Domain, Target, When};
+
+type Wait = fn(&Channel<Domain>, u32, Duration, &Domain) -> Result<Waited, WaitError>;
+
+/// The two ways to sleep.
+const WAITS: [Wait; 2] = [
+    |channel, seen, deadline, guest| channel.wait_poll(seen, deadline, || guest.now()),
+    |channel, seen, deadline, guest| channel.wait_block(seen, deadline, || guest.now()),
+];
+
+/// A pair whose guest has a timer, as a block needs it to have a deadline.
+fn with_timer(abi: xen_event_channel::Preference) -> (Pair, Channel<Domain>) {
+    let pair = Pair::new(abi);
+    let timer = Channel::virq(&pair.guest, Virq::TIMER, VcpuId(0)).unwrap();
+    (pair, timer)
+}
+
+#[test]
+fn an_event_that_came_before_the_wait_ends_it_at_once() {
+    for (abi, wait) in ABIS.into_iter().flat_map(|abi| WAITS.map(|wait| (abi, wait))) {
+        let (pair, _timer) = with_timer(abi);
+        let seen = pair.ours.count();
+        pair.signal(1);
+        let before = pair.machine.now();
+        let waited = wait(&pair.ours, seen, before + ms(500), &pair.guest);
+        assert_eq!(waited, Ok(Waited::Counted(seen + 1)), "{abi:?}");
+        assert!(pair.machine.now() < before + ms(1));
+    }
+}
+
+#[test]
+fn a_wait_without_an_event_ends_at_its_deadline() {
+    for (abi, wait) in ABIS.into_iter().flat_map(|abi| WAITS.map(|wait| (abi, wait))) {
+        let (pair, _timer) = with_timer(abi);
+        let deadline = pair.machine.now() + ms(500);
+        assert_eq!(wait(&pair.ours, pair.ours.count(), deadline, &pair.guest), Ok(Waited::TimedOut), "{abi:?}");
+        let late = pair.machine.now() - deadline;
+        assert!(late < ms(1), "{abi:?}: {late:?} late");
+    }
+}
+
+/// Work that two domains pass to and fro: each look comes after the count was noted.
+#[test]
+fn an_event_from_another_domain_ends_a_wait() {
+    const ROUNDS: u32 = 20;
+    for (abi, wait) in ABIS.into_iter().flat_map(|abi| WAITS.map(|wait| (abi, wait))) {
+        let (pair, _timer) = with_timer(abi);
+        let (ours, theirs, ball) = (&pair.ours, &pair.theirs, &AtomicU32::new(0));
+        let play = |channel: &Channel<Domain>, turn: u32, wait: Wait, domain: &Domain| {
+            loop {
+                let seen = channel.count();
+                let now = ball.load(Ordering::Relaxed);
+                if now % 2 == turn {
+                    ball.store(now + 1, Ordering::Relaxed);
+                    channel.notify().unwrap();
+                    let _ = channel.settle(Found::Work, domain.now()).unwrap();
+                }
+                if now + 1 >= 2 * ROUNDS {
+                    return;
+                }
+                let waited = wait(channel, seen, domain.now() + ms(5000), domain);
+                assert!(matches!(waited, Ok(Waited::Counted(_))), "{abi:?}: {waited:?} at {now}");
+            }
+        };
+        let run = pair.machine.run(|scope| {
+            scope.spawn(&pair.guest, move |guest| play(ours, 0, wait, guest));
+            scope.spawn(&pair.peer, move |peer| play(theirs, 1, WAITS[0], peer));
+        });
+        assert_eq!(run, Ok(()));
+        assert!(ball.load(Ordering::Relaxed) >= 2 * ROUNDS - 1);
+    }
+}
+
+/// Other channels' events end the sleep, and are no reason to end the wait.
+#[test]
+fn events_of_others_are_served_and_slept_over() {
+    for (abi, wait) in ABIS.into_iter().flat_map(|abi| WAITS.map(|wait| (abi, wait))) {
+        let (pair, timer) = with_timer(abi);
+        let (ours, theirs) = common::connect(&pair.guest, &pair.peer);
+        let ticks = timer.count();
+        theirs.notify().unwrap();
+        let deadline = pair.machine.now() + ms(500);
+        assert_eq!(wait(&pair.ours, pair.ours.count(), deadline, &pair.guest), Ok(Waited::TimedOut), "{abi:?}");
+        assert!(pair.machine.now() >= deadline);
+        assert!(timer.count() >= ticks && ours.count() > 0);
+    }
+}
+
+#[test]
+fn a_wait_leaves_upcalls_as_they_were() {
+    for wait in WAITS {
+        let (pair, _timer) = with_timer(ABIS[0]);
+        for before in [Upcalls::Held, Upcalls::Open] {
+            pair.guest.hold_upcalls();
+            if before == Upcalls::Open {
+                pair.guest.release_upcalls();
+            }
+            let deadline = pair.machine.now() + ms(5);
+            assert_eq!(wait(&pair.ours, pair.ours.count(), deadline, &pair.guest), Ok(Waited::TimedOut));
+            assert_eq!(pair.guest.hold_upcalls(), before);
+            pair.guest.release_upcalls();
+        }
+    }
+}
+
+/// A wait lifts the mask of a storm at once, and that of a hold when its time has come.
+#[test]
+fn a_wait_gets_the_event_behind_a_hold() {
+    for (abi, wait) in ABIS.into_iter().flat_map(|abi| WAITS.map(|wait| (abi, wait))) {
+        let (pair, _timer) = with_timer(abi);
+        pair.signal(2 * BURST);
+        let seen = pair.ours.count();
+        let waited = wait(&pair.ours, seen, pair.machine.now() + ms(500), &pair.guest);
+        assert_eq!(waited, Ok(Waited::Counted(seen + 1)), "{abi:?}: behind the storm's mask");
+
+        pair.settle(Found::Work);
+        let mut settled = Settled::Open;
+        for _ in 0..=SPURIOUS_IN_A_ROW {
+            pair.signal(1);
+            settled = pair.settle(Found::Nothing);
+        }
+        let Settled::Held(end) = settled else { panic!("{abi:?}: not held") };
+        let seen = pair.ours.count();
+        pair.signal(1);
+        let waited = wait(&pair.ours, seen, pair.machine.now() + ms(500), &pair.guest);
+        assert_eq!(waited, Ok(Waited::Counted(seen + 1)), "{abi:?}: behind the hold");
+        assert!(pair.machine.now() >= end && pair.machine.now() < end + ms(1), "{abi:?}: not before its end");
+    }
+}
+
+#[test]
+fn hc_172_a_refused_sleep_is_an_error_and_leaves_upcalls_open() {
+    let targets = [Target::sched(Command::POLL), Target::sched(Command::BLOCK)];
+    for (wait, target) in WAITS.into_iter().zip(targets) {
+        for target in [target, Target::number(Number::SET_TIMER_OP)] {
+            let (pair, _timer) = with_timer(ABIS[0]);
+            pair.machine.faults().fail(target, When::Always, Errno::FAULT);
+            let waited = wait(&pair.ours, pair.ours.count(), pair.machine.now() + ms(5), &pair.guest);
+            // A poll sets no timer.
+            assert!(matches!(waited, Err(WaitError::Refused(Errno::FAULT)) | Ok(Waited::TimedOut)), "{waited:?}");
+            assert_eq!(pair.guest.hold_upcalls(), Upcalls::Open);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Count(AtomicU32);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_task_is_woken_once_for_each_time_that_it_asks() {
+    for abi in ABIS {
+        let pair = Pair::new(abi);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut context = Context::from_waker(&waker);
+        let woken = || count.0.load(Ordering::Relaxed);
+        for round in 1..=3 {
+            let seen = pair.ours.count();
+            let mut event = pin!(pair.ours.event(seen));
+            assert!(event.as_mut().poll(&mut context).is_pending());
+            assert_eq!(woken(), round - 1);
+            pair.signal(3);
+            assert_eq!(woken(), round, "{abi:?}");
+            assert_eq!(event.as_mut().poll(&mut context), Poll::Ready(Ok(seen + 3)));
+        }
+    }
+}
+
+#[test]
+fn a_task_that_asks_too_late_is_answered_at_once() {
+    let pair = Pair::new(ABIS[0]);
+    let seen = pair.ours.count();
+    pair.signal(1);
+    let polled = pair.ours.poll_event(&mut Context::from_waker(Waker::noop()), seen);
+    assert_eq!(polled, Poll::Ready(Ok(seen + 1)));
+}
+
+/// A storm calls a waiting task: it has to settle, or the port stays masked.
+#[test]
+fn a_storm_wakes_who_waits() {
+    for abi in ABIS {
+        let pair = Pair::new(abi);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        pair.signal(BURST);
+        let seen = pair.ours.count();
+        assert!(pair.ours.poll_event(&mut Context::from_waker(&waker), seen).is_pending());
+        pair.signal(BURST);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1, "{abi:?}");
+        assert!(pair.ours.count() > seen);
+    }
+}
+
+/// Without an upcall handler, as in early boot.
+#[test]
+fn a_poll_needs_no_upcalls() {
+    for abi in ABIS {
+        let pair = Pair::new(abi);
+        pair.guest.set_upcall(|_, _| panic!("no upcall is wanted"));
+        assert_eq!(pair.guest.hold_upcalls(), Upcalls::Open);
+        let seen = pair.ours.count();
+        pair.signal(1);
+        let waited = pair.ours.wait_poll(seen, pair.machine.now() + ms(5), || pair.guest.now());
+        assert_eq!(waited, Ok(Waited::Counted(seen + 1)), "{abi:?}");
+    }
+}
