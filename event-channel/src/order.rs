@@ -38,18 +38,10 @@ pub(crate) fn take_unmasked(word: &AtomicU64, mask: u64) -> u64 {
 
 /// Takes the queues that have events: [`take_selector`] of the FIFO ABI.
 ///
-/// Pairs with Xen, which links a port or writes the queue's head, then sets the queue's bit, then the upcall flag.
+/// Pairs with Xen, which writes the queue's head, then sets the queue's bit, then the upcall flag.
 #[inline]
 pub(crate) fn take_ready(ready: &AtomicU32) -> u32 {
     ready.swap(0, AcqRel)
-}
-
-/// Reads where a queue begins: what it names is linked.
-///
-/// Pairs with Xen's barrier between the port's word and the head.
-#[inline]
-pub(crate) fn head(head: &AtomicU32) -> u32 {
-    head.load(Acquire)
 }
 
 /// Clears bits of an event word and answers with what it was: unlinking it, then taking its event.

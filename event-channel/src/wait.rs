@@ -72,11 +72,9 @@ impl<P: Events> Channel<P> {
     ///
     /// [`Stale`], also for who waited when the channel became so.
     pub fn poll_event(&self, context: &mut Context<'_>, seen: u32) -> Poll<Result<u32, Stale>> {
-        let slot = self.slot()?;
-        match slot.arm(context.waker(), seen) {
+        match self.slot()?.arm(context.waker(), seen) {
+            Ok(()) => Poll::Pending,
             Err(count) => Poll::Ready(Ok(count)),
-            // A resume may have come between the two: it wakes only who had armed.
-            Ok(()) => self.slot().map_or_else(|stale| Poll::Ready(Err(stale)), |_| Poll::Pending),
         }
     }
 

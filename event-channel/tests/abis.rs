@@ -7,10 +7,12 @@ mod common;
 use std::num::NonZero;
 
 use common::{ABIS, Pair, connect, started};
-use xen_event_channel::{Abi, Channel, ChannelError, Events, OpenError, Preference, StartError, reset, start};
+use xen_event_channel::{
+    Abi, Channel, ChannelError, Events, OpenError, Preference, StartError, reset, start, start_vcpu,
+};
 use xen_hypercall::Errno;
 use xen_hypercall::abi::event_channel::Command;
-use xen_hypercall::abi::{Port, VcpuId, Virq};
+use xen_hypercall::abi::{Number, Port, VcpuId, Virq};
 use xen_sim::{Limit, Machine, Target, When};
 
 #[test]
@@ -123,9 +125,10 @@ fn hc_175_the_abi_is_chosen_before_the_first_port_and_once() {
 
         let guest = machine.domain();
         let port = Channel::ipi(&guest, VcpuId(0)).unwrap();
-        let calls = machine.trace().to_string();
+        let calls = || machine.trace().count(Number::EVENT_CHANNEL_OP, Some(Command::INIT_CONTROL.0));
+        let before = calls();
         assert_eq!(start(&guest, abi), Err(StartError::TooLate));
-        assert_eq!(machine.trace().to_string(), calls, "Xen was not asked");
+        assert_eq!(calls(), before, "Xen was not asked");
         drop(port);
         assert_eq!(start(&guest, abi), Err(StartError::TooLate), "ports may be pending that nobody knows");
     }
@@ -228,6 +231,53 @@ fn events_go_to_the_vcpu_that_is_asked_for() {
         let ipi = Channel::ipi(&guest, VcpuId(0)).unwrap();
         assert_eq!(ipi.bind_vcpu(VcpuId(1)), Err(ChannelError::Unsupported), "an IPI stays where it is");
     }
+}
+
+/// In the 2-level ABI a port that is masked is passed over; in the FIFO ABI it may be in a queue already.
+#[test]
+fn a_port_that_is_masked_keeps_its_event() {
+    for abi in ABIS {
+        let pair = Pair::new(abi);
+        let (other, others_peer) = connect(&pair.guest, &pair.peer);
+        let before = [&pair.ours, &other].map(Channel::count);
+        pair.guest.hold_upcalls();
+        pair.theirs.notify().unwrap();
+        others_peer.notify().unwrap();
+        pair.ours.mask().unwrap();
+        pair.guest.release_upcalls();
+        assert_eq!([&pair.ours, &other].map(Channel::count), [before[0], before[1] + 1], "{abi:?}");
+        pair.ours.unmask().unwrap();
+        assert_eq!(pair.ours.count(), before[0] + 1, "{abi:?}");
+    }
+}
+
+/// An event of the 2-level ABI that is pending when FIFO is chosen must not hide those of the queues.
+#[test]
+fn hc_175_what_was_selected_before_the_choice_hides_nothing() {
+    let machine = Machine::new(1);
+    let (guest, peer) = (machine.domain(), machine.domain());
+    let early = xen_hypercall::event_channel::bind_ipi(&guest, VcpuId(0)).unwrap();
+    guest.hold_upcalls();
+    machine.spurious_event(&guest, early);
+    started(&guest, Preference::Fifo);
+    let ours = Channel::unbound(&guest, peer.id()).unwrap();
+    let seen = ours.count();
+    machine.spurious_event(&guest, ours.port());
+    guest.release_upcalls();
+    assert_eq!(ours.count(), seen + 1);
+}
+
+#[test]
+fn a_vcpu_without_queues_is_given_no_events() {
+    let machine = Machine::new(1);
+    let guest = machine.domain_builder().vcpus(NonZero::new(2).unwrap()).build();
+    machine.faults().fail(Target::event_channel(Command::INIT_CONTROL), When::Nth(2), Errno::NOMEM);
+    started(&guest, Preference::Fifo);
+    let channel = Channel::unbound(&guest, guest.id()).unwrap();
+    assert_eq!(channel.bind_vcpu(VcpuId(1)), Err(ChannelError::NoVcpu(VcpuId(1))));
+    assert_eq!(start_vcpu(&guest, VcpuId(2)), Err(StartError::NoVcpu(VcpuId(2))));
+    assert_eq!(start_vcpu(&guest, VcpuId(1)), Ok(()));
+    assert_eq!(channel.bind_vcpu(VcpuId(1)), Ok(()));
 }
 
 /// More ports in one queue than a pass takes.

@@ -140,8 +140,11 @@ fn a_wait_gets_the_event_behind_a_hold() {
         let Settled::Held(end) = settled else { panic!("{abi:?}: not held") };
         let seen = pair.ours.count();
         pair.signal(1);
+        let calls = || pair.machine.trace().count(Number::SCHED_OP, None);
+        let before = calls();
         let waited = wait(&pair.ours, seen, pair.machine.now() + ms(500), &pair.guest);
         assert_eq!(waited, Ok(Waited::Counted(seen + 1)), "{abi:?}: behind the hold");
+        assert!(calls() - before < 5, "{abi:?}: it sleeps {} times", calls() - before);
         assert!(pair.machine.now() >= end && pair.machine.now() < end + ms(1), "{abi:?}: not before its end");
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{GrantError, Refusal};
 use crate::grant::{Access, Grant};
 use crate::page::Page;
 use crate::platform::Memory;
-use crate::references::Taken;
+use crate::references::{PER_WORD, Taken};
 use crate::slot::{Limits, Refused};
 use crate::table::{GrantTable, taken};
 
@@ -81,7 +81,7 @@ impl<P: Memory> Account<P> {
     where
         P: Clone,
     {
-        let taken = self.take(count.get())?;
+        let taken = self.take(count.get().min(PER_WORD))?;
         Ok(Reservation { platform: self.platform.clone(), holder: self.holder, taken })
     }
 
@@ -93,31 +93,33 @@ impl<P: Memory> Account<P> {
         self.platform.grant_table()
     }
 
-    /// Takes between one and `count` references.
+    /// Takes a reference.
     #[inline]
+    pub(crate) fn take_one(&self) -> Result<GrantRef, Refusal> {
+        self.charge(1)?;
+        match self.table().take(1).and_then(|mut taken| taken.pop()) {
+            Some(gref) => Ok(GrantRef(gref)),
+            None => Err(self.not_found(1)),
+        }
+    }
+
+    /// Takes between one and `count` references.
     pub(crate) fn take(&self, count: u32) -> Result<Taken, Refusal> {
-        let table = self.table();
-        if table.epoch() != self.holder.epoch {
-            return Err(Refusal::Stale);
-        }
-        let slot = table.slot(self.holder.slot);
-        let charged = match slot.charge(count, &self.limits, table.common()) {
-            Ok(charged) => charged,
-            Err(refused) => self.charge_grown(count, refused)?,
-        };
-        let taken = table.take(charged);
-        let missing = charged - taken.map_or(0, Taken::count);
+        let charged = self.charge(count)?;
+        let taken = self.table().take(charged).ok_or_else(|| self.not_found(charged))?;
+        // What was charged for may be in different words.
+        let missing = charged - taken.count();
         if missing > 0 {
-            slot.repay(missing, table.common());
+            self.table().slot(self.holder.slot).repay(missing, self.table().common());
         }
-        taken.ok_or(Refusal::NoGrants)
+        Ok(taken)
     }
 
     /// Takes a reference for each place of `into`, or none at all.
     pub(crate) fn take_all(&self, into: &mut [GrantRef]) -> Result<(), Refusal> {
         let mut filled = 0;
         while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.take(rest.len() as u32) {
+            match self.take(PER_WORD.min(rest.len() as u32)) {
                 Ok(mut taken) => filled += fill(rest, &mut taken),
                 Err(refusal) => {
                     into.iter().take(filled).for_each(|gref| self.table().put(taken(*gref), self.holder.slot));
@@ -128,6 +130,17 @@ impl<P: Memory> Account<P> {
         Ok(())
     }
 
+    /// Has up to `count` references allowed to the account; tells how many.
+    #[inline]
+    fn charge(&self, count: u32) -> Result<u32, Refusal> {
+        let table = self.table();
+        if table.epoch() != self.holder.epoch {
+            return Err(Refusal::Stale);
+        }
+        let charged = table.slot(self.holder.slot).charge(count, &self.limits, table.common());
+        charged.or_else(|refused| self.charge_grown(count, refused))
+    }
+
     #[cold]
     fn charge_grown(&self, count: u32, refused: Refused) -> Result<u32, Refusal> {
         if refused == Refused::Common {
@@ -135,6 +148,14 @@ impl<P: Memory> Account<P> {
         }
         let table = self.table();
         table.slot(self.holder.slot).charge(count, &self.limits, table.common()).map_err(Refusal::from)
+    }
+
+    /// Other CPUs kept moving the references that were allowed, and those free ones that the search passed.
+    #[cold]
+    fn not_found(&self, charged: u32) -> Refusal {
+        let table = self.table();
+        table.slot(self.holder.slot).repay(charged, table.common());
+        Refusal::NoGrants
     }
 
     /// Sets the guarantee aside. Each turn makes the table longer, which has an end.

@@ -113,9 +113,8 @@ impl<P: Memory> Page<P> {
             Ok(frame) => frame,
             Err(reason) => return Err(GrantError { reason, page: self }),
         };
-        match account.take(1).map(|mut taken| taken.pop()) {
-            Ok(Some(gref)) => Ok(Grant::issue(self, frame, GrantRef(gref), account.holder(), access)),
-            Ok(None) => Err(GrantError { reason: Refusal::NoGrants, page: self }),
+        match account.take_one() {
+            Ok(gref) => Ok(Grant::issue(self, frame, gref, account.holder(), access)),
             Err(reason) => Err(GrantError { reason, page: self }),
         }
     }

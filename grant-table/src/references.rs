@@ -1,8 +1,9 @@
 //! Which references are free.
 //!
-//! Of each reference there are two bits, 32 references to a word: it can be taken, or it rests. A reference that comes back
-//! rests until the cursor has left its word, and is taken when the cursor has come round to it. So a late use of the last
-//! grant by a slow peer meets an entry that is invalid, and not soon another page.
+//! Of each reference there are two bits, 32 references to a word: it can be taken, or it rests. They are taken from the word at
+//! the cursor until none of it is left. One that comes back rests until the cursor has left its word, and is taken when the
+//! cursor has come round to it. So a late use of the last grant by a slow peer meets an entry that is invalid, and not soon
+//! another page.
 //!
 //! Both bits are in one word, so that at no instant a free reference is in neither state, and nothing is ever put on a list:
 //! an old view of a word can make a change of it fail, never go wrong.
@@ -21,7 +22,7 @@ const TRIES: usize = 8;
 pub(crate) struct References<const WORDS: usize> {
     /// Low half: can be taken. High half: rests.
     words: [AtomicU64; WORDS],
-    /// Where the next one is looked for. Only grows: its remainder is the place, the rest counts the laps.
+    /// The word from which they are taken. Only grows: its remainder is the word, the rest counts the laps.
     cursor: AtomicU64,
 }
 
@@ -60,18 +61,36 @@ impl<const WORDS: usize> References<WORDS> {
     /// Takes up to `count` references of one word among the first `in_use` words. `None` if it met no free one in two laps:
     /// in the first it woke those that rested.
     #[inline]
-    pub(crate) fn take(&self, in_use: usize, count: u32) -> Option<Taken> {
-        let mut place = Place::at(self.cursor.load(Ordering::Relaxed), WORDS);
-        for _ in 0..2 * in_use + 2 {
-            place = place.within(in_use);
-            let word = self.words.get(place.word)?;
-            let bits = take_from(word, place.bit, count);
-            if bits != 0 {
-                self.cursor.fetch_max(place.after(bits, WORDS), Ordering::Relaxed);
-                return Some(Taken { word: place.word as u32, bits });
+    pub(crate) fn take(&self, in_use: impl FnOnce() -> usize, count: u32) -> Option<Taken> {
+        let place = self.cursor.load(Ordering::Relaxed);
+        self.take_at(place, count).or_else(|| self.search(place, in_use(), count))
+    }
+
+    /// Takes references of the word at a place.
+    #[inline]
+    fn take_at(&self, place: u64, count: u32) -> Option<Taken> {
+        let index = place as usize % WORDS;
+        let word = self.words.get(index)?;
+        let there = word.load(Ordering::Relaxed) as u32;
+        if there == 0 {
+            return None;
+        }
+        let bits = order::take(word, u64::from(lowest(there, count))) as u32;
+        (bits != 0).then_some(Taken { word: index as u32, bits })
+    }
+
+    /// Moves the cursor to the next place that has references, and takes from there. What rests in the words that it leaves
+    /// can be taken the next time.
+    #[cold]
+    fn search(&self, from: u64, in_use: usize, count: u32) -> Option<Taken> {
+        let mut place = from;
+        for _ in 0..2 * in_use + 1 {
+            self.words.get(place as usize % WORDS).map(wake);
+            place = within(place + 1, in_use, WORDS);
+            if let Some(taken) = self.take_at(place, count) {
+                self.cursor.fetch_max(place, Ordering::Relaxed);
+                return Some(taken);
             }
-            wake(word);
-            place = place.next();
         }
         None
     }
@@ -104,56 +123,19 @@ impl<const WORDS: usize> References<WORDS> {
     }
 }
 
-/// A place of the cursor.
-#[derive(Clone, Copy)]
-struct Place {
-    lap: u64,
-    word: usize,
-    bit: u32,
-}
-
-impl Place {
-    #[inline]
-    const fn at(cursor: u64, words: usize) -> Self {
-        let reference = cursor / PER_WORD as u64;
-        Self {
-            lap: reference / words as u64,
-            word: (reference % words as u64) as usize,
-            bit: (cursor % PER_WORD as u64) as u32,
-        }
-    }
-
-    /// The start of the next lap, where this is beyond the words in use.
-    #[inline]
-    const fn within(self, in_use: usize) -> Self {
-        if self.word < in_use { self } else { Self { lap: self.lap + 1, word: 0, bit: 0 } }
-    }
-
-    #[inline]
-    const fn next(self) -> Self {
-        Self { word: self.word + 1, bit: 0, ..self }
-    }
-
-    /// The cursor behind the last of `bits` in this word.
-    #[inline]
-    const fn after(self, bits: u32, words: usize) -> u64 {
-        let word = self.lap * words as u64 + self.word as u64;
-        (word * PER_WORD as u64) + (PER_WORD - bits.leading_zeros()) as u64
-    }
-}
-
+/// The place, or the start of the next lap, where it is beyond the words in use.
 #[inline]
-fn take_from(word: &AtomicU64, from: u32, count: u32) -> u32 {
-    let there = word.load(Ordering::Relaxed) as u32 & (u32::MAX << from);
-    if there == 0 {
-        return 0;
-    }
-    order::take(word, u64::from(lowest(there, count))) as u32
+const fn within(place: u64, in_use: usize, words: usize) -> u64 {
+    let index = place as usize % words;
+    if index < in_use { place } else { place + (words - index) as u64 }
 }
 
 /// The `count` lowest bits of those that are set.
 #[inline]
 const fn lowest(bits: u32, count: u32) -> u32 {
+    if count == 1 {
+        return bits & bits.wrapping_neg();
+    }
     let mut above = bits;
     let mut left = count;
     while left > 0 && above != 0 {
@@ -164,7 +146,6 @@ const fn lowest(bits: u32, count: u32) -> u32 {
 }
 
 /// Lets the references that rest in a word be taken the next time.
-#[inline]
 fn wake(word: &AtomicU64) {
     let mut known = word.load(Ordering::Relaxed);
     for _ in 0..TRIES {
@@ -188,6 +169,11 @@ mod tests {
 
     use super::*;
 
+    /// Takes of the first `in_use` words.
+    fn take(references: &References<4>, in_use: usize, count: u32) -> Option<Taken> {
+        references.take(|| in_use, count)
+    }
+
     const ALL: u32 = 4 * PER_WORD;
 
     fn full() -> References<4> {
@@ -199,7 +185,7 @@ mod tests {
     }
 
     fn one(references: &References<4>) -> u32 {
-        references.take(4, 1).unwrap().pop().unwrap()
+        take(references, 4, 1).unwrap().pop().unwrap()
     }
 
     fn put(references: &References<4>, reference: u32) {
@@ -211,7 +197,7 @@ mod tests {
         let references = full();
         let all: HashSet<u32> = (0..ALL).map(|_| one(&references)).collect();
         assert_eq!(all.len() as u32, ALL);
-        assert_eq!(references.take(4, 1), None);
+        assert_eq!(take(&references, 4, 1), None);
     }
 
     /// As many others are taken in between as are free in the other words, from wherever the cursor was.
@@ -230,41 +216,38 @@ mod tests {
         }
     }
 
-    /// The cursor is just before it: without its rest it would be the next one.
+    /// It is of the word at the cursor: without its rest it would be the next one.
     #[test]
-    fn hc_082_a_reference_just_before_the_cursor_rests() {
+    fn hc_082_a_reference_at_the_cursor_rests() {
         let references = full();
-        let held: Vec<u32> = (0..ALL).map(|_| one(&references)).collect();
-        held[64..].iter().for_each(|reference| put(&references, *reference));
-        (0..30).for_each(|_| assert_ne!(one(&references), 0));
-        let ahead = one(&references) + 1;
-        let taken = references.take(4, PER_WORD).unwrap();
-        assert_eq!(taken.word, ahead / PER_WORD);
-        put(&references, ahead);
-        assert_ne!(one(&references), ahead);
+        let first = one(&references);
+        put(&references, first);
+        let others: Vec<u32> = (1..ALL).map(|_| one(&references)).collect();
+        assert!(!others.contains(&first));
+        assert_eq!(one(&references), first);
     }
 
     #[test]
     fn many_are_taken_from_one_word_at_a_time() {
         let references = full();
-        assert_eq!(references.take(4, 5), Some(Taken { word: 0, bits: 0x1f }));
-        assert_eq!(references.take(4, 100), Some(Taken { word: 0, bits: !0x1f }));
-        assert_eq!(references.take(4, 100), Some(Taken { word: 1, bits: !0 }));
+        assert_eq!(take(&references, 4, 5), Some(Taken { word: 0, bits: 0x1f }));
+        assert_eq!(take(&references, 4, 100), Some(Taken { word: 0, bits: !0x1f }));
+        assert_eq!(take(&references, 4, 100), Some(Taken { word: 1, bits: !0 }));
     }
 
     #[test]
     fn words_beyond_those_in_use_are_not_searched() {
         let references = full();
-        assert_eq!((0..).take_while(|_| references.take(2, 1).is_some()).count() as u32, 2 * PER_WORD);
+        assert_eq!((0..).take_while(|_| take(&references, 2, 1).is_some()).count() as u32, 2 * PER_WORD);
         assert_eq!(references.count(), 2 * PER_WORD);
-        assert!(references.take(4, 1).is_some(), "growth makes the others free");
+        assert!(take(&references, 4, 1).is_some(), "growth makes the others free");
     }
 
     #[test]
     fn the_last_free_reference_is_found_from_every_place() {
         for last in 0..ALL {
             let references = References::<4>::new();
-            references.cursor.store(u64::from(ALL) * 7 + 77, Ordering::Relaxed);
+            references.cursor.store(4 * 7 + 2, Ordering::Relaxed);
             put(&references, last);
             assert_eq!(one(&references), last);
         }

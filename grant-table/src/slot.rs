@@ -140,6 +140,18 @@ impl Slot {
     /// Allows the account up to `count` more references, `limit` in all; tells how many. The bits of so many are free.
     #[inline]
     pub(crate) fn charge(&self, count: u32, limits: &Limits, common: &AtomicU32) -> Result<u32, Refused> {
+        let known = self.usage.load(Ordering::Relaxed);
+        let usage = Usage::unpack(known);
+        let own = usage.used + count <= usage.guaranteed && usage.quarantined < limits.quarantine;
+        if own && order::charge(&self.usage, known, known + u64::from(count)).is_ok() {
+            return Ok(count);
+        }
+        self.charge_beyond(count, limits, common)
+    }
+
+    /// Allows more than what is guaranteed, or finds out why not.
+    #[cold]
+    fn charge_beyond(&self, count: u32, limits: &Limits, common: &AtomicU32) -> Result<u32, Refused> {
         let mut known = self.usage.load(Ordering::Relaxed);
         loop {
             let usage = Usage::unpack(known);
@@ -187,7 +199,6 @@ impl Slot {
 impl Usage {
     /// Draws from the common pool what `count` more references need of it: how many of them can be had, and how many were
     /// drawn.
-    #[inline]
     fn draw(self, count: u32, common: &AtomicU32) -> Result<(u32, u32), Refused> {
         let own = self.guaranteed.saturating_sub(self.used);
         if count <= own {

@@ -175,7 +175,7 @@ impl GrantTable {
     /// Takes up to `count` free references, for as many as an account was charged.
     #[inline]
     pub(crate) fn take(&self, count: u32) -> Option<Taken> {
-        self.references.take((self.references_in_use() / PER_WORD) as usize, count)
+        self.references.take(|| (self.references_in_use() / PER_WORD) as usize, count)
     }
 
     /// Takes references back whose entries are blank.

@@ -171,7 +171,7 @@ impl Pool {
 
     /// Takes a reference, uses its entry alone, and gives it back.
     fn cycle(&self, account: &Slot) {
-        let mut taken = self.references.take(1, 1).expect("who was charged for a reference finds one");
+        let mut taken = self.references.take(|| 1, 1).expect("who was charged for a reference finds one");
         let put = taken;
         let reference = taken.pop().unwrap();
         self.entries[reference as usize].with_mut(|entry| {

@@ -7,8 +7,7 @@ use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 
-use xen_hypercall::abi::VcpuId;
-use xen_hypercall::abi::arch::{ArchVcpuInfo, LEGACY_MAX_VCPUS, SharedInfo, VcpuInfo};
+use xen_hypercall::abi::arch::{ArchVcpuInfo, SharedInfo, VcpuInfo};
 use xen_hypercall::abi::time::VcpuTimeInfo;
 
 /// Room for the page's contents, never reached through a reference.
@@ -34,27 +33,24 @@ impl Shared {
         NonNull::from_ref(&self.0).cast()
     }
 
-    /// The part of a vCPU, if the page has one.
+    /// The part of vCPU 0.
     #[inline(always)]
-    pub(crate) const fn vcpu(&self, vcpu: VcpuId) -> Option<NonNull<VcpuInfo>> {
-        if vcpu.0 as usize >= LEGACY_MAX_VCPUS {
-            return None;
-        }
-        // SAFETY: the structure begins with this many of them.
-        Some(unsafe { self.as_abi().cast::<VcpuInfo>().add(vcpu.0 as usize) })
+    pub(crate) const fn vcpu(&self) -> NonNull<VcpuInfo> {
+        const { assert!(offset_of!(SharedInfo, vcpu_info) == 0) };
+        self.as_abi().cast()
     }
 
     /// The time of vCPU 0.
     pub(crate) const fn time(&self) -> NonNull<VcpuTimeInfo> {
         // SAFETY: within the structure.
-        unsafe { self.as_abi().byte_add(offset_of!(VcpuInfo, time)) }.cast()
+        unsafe { self.vcpu().byte_add(offset_of!(VcpuInfo, time)) }.cast()
     }
 
     /// The address of the last page fault of vCPU 0.
     pub(crate) fn fault_address(&self) -> usize {
         let offset = offset_of!(VcpuInfo, arch) + offset_of!(ArchVcpuInfo, cr2);
         // SAFETY: within the structure.
-        let address = unsafe { self.as_abi().byte_add(offset) }.cast::<usize>();
+        let address = unsafe { self.vcpu().byte_add(offset) }.cast::<usize>();
         // SAFETY: mapped for good; Xen writes it before it calls the handler of a fault, and not at other times.
         unsafe { address.read_volatile() }
     }

@@ -94,7 +94,7 @@ unsafe impl Events for Xen {
 
     #[inline(always)]
     fn vcpu_info(&self, vcpu: VcpuId) -> Option<NonNull<VcpuInfo>> {
-        platform::shared_info().vcpu(vcpu)
+        (vcpu == VcpuId(0)).then(|| platform::shared_info().vcpu())
     }
 
     fn wake_at(&self, deadline: Duration) -> Result<(), Errno> {

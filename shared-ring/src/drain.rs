@@ -1,5 +1,6 @@
 //! All messages that are there, one by one.
 
+use core::fmt;
 use core::marker::PhantomData;
 
 use crate::page::RingPage;
@@ -9,7 +10,6 @@ use crate::untrusted::Untrusted;
 
 /// Messages that a peer has published, each taken by [`next`](Iterator::next).
 #[must_use = "the messages are taken one by one"]
-#[derive(Debug)]
 pub struct Drain<'r, R: Role, P: Protocol, S: Entries<P>> {
     page: RingPage<P, S>,
     /// A copy, which can live in a register: that is what makes this cheaper than single calls.
@@ -55,5 +55,11 @@ impl<R: Role, P: Protocol, S: Entries<P>> Drop for Drain<'_, R, P, S> {
     #[inline(always)]
     fn drop(&mut self) {
         *self.ring_popped = self.popped;
+    }
+}
+
+impl<R: Role, P: Protocol, S: Entries<P>> fmt::Debug for Drain<'_, R, P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").field("popped", &self.popped).field("seen", &self.seen).finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use crate::sync::AtomicU32;
 use crate::sync::Ordering::Relaxed;
 
 /// A control word of the header, by its place there. (`struct name_sring`, public/io/ring.h)
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Word {
     ReqProd = 0,
     ReqEvent = 1,
@@ -41,7 +41,6 @@ impl fmt::Display for RegionTooSmall {
 impl core::error::Error for RegionTooSmall {}
 
 /// The header and slots of a ring of protocol `P`. The memory outlives the value: who makes it keeps the region next to it.
-#[derive(Debug)]
 pub(crate) struct RingPage<P, S> {
     words: NonNull<AtomicU32>,
     size: S,

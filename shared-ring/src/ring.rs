@@ -58,6 +58,7 @@
 //! assert_eq!(front.pop().unwrap().unwrap().into_unverified(), 42);
 //! ```
 
+use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 
@@ -77,7 +78,6 @@ pub type FrontRing<P, M, S = OnePage> = Ring<Front, P, M, S>;
 pub type BackRing<P, M, S = OnePage> = Ring<Back, P, M, S>;
 
 /// One end of a ring of protocol `P` in the memory of region `M`, with `S` slots.
-#[derive(Debug)]
 pub struct Ring<R: Role, P: Protocol, M, S: Entries<P> = OnePage> {
     page: RingPage<P, S>,
     /// Up to where we filled slots.
@@ -374,6 +374,15 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     #[inline(always)]
     fn reach(&self) -> u32 {
         self.published.wrapping_add(R::peer_ahead(self.page.entries()))
+    }
+}
+
+impl<R: Role, P: Protocol, M, S: Entries<P>> fmt::Debug for Ring<R, P, M, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ring = f.debug_struct("Ring");
+        ring.field("pushed", &self.pushed).field("published", &self.published);
+        ring.field("popped", &self.popped).field("seen", &self.seen);
+        ring.field("health", &self.health).finish_non_exhaustive()
     }
 }
 

@@ -42,10 +42,6 @@ pub(crate) struct Inner {
     upcall: Mutex<Upcall>,
 }
 
-// SAFETY: pages are reached through atomics only, or by those that the guest's code has made their owner; everything else
-// is `Sync` by itself.
-unsafe impl Sync for Inner {}
-
 impl Domain {
     pub(crate) fn new(id: DomId, shared_info: Page, machine: &Arc<Shared>) -> Self {
         Self(Arc::new(Inner {
@@ -235,7 +231,9 @@ unsafe impl Memory for Domain {
 
     fn mapped(&self, at: NonNull<Frame>) -> NonNull<Frame> {
         let page = self.check_foreign(at, |mappings, address| mappings.at(address).map(|mapping| mapping.page));
-        page.map_or(at, Page::frame)
+        // Where a violation is only recorded, the guest goes on with a page that is of no use.
+        let nowhere = || self.0.machine.lock().memory.xen_page(self.0.id).page;
+        page.unwrap_or_else(nowhere).frame()
     }
 }
 

@@ -207,13 +207,20 @@ impl State {
         let mut flags = MapFlags::HOST_MAP;
         flags.set(MapFlags::READONLY, access == Access::ReadOnly);
         let map = MapGrantRef { host_addr: address, flags, gref, dom: owner, ..MapGrantRef::default() };
-        let (handle, _) = self.map(domain, &map)?;
-        Ok(Held { handle, address })
+        match self.map(domain, &map) {
+            Ok((handle, _)) => Ok(Held { handle, address }),
+            Err(status) => {
+                self.dom_mut(domain).mappings.release(address);
+                Err(status)
+            }
+        }
     }
 
     fn let_go(&mut self, domain: DomId, held: Held) -> Result<(), Status> {
         let unmap = UnmapGrantRef { host_addr: held.address, handle: held.handle, ..UnmapGrantRef::default() };
-        self.unmap(domain, &unmap)
+        self.unmap(domain, &unmap)?;
+        self.dom_mut(domain).mappings.release(held.address);
+        Ok(())
     }
 
     /// One random thing.

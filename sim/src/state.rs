@@ -224,6 +224,9 @@ impl State {
 
     /// Carries out what is due at `step`.
     pub(crate) fn apply_delayed(&mut self, step: u64) {
+        if self.delayed.iter().all(|delayed| delayed.due > step) {
+            return;
+        }
         let (due, later) = std::mem::take(&mut self.delayed).into_iter().partition(|delayed| delayed.due <= step);
         self.delayed = later;
         let due: Vec<Delayed> = due;
@@ -254,13 +257,9 @@ impl State {
         self.dom_mut(domain).vcpus.get_mut(vcpu.0 as usize).ok_or(Errno::NOENT)
     }
 
-    /// How many pages a domain's kernel has allocated.
-    pub(crate) fn pages_in_use(&self, domain: DomId) -> usize {
-        self.memory.allocated(domain).count()
-    }
-
+    /// Adjacent pages for a domain's kernel, as far as it may have them.
     pub(crate) fn alloc(&mut self, domain: DomId, count: NonZeroUsize) -> Option<crate::memory::Page> {
-        if self.pages_in_use(domain) + count.get() > self.dom(domain).max_pages {
+        if self.memory.in_use(domain) + count.get() > self.dom(domain).max_pages {
             return None;
         }
         let (page, damage) = self.memory.alloc(domain, count)?;

@@ -257,3 +257,14 @@ fn advancing_fires_timers_in_their_order() {
     machine.advance(Duration::from_millis(35));
     assert_eq!(*at.lock().unwrap(), [0, 10, 20]);
 }
+
+#[test]
+#[should_panic(expected = "the test's own panic")]
+fn a_panic_before_the_start_ends_what_was_spawned() {
+    let machine = Machine::new(1);
+    let domain = machine.domain();
+    let _ = machine.run(|scope| {
+        scope.spawn(&domain, |domain| sched::block(domain).unwrap());
+        panic!("the test's own panic");
+    });
+}

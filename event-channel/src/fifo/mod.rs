@@ -72,7 +72,8 @@ fn drain<P: Events>(platform: &P, queues: &Queues, queue: usize) -> Drained {
     };
     for _ in 0..BUDGET {
         let port = match first.load(Relaxed) {
-            0 => order::head(head),
+            // `take_ready` has seen to it that this is no older than the queue's bit.
+            0 => head.load(Relaxed),
             port => port,
         };
         let next = take(platform, port);

@@ -40,11 +40,15 @@ impl Pair {
 
 /// Has the ABI chosen, and makes sure that it is the one that was asked for.
 pub(crate) fn started(guest: &Domain, preference: Preference) {
-    let expected = match preference {
+    assert_eq!(start(guest, preference), Ok(chosen(preference)));
+}
+
+/// What a preference leads to where nothing is missing.
+pub(crate) const fn chosen(preference: Preference) -> Abi {
+    match preference {
         Preference::TwoLevel => Abi::TwoLevel,
         Preference::Fifo => Abi::Fifo,
-    };
-    assert_eq!(start(guest, preference), Ok(expected));
+    }
 }
 
 /// Connects two domains; the event that a new connection starts with has been settled.

@@ -11,6 +11,9 @@ use crate::state::State;
 /// The version that is told: the interface of Xen 4.17.
 const VERSION: usize = 4 << 16 | 17;
 
+/// The kinds of guests that are told.
+const CAPABILITIES: &str = if cfg!(target_arch = "x86_64") { "xen-3.0-x86_64" } else { "xen-3.0-aarch64" };
+
 impl State {
     pub(super) fn xen_version(&mut self, call: &Call) -> Answer {
         match Command(call.command()) {
@@ -28,7 +31,7 @@ impl State {
             }
             Command::CAPABILITIES => {
                 let operand = call.operand::<CapabilitiesInfo>(1)?;
-                self.give_back(&operand, 0, text("xen-3.0-x86_64"));
+                self.give_back(&operand, 0, text(CAPABILITIES));
                 Ok(0)
             }
             Command::GET_FEATURES => {

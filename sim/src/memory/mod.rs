@@ -58,6 +58,8 @@ struct Run {
     frames: Vec<u64>,
     usage: Vec<Use>,
     cursor: usize,
+    /// How many pages are [`Use::Allocated`].
+    in_use: usize,
 }
 
 /// All memory of the machine.
@@ -95,7 +97,7 @@ impl Memory {
             let entry = self.entry((run, index));
             damage.extend(damaged(&entry));
             entry.page.fill(0);
-            self.runs[run].usage[index] = Use::Allocated;
+            self.runs[run].put(index, Use::Allocated);
         }
         self.runs[run].cursor = first + count.get();
         Some((self.runs[run].chunk.page(first), damage))
@@ -109,7 +111,7 @@ impl Memory {
 
     pub(crate) fn set_use(&mut self, gfn: Gfn, usage: Use) {
         if let Some(&(run, index)) = self.places.get(&gfn.0) {
-            self.runs[run].usage[index] = usage;
+            self.runs[run].put(index, usage);
         }
     }
 
@@ -123,6 +125,11 @@ impl Memory {
         let (run, index) =
             self.runs.iter().enumerate().find_map(|(run, pages)| Some((run, pages.chunk.index(frame)?)))?;
         Some(self.entry((run, index)))
+    }
+
+    /// How many pages a domain's kernel has allocated.
+    pub(crate) fn in_use(&self, owner: DomId) -> usize {
+        self.runs.iter().filter(|run| run.owner == owner).map(|run| run.in_use).sum()
     }
 
     /// All pages of a domain that its kernel has not given back.
@@ -165,7 +172,8 @@ impl Memory {
         let run = self.runs.len();
         let frames = self.numbers(count.get());
         self.places.extend(frames.iter().enumerate().map(|(index, frame)| (*frame, (run, index))));
-        self.runs.push(Run { chunk: Chunk::new(count), owner, frames, usage: vec![usage; count.get()], cursor });
+        let usage = vec![usage; count.get()];
+        self.runs.push(Run { chunk: Chunk::new(count), owner, frames, usage, cursor, in_use: 0 });
         run
     }
 
@@ -180,6 +188,12 @@ impl Memory {
 }
 
 impl Run {
+    fn put(&mut self, index: usize, usage: Use) {
+        self.in_use -= usize::from(self.usage[index] == Use::Allocated);
+        self.in_use += usize::from(usage == Use::Allocated);
+        self.usage[index] = usage;
+    }
+
     /// The next free pages at or after the cursor, so that a page is not reused at once.
     fn find(&self, count: usize) -> Option<usize> {
         let last = self.usage.len().checked_sub(count)?;

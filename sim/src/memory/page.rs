@@ -14,6 +14,8 @@ pub(crate) struct Page(NonNull<Frame>);
 
 // SAFETY: an address of memory that lives as long as the machine, and is reached through atomics only.
 unsafe impl Send for Page {}
+// SAFETY: as above.
+unsafe impl Sync for Page {}
 
 macro_rules! words {
     ($($name:ident: $atomic:ty, $int:ty;)*) => { $(

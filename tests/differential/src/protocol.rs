@@ -101,6 +101,19 @@ message! {
     }
 }
 message! {
+    /// As much of a [`BlkifRequest`] as one with one segment needs.
+    BlkifRequest1 {
+        operation: u8,
+        nr_segments: u8,
+        handle: u16,
+        pad: u32,
+        id: u64,
+        sector_number: u64,
+        seg: [BlkifSegment; 1],
+    }
+}
+impl ring::Prefix<BlkifRequest> for BlkifRequest1 {}
+message! {
     /// `struct blkif_request_segment`, `public/io/blkif.h`
     BlkifSegment { gref: u32, first_sect: u8, last_sect: u8, pad: u16 }
 }

@@ -46,6 +46,12 @@ fn the_runtime_keeps_its_promises_as_domain_0() {
 }
 
 #[test]
+fn the_runtime_keeps_its_promises_with_fifo_events() {
+    let outcome = direct(&guest("selftest", "key=value=1 flag events=fifo"));
+    expect(&outcome, &Ending::Exited(0), &["checks, 0 failed"]);
+}
+
+#[test]
 fn selftest_notices_a_wrong_command_line() {
     let outcome = direct(&guest("selftest", "key=other"));
     expect(&outcome, &Ending::Exited(1), &["not ok the command line is the one given", "1 failed"]);
@@ -129,6 +135,53 @@ fn a_guest_that_hangs_is_ended() {
         assert!(matches!(outcome.ending, Ending::TimedOut(_)), "{:?}", outcome.ending);
         assert!(outcome.elapsed < Duration::from_secs(20), "{:?}", outcome.elapsed);
     }
+}
+
+#[test]
+fn grants_hold_what_they_promise_in_both_versions() {
+    for (arguments, version) in [("", "entries of version 1\n"), ("grants=v2", "entries of version 2\n")] {
+        let outcome = direct(&guest("grants", arguments));
+        expect(&outcome, &Ending::Exited(0), &[version, "10 checks, 0 failed", "\n0 pages leaked\n"]);
+    }
+}
+
+#[test]
+fn the_checks_of_grants_notice_wrong_bytes_and_a_page_that_is_not_mapped() {
+    let wrong = direct(&guest("grants", "control=bytes"));
+    let noticed = ["the mapping shows other bytes", "other bytes were read", "not ok hc_079", "wrong bytes", "not ok hc_089"];
+    expect(&wrong, &Ending::Exited(1), &noticed);
+    let unmapped = direct(&guest("grants", "control=unmapped"));
+    expect(
+        &unmapped,
+        &Ending::Exited(1),
+        &["not ok hc_079", "it came back while it was mapped", "10 checks, 1 failed"],
+    );
+}
+
+#[test]
+fn events_hold_what_they_promise_in_both_abis() {
+    for (arguments, abi) in [("", "events come by TwoLevel\n"), ("events=fifo", "events come by Fifo\n")] {
+        expect(&direct(&guest("events", arguments)), &Ending::Exited(0), &[abi, "12 checks, 0 failed"]);
+    }
+}
+
+#[test]
+fn the_checks_of_events_notice_one_that_is_lost() {
+    let outcome = direct(&guest("events", "control=lost"));
+    expect(&outcome, &Ending::Exited(1), &["not ok 100,000 events", "counted 799 events of 800"]);
+}
+
+#[test]
+fn a_ring_between_two_halves_of_a_domain_carries_millions_of_messages() {
+    let outcome = direct(&guest("ring", ""));
+    println!("{}", outcome.console);
+    expect(&outcome, &Ending::Exited(0), &["5000000 messages in", "1000000 messages in", "3 checks, 0 failed"]);
+}
+
+#[test]
+fn a_ring_whose_events_get_lost_is_noticed() {
+    let outcome = direct(&guest("ring", "control=lost"));
+    expect(&outcome, &Ending::Exited(1), &["both halves sleep: an event was lost", "3 checks, 2 failed"]);
 }
 
 #[test]

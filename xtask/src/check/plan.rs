@@ -15,13 +15,14 @@ const XEN_TESTS: &str = "real-xen-tests";
 const DIFFERENTIAL_TESTS: &str = "differential-tests";
 /// The other target without an operating system.
 const ARM_TARGET: &str = "aarch64-unknown-none";
-/// Hostile steps on rings for each way to build, and the seed of all of them: what fails here fails everywhere.
+/// Hostile steps on rings for each way to build.
 const STORMS: [(&str, Build, u64); 3] = [
     ("ring storm", Build::Release, 50_000_000),
     ("ring storm, AddressSanitizer", Build::AddressSanitizer, 10_000_000),
     ("ring storm, Miri", Build::Miri, 20_000),
 ];
-const SEED: u64 = 1;
+/// The seed of all of them, so that what fails here fails everywhere; with this one even the short one meets every violation.
+const SEED: u64 = 15;
 
 /// Returns all steps; those for tests that the workspace does not have are left out.
 pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
@@ -29,7 +30,7 @@ pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     steps.push(Step::loud("host tests", host_tests(packages)?));
     if has(packages, DIFFERENTIAL_TESTS) {
         // Its table is worth seeing when all is well, too.
-        let words = ["test", "--package", DIFFERENTIAL_TESTS, "--", "--nocapture", "--test-threads=1"];
+        let words = ["test", "--package", DIFFERENTIAL_TESTS, "--", "--nocapture"];
         steps.push(Step::loud("comparison with Xen's ring.h", cargo(&words)?));
     }
     steps.extend(models(packages)?);

@@ -18,6 +18,7 @@ use xen_hypercall::abi::{DomId, Number, Port, event_channel as abi};
 use xen_hypercall::pvclock::tsc;
 use xen_hypercall::{callback, event_channel, version};
 use xen_rt::event_channel::{Channel, Found};
+use xen_rt::grant_table::{Access, Account, Limits, Page};
 use xen_rt::{ExitCode, Guest, Xen, entry, println};
 
 /// What a wrapper may cost beyond the bare instructions.
@@ -58,7 +59,22 @@ fn main(guest: Guest) -> ExitCode {
         "upcall: {upcall} instructions from entry to return, one port (send and upcall together: {ours}, {shortest} with the shortest handler)"
     );
     good &= upcall <= UPCALL && came == BATCHES * CALLS;
+    good &= grants(&guest);
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tells what a grant and its end cost. There is no hypercall in it.
+fn grants(guest: &Guest) -> bool {
+    let limits = Limits::exactly(8);
+    // To a domain that does not exist; nobody looks.
+    let Ok(account) = Account::open(guest.xen(), DomId(7), limits) else { return false };
+    let mut page = Page::alloc(guest.xen());
+    let count = cost(|| {
+        let granted = page.take().and_then(|page| page.grant(&account, Access::ReadWrite).ok());
+        page = granted.and_then(|grant| grant.revoke().ok());
+    });
+    println!("grant and revoke: {count} instructions");
+    page.is_some()
 }
 
 const BATCHES: usize = 50;

@@ -24,8 +24,8 @@ use xen_shared_ring::{BackRing, Entries, FrontRing, Notify, OnePage, PeerError, 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const CHECKS: &[(&str, Check<String>)] = &[
-    ("2,000,000 messages through one page", one_page),
-    ("500,000 messages through four pages", four_pages),
+    ("5,000,000 messages through one page", one_page),
+    ("1,000,000 messages through four pages", four_pages),
     ("hc_001 an index that cannot be breaks an end for good, and leaves the other", impossible_index),
 ];
 
@@ -60,14 +60,15 @@ impl Protocol for Echo {
 
 type Front<S> = FrontRing<Echo, GrantRun<Xen>, S>;
 type Back<S> = BackRing<Echo, Mapping<Xen>, S>;
+type Ends<S> = (Front<S>, Back<S>, Vec<GrantRef>);
 
 fn one_page(guest: &Guest) -> Result<(), String> {
-    exchange(guest, NonZeroUsize::MIN, OnePage, 2_000_000)
+    exchange(guest, NonZeroUsize::MIN, OnePage, 5_000_000)
 }
 
 fn four_pages(guest: &Guest) -> Result<(), String> {
     let size = Slots::in_pages::<Echo>(2).ok_or("no slots")?;
-    exchange(guest, const { NonZeroUsize::new(4).unwrap() }, size, 500_000)
+    exchange(guest, const { NonZeroUsize::new(4).unwrap() }, size, 1_000_000)
 }
 
 /// Sets both ends up, sends messages to and fro, and takes everything down.
@@ -95,7 +96,7 @@ fn ends<S: Entries<Echo>>(
     account: &Account<Xen>,
     pages: NonZeroUsize,
     size: S,
-) -> Result<(Front<S>, Back<S>, Vec<GrantRef>), String> {
+) -> Result<Ends<S>, String> {
     let pages = PageRun::alloc(guest.xen(), pages).ok_or("no pages")?;
     let region = pages.grant(account, Access::ReadWrite).map_err(|error| format!("not granted: {error}"))?;
     let grefs = region.grefs().to_vec();

@@ -1,7 +1,7 @@
 //! A block ring, with requests of one segment.
 
 use crate::{MOST, Notified, Outcome, Table, table};
-use differential_tests::protocol::{Blkif, BlkifRequest, BlkifResponse, BlkifSegment};
+use differential_tests::protocol::{Blkif, BlkifRequest, BlkifRequest1, BlkifResponse, BlkifSegment};
 use hostile_tests::memory::Buffer;
 use xen_shared_ring::{Notify, OnePage, PeerError};
 
@@ -31,7 +31,20 @@ pub(crate) fn bare(batch: usize, rounds: u32) -> Result<(Notified, Outcome), Pee
         let notify = counted_send_blk(&mut front, &transfers[..batch]);
         notified.count(notify.expect("a ring that was reaped has room"));
         answer(&mut back)?;
-        counted_reap_blk(&mut front, &mut outcome)?;
+        assert!(counted_reap_blk(&mut front, &mut outcome), "the back is honest");
+    }
+    Ok((notified, outcome))
+}
+
+/// One at a time, by the calls that are for one.
+pub(crate) fn single(rounds: u32) -> Result<(Notified, Outcome), PeerError> {
+    let (mut notified, (mut front, mut back)) = (Notified(0), rings());
+    let (transfers, mut outcome) = (transfers(), Outcome::default());
+    for _ in 0..rounds {
+        let notify = counted_send_one_blk(&mut front, &transfers[0]);
+        notified.count(notify.expect("a ring that was reaped has room"));
+        answer(&mut back)?;
+        assert!(counted_reap_one_blk(&mut front, &mut outcome), "the back is honest");
     }
     Ok((notified, outcome))
 }
@@ -44,28 +57,51 @@ pub(crate) fn with_ids(batch: usize, rounds: u32) -> Result<(Notified, Outcome),
         let notify = counted_send_blk_ids(&mut front, &transfers[..batch], &mut table);
         notified.count(notify.expect("a table that was reaped has room"));
         answer(&mut back)?;
-        counted_reap_blk_ids(&mut front, &mut outcome, &mut table)?;
+        assert!(counted_reap_blk_ids(&mut front, &mut outcome, &mut table), "the back is honest");
     }
     Ok((notified, outcome))
 }
 
 #[inline(never)]
 fn counted_send_blk(ring: &mut FrontRing, transfers: &[Transfer]) -> Option<Notify> {
-    for transfer in transfers {
-        ring.push(request(transfer, transfer.id)).ok()?;
+    let pushed = ring.push_all(transfers.iter().map(|transfer| request(transfer, transfer.id)));
+    (pushed as usize == transfers.len()).then(|| ring.publish())
+}
+
+#[inline(never)]
+fn counted_reap_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
+    let mut sum = *outcome;
+    while let Some(responses) = match ring.drain_or_arm() {
+        Ok(next) => next,
+        Err(_) => return false,
+    } {
+        for response in responses {
+            let response = response.into_unverified();
+            sum.add(response.status, response.id);
+        }
     }
+    *outcome = sum;
+    true
+}
+
+#[inline(never)]
+fn counted_send_one_blk(ring: &mut FrontRing, transfer: &Transfer) -> Option<Notify> {
+    ring.push(request(transfer, transfer.id)).ok()?;
     Some(ring.publish())
 }
 
 #[inline(never)]
-fn counted_reap_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> Result<(), PeerError> {
+fn counted_reap_one_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
     let mut sum = *outcome;
-    while let Some(response) = ring.pop_or_arm()? {
+    while let Some(response) = match ring.pop_or_arm() {
+        Ok(next) => next,
+        Err(_) => return false,
+    } {
         let response = response.into_unverified();
         sum.add(response.status, response.id);
     }
     *outcome = sum;
-    Ok(())
+    true
 }
 
 #[inline(never)]
@@ -84,24 +120,27 @@ fn counted_reap_blk_ids(
     ring: &mut FrontRing,
     outcome: &mut Outcome,
     table: &mut Table<u64>,
-) -> Result<(), PeerError> {
+) -> bool {
     let mut sum = *outcome;
-    while let Some(response) = ring.pop_or_arm()? {
+    while let Some(response) = match ring.pop_or_arm() {
+        Ok(next) => next,
+        Err(_) => return false,
+    } {
         let response = response.into_unverified();
-        if let Some(id) = table.complete(response.id)? {
+        let Ok(owner) = table.complete(response.id) else { return false };
+        if let Some(id) = owner {
             sum.add(response.status, id);
         }
     }
     *outcome = sum;
-    Ok(())
+    true
 }
 
 #[inline]
-fn request(transfer: &Transfer, id: u64) -> BlkifRequest {
+fn request(transfer: &Transfer, id: u64) -> BlkifRequest1 {
     let Transfer { sector, gref, operation, first, last, device, .. } = *transfer;
-    let mut seg = [BlkifSegment { gref: 0, first_sect: 0, last_sect: 0, pad: 0 }; 11];
-    seg[0] = BlkifSegment { gref, first_sect: first, last_sect: last, pad: 0 };
-    BlkifRequest { operation, nr_segments: 1, handle: device.into(), pad: 0, id, sector_number: sector, seg }
+    let seg = [BlkifSegment { gref, first_sect: first, last_sect: last, pad: 0 }];
+    BlkifRequest1 { operation, nr_segments: 1, handle: device.into(), pad: 0, id, sector_number: sector, seg }
 }
 
 /// Answers what is there; every sixteenth request or so fails.

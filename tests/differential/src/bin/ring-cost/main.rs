@@ -72,8 +72,10 @@ fn run(arguments: &[String]) -> Option<Result<(Notified, Outcome), PeerError>> {
     let [scenario, batch, rounds] = arguments else { return None };
     let (batch, rounds) = (batch.parse().ok().filter(|batch| *batch <= MOST)?, rounds.parse().ok()?);
     Some(match scenario.as_str() {
+        "net" if batch == 1 => net::single(rounds),
         "net" => net::bare(batch, rounds),
         "net-ids" => net::with_ids(batch, rounds),
+        "blk" if batch == 1 => blk::single(rounds),
         "blk" => blk::bare(batch, rounds),
         "blk-ids" => blk::with_ids(batch, rounds),
         _ => return None,

@@ -29,7 +29,20 @@ pub(crate) fn bare(batch: usize, rounds: u32) -> Result<(Notified, Outcome), Pee
         let notify = counted_send_net(&mut front, &packets[..batch]);
         notified.count(notify.expect("a ring that was reaped has room"));
         answer(&mut back)?;
-        counted_reap_net(&mut front, &mut outcome)?;
+        assert!(counted_reap_net(&mut front, &mut outcome), "the back is honest");
+    }
+    Ok((notified, outcome))
+}
+
+/// One at a time, by the calls that are for one.
+pub(crate) fn single(rounds: u32) -> Result<(Notified, Outcome), PeerError> {
+    let (mut notified, (mut front, mut back)) = (Notified(0), rings());
+    let (packets, mut outcome) = (packets(), Outcome::default());
+    for _ in 0..rounds {
+        let notify = counted_send_one_net(&mut front, &packets[0]);
+        notified.count(notify.expect("a ring that was reaped has room"));
+        answer(&mut back)?;
+        assert!(counted_reap_one_net(&mut front, &mut outcome), "the back is honest");
     }
     Ok((notified, outcome))
 }
@@ -42,28 +55,51 @@ pub(crate) fn with_ids(batch: usize, rounds: u32) -> Result<(Notified, Outcome),
         let notify = counted_send_net_ids(&mut front, &packets[..batch], &mut table);
         notified.count(notify.expect("a table that was reaped has room"));
         answer(&mut back)?;
-        counted_reap_net_ids(&mut front, &mut outcome, &mut table)?;
+        assert!(counted_reap_net_ids(&mut front, &mut outcome, &mut table), "the back is honest");
     }
     Ok((notified, outcome))
 }
 
 #[inline(never)]
 fn counted_send_net(ring: &mut FrontRing, packets: &[Packet]) -> Option<Notify> {
-    for packet in packets {
-        ring.push(request(packet, packet.id as u16)).ok()?;
+    let pushed = ring.push_all(packets.iter().map(|packet| request(packet, packet.id as u16)));
+    (pushed as usize == packets.len()).then(|| ring.publish())
+}
+
+#[inline(never)]
+fn counted_reap_net(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
+    let mut sum = *outcome;
+    while let Some(responses) = match ring.drain_or_arm() {
+        Ok(next) => next,
+        Err(_) => return false,
+    } {
+        for response in responses {
+            let response = response.into_unverified();
+            sum.add(response.status, response.id.into());
+        }
     }
+    *outcome = sum;
+    true
+}
+
+#[inline(never)]
+fn counted_send_one_net(ring: &mut FrontRing, packet: &Packet) -> Option<Notify> {
+    ring.push(request(packet, packet.id as u16)).ok()?;
     Some(ring.publish())
 }
 
 #[inline(never)]
-fn counted_reap_net(ring: &mut FrontRing, outcome: &mut Outcome) -> Result<(), PeerError> {
+fn counted_reap_one_net(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
     let mut sum = *outcome;
-    while let Some(response) = ring.pop_or_arm()? {
+    while let Some(response) = match ring.pop_or_arm() {
+        Ok(next) => next,
+        Err(_) => return false,
+    } {
         let response = response.into_unverified();
         sum.add(response.status, response.id.into());
     }
     *outcome = sum;
-    Ok(())
+    true
 }
 
 #[inline(never)]
@@ -82,16 +118,20 @@ fn counted_reap_net_ids(
     ring: &mut FrontRing,
     outcome: &mut Outcome,
     table: &mut Table<u16>,
-) -> Result<(), PeerError> {
+) -> bool {
     let mut sum = *outcome;
-    while let Some(response) = ring.pop_or_arm()? {
+    while let Some(response) = match ring.pop_or_arm() {
+        Ok(next) => next,
+        Err(_) => return false,
+    } {
         let response = response.into_unverified();
-        if let Some(id) = table.complete(response.id)? {
+        let Ok(owner) = table.complete(response.id) else { return false };
+        if let Some(id) = owner {
             sum.add(response.status, id);
         }
     }
     *outcome = sum;
-    Ok(())
+    true
 }
 
 #[inline]
