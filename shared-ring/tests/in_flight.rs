@@ -216,7 +216,9 @@ proptest! {
                 Step::Abandon(id) => {
                     let known = model.get_mut(&id).filter(|known| !known.abandoned);
                     prop_assert_eq!(table.abandon(id), known.as_ref().map(|known| known.number));
-                    known.map(|known| known.abandoned = true);
+                    if let Some(known) = known {
+                        known.abandoned = true;
+                    }
                 }
                 Step::Withdraw(id) => {
                     let known = model.get(&id).filter(|known| !known.published).copied();

@@ -11,7 +11,9 @@ use common::slots::{
     Answer, Ask, HEADER, Memory, Narrow, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD, Wide, answer, ask, some,
 };
 use proptest::prelude::*;
-use xen_shared_ring::{BackRing, Entries, FrontRing, Full, Notify, OnePage, Prefix, Protocol, RegionTooSmall, Slots};
+use xen_shared_ring::{
+    BackRing, Entries, FrontRing, Full, Notify, OnePage, Prefix, Protocol, RegionTooSmall, Slots, Untrusted,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Messages of these sizes.
@@ -283,7 +285,7 @@ proptest! {
                         prop_assert_eq!(got.map($number), expected);
                     }
                     Step::Drain(count) => for message in $end.drain().unwrap().take(count) {
-                        prop_assert_eq!(Some($number(message)), $in.take());
+                        prop_assert_eq!(Some(($number)(message)), $in.take());
                     },
                 }
                 sent += 12;
@@ -295,10 +297,10 @@ proptest! {
             let unanswered = (requests.published + requests.hidden.len() as u64 - responses.taken) as usize;
             let unserved = (requests.taken - responses.published) as usize - responses.hidden.len();
             if is_front {
-                run!(front, step, requests, responses, ask, (|ask: xen_shared_ring::Untrusted<Answer>| u32::from(ask.into_unverified().id)),
+                run!(front, step, requests, responses, ask, |answer: Untrusted<Answer>| u32::from(answer.into_unverified().id),
                     size - unanswered, requests.published - responses.taken);
             } else {
-                run!(back, step, responses, requests, answer, (|ask: xen_shared_ring::Untrusted<Ask>| u32::from(ask.into_unverified().id)),
+                run!(back, step, responses, requests, answer, |ask: Untrusted<Ask>| u32::from(ask.into_unverified().id),
                     unserved, responses.published + size as u64 - requests.taken);
             }
         }

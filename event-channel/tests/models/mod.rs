@@ -5,7 +5,7 @@ use std::alloc::{Layout, alloc_zeroed};
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-use loom::sync::atomic::Ordering::SeqCst;
+use loom::sync::atomic::Ordering::{Relaxed, SeqCst};
 use loom::sync::atomic::{AtomicU8, AtomicU32};
 use loom::sync::{Arc, Mutex};
 use xen_event_channel::model::{SharedInfo, VcpuInfo, control, event_words};
@@ -52,9 +52,9 @@ impl Guest {
         Self(Arc::new(Domain { table, shared, vcpu, xen: Mutex::new(Xen::default()) }))
     }
 
-    /// The upcalls that are due, on the guest's vCPU.
+    /// The upcalls that are due, on the guest's vCPU. Relaxed: the dispatch relies on nothing that comes before it.
     pub(crate) fn upcall(&self) {
-        if self.0.vcpu.upcall_pending().load(SeqCst) != 0 {
+        if self.0.vcpu.upcall_pending().load(Relaxed) != 0 {
             dispatch(self, VcpuId(0));
         }
     }
@@ -224,12 +224,12 @@ impl Work {
     /// Does one piece and signals.
     pub(crate) fn send(&self, guest: &Guest, port: Port) {
         // Relaxed: that it is seen is what the events' own orderings are for.
-        self.0.fetch_add(1, loom::sync::atomic::Ordering::Relaxed);
+        self.0.fetch_add(1, Relaxed);
         guest.signal(port);
     }
 
     /// How much there is to see.
     pub(crate) fn seen(&self) -> u8 {
-        self.0.load(loom::sync::atomic::Ordering::Relaxed)
+        self.0.load(Relaxed)
     }
 }

@@ -14,6 +14,7 @@ use xen_hypercall::abi::{DomId, Number};
 use xen_hypercall::multicall::{Batch, Call};
 use xen_hypercall::{Arg, Errno, version};
 use xen_rt::event_channel::{Channel, Peer, WaitError, Waited};
+use xen_rt::grant_table::{Access, Account, Limits, Page, ReadMapping};
 use xen_rt::{Guest, entry, print, println};
 
 #[entry]
@@ -22,7 +23,8 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     boot(&guest);
     memory(&guest);
     clock(&guest)?;
-    event_to_oneself(&guest)?;
+    let domain = event_to_oneself(&guest)?;
+    page_to_oneself(&guest, domain)?;
     multicall(&guest)?;
     Ok(())
 }
@@ -74,12 +76,11 @@ fn clock(guest: &Guest) -> Result<(), WaitError> {
 }
 
 /// Opens a channel whose two ends are both here. What Xen says about it tells which domain "here" is.
-fn event_to_oneself(guest: &Guest) -> Result<(), Box<dyn Error>> {
+fn event_to_oneself(guest: &Guest) -> Result<DomId, Box<dyn Error>> {
     let hears = Channel::unbound(&guest.xen(), DomId::SELF)?;
     let sends = Channel::interdomain(&guest.xen(), DomId::SELF, hears.port())?;
-    if let Peer::Connected { domain, .. } = hears.peer()? {
-        println!("domain        {domain}");
-    }
+    let Peer::Connected { domain, .. } = hears.peer()? else { return Err("the channel has no other end".into()) };
+    println!("domain        {domain}");
     let seen = hears.count();
     sends.notify()?;
     let came = match guest.events().wait(&hears, seen, guest.clock().now() + Duration::from_secs(1))? {
@@ -87,6 +88,22 @@ fn event_to_oneself(guest: &Guest) -> Result<(), Box<dyn Error>> {
         Waited::TimedOut => "did not come",
     };
     println!("event         from port {} to port {}: {came}", sends.port().0, hears.port().0);
+    Ok(domain)
+}
+
+/// Grants a page, and maps it as another domain would.
+fn page_to_oneself(guest: &Guest, domain: DomId) -> Result<(), Box<dyn Error>> {
+    let account = Account::open(guest.xen(), domain, Limits::exactly(1))?;
+    let mut page = Page::alloc(guest.xen()).ok_or("no page is left")?;
+    page.fill(b"a page that is shared")?;
+    let grant = page.grant(&account, Access::ReadOnly)?;
+    let mapping = ReadMapping::map(guest.xen(), domain, &[grant.gref()])?;
+    let mut bytes = [0; 32];
+    let _ = mapping.read(0, &mut bytes);
+    println!("grant         reference {}: {:?}", grant.gref().0, text(&bytes));
+    mapping.unmap()?;
+    // Nobody has it mapped any more, so that it comes back.
+    grant.revoke()?;
     Ok(())
 }
 

@@ -71,7 +71,7 @@ impl State {
         let table = &mut self.dom_mut(domain).table;
         table.version = version;
         for frame in table.shared.iter().chain(&table.status) {
-            frame.page.fill(0);
+            frame.page.write(0, &[0; PAGE_SIZE]);
         }
         self.grow_status(domain);
         self.restore_reserved(domain, &reserved);
@@ -110,7 +110,7 @@ impl State {
         table.version = 1;
         table.active.clear();
         for frame in table.shared.iter().chain(&table.status) {
-            frame.page.fill(0);
+            frame.page.write(0, &[0; PAGE_SIZE]);
         }
         table.status.clear();
         table.shared.truncate(1);

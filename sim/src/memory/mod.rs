@@ -11,7 +11,6 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use xen_hypercall::Frame;
-use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::{DomId, Gfn};
 
 use chunk::Chunk;
@@ -213,7 +212,5 @@ fn damaged(entry: &Entry) -> Option<Damage> {
         Use::Freed => POISON,
         _ => return None,
     };
-    let bytes = entry.page.bytes();
-    let offset = (0..PAGE_SIZE).find(|offset| bytes[*offset] != expected)?;
-    Some(Damage { gfn: entry.gfn, offset })
+    entry.page.find_other(expected).map(|offset| Damage { gfn: entry.gfn, offset })
 }

@@ -21,11 +21,13 @@ struct packet {
     uint32_t length, gref, offset, flags;
 };
 
-/* What a file system hands to its driver: one segment. */
+/* What a file system hands to its driver: one segment. The handle is the device's, and the same for all. */
+#define HANDLE 51712
+
 struct transfer {
-    uint64_t id, sector;
+    uint64_t sector, id;
     uint32_t gref;
-    uint8_t operation, first, last, device;
+    uint8_t first, operation, last;
 };
 
 /* What comes out of the responses. */

@@ -1,10 +1,10 @@
 /* A block ring, with requests of one segment. */
 
-static inline void blk_fill(struct blkif_request *request, const struct transfer *transfer, struct table *table)
+static inline void blk_fill(struct blkif_request *request, const struct transfer *transfer, blkif_vdev_t handle, struct table *table)
 {
     request->operation = transfer->operation;
     request->nr_segments = 1;
-    request->handle = transfer->device;
+    request->handle = handle;
     request->id = table ? table_insert(table, transfer->id) : transfer->id;
     request->sector_number = transfer->sector;
     request->seg[0].gref = transfer->gref;
@@ -12,7 +12,7 @@ static inline void blk_fill(struct blkif_request *request, const struct transfer
     request->seg[0].last_sect = transfer->last;
 }
 
-static inline int blk_send(blkif_front_ring_t *ring, const struct transfer *transfers, unsigned int count, struct table *table)
+static inline int blk_send(blkif_front_ring_t *ring, const struct transfer *transfers, unsigned int count, blkif_vdev_t handle, struct table *table)
 {
     RING_IDX prod = ring->req_prod_pvt;
     unsigned int i;
@@ -22,7 +22,7 @@ static inline int blk_send(blkif_front_ring_t *ring, const struct transfer *tran
         return -1;
     for (i = 0; i < count; i++) {
         const struct transfer *transfer = &transfers[i];
-        blk_fill(RING_GET_REQUEST(ring, prod++), transfer, table);
+        blk_fill(RING_GET_REQUEST(ring, prod++), transfer, handle, table);
     }
     ring->req_prod_pvt = prod;
     RING_PUSH_REQUESTS_AND_CHECK_NOTIFY(ring, notify);
@@ -56,9 +56,9 @@ static inline int blk_reap(blkif_front_ring_t *ring, struct outcome *outcome, st
     return 0;
 }
 
-NOINLINE int counted_send_blk(blkif_front_ring_t *ring, const struct transfer *transfers, unsigned int count)
+NOINLINE int counted_send_blk(blkif_front_ring_t *ring, const struct transfer *transfers, unsigned int count, blkif_vdev_t handle)
 {
-    return blk_send(ring, transfers, count, NULL);
+    return blk_send(ring, transfers, count, handle, NULL);
 }
 
 NOINLINE int counted_reap_blk(blkif_front_ring_t *ring, struct outcome *outcome)
@@ -67,20 +67,20 @@ NOINLINE int counted_reap_blk(blkif_front_ring_t *ring, struct outcome *outcome)
 }
 
 /* One at a time, without the loop that one does not need. */
-NOINLINE int counted_send_one_blk(blkif_front_ring_t *ring, const struct transfer *transfer)
+NOINLINE int counted_send_one_blk(blkif_front_ring_t *ring, const struct transfer *transfer, blkif_vdev_t handle)
 {
     int notify;
 
     if (RING_FULL(ring))
         return -1;
-    blk_fill(RING_GET_REQUEST(ring, ring->req_prod_pvt++), transfer, NULL);
+    blk_fill(RING_GET_REQUEST(ring, ring->req_prod_pvt++), transfer, handle, NULL);
     RING_PUSH_REQUESTS_AND_CHECK_NOTIFY(ring, notify);
     return notify;
 }
 
-NOINLINE int counted_send_blk_ids(blkif_front_ring_t *ring, const struct transfer *transfers, unsigned int count, struct table *table)
+NOINLINE int counted_send_blk_ids(blkif_front_ring_t *ring, const struct transfer *transfers, unsigned int count, blkif_vdev_t handle, struct table *table)
 {
-    return blk_send(ring, transfers, count, table);
+    return blk_send(ring, transfers, count, handle, table);
 }
 
 NOINLINE int counted_reap_blk_ids(blkif_front_ring_t *ring, struct outcome *outcome, struct table *table)
@@ -126,14 +126,14 @@ static void blk(unsigned int batch, unsigned int rounds, int ids, struct outcome
     XEN_FRONT_RING_INIT(&front, shared, 4096);
     BACK_RING_INIT(&back, shared, 4096);
     for (i = 0; i < MOST; i++)
-        transfers[i] = (struct transfer){ .id = i, .sector = 8 * i + i % 7, .gref = 8 + i, .operation = i & 1, .first = i % 4, .last = 7, .device = 3 };
+        transfers[i] = (struct transfer){ .id = i, .sector = 8 * i + i % 7, .gref = 8 + i, .operation = i & 1, .first = i % 4, .last = 7 };
     while (rounds--) {
         if (ids)
-            result = counted_send_blk_ids(&front, transfers, batch, &table);
+            result = counted_send_blk_ids(&front, transfers, batch, HANDLE, &table);
         else if (batch == 1)
-            result = counted_send_one_blk(&front, transfers);
+            result = counted_send_one_blk(&front, transfers, HANDLE);
         else
-            result = counted_send_blk(&front, transfers, batch);
+            result = counted_send_blk(&front, transfers, batch, HANDLE);
         if (result < 0)
             exit(3);
         notified += result;

@@ -35,6 +35,7 @@ fn tour_tells_what_it_learns() {
         "timer         asked to wake up in 50ms",
         "domain        0",
         ": came",
+        "\"a page that is shared\"",
         "ENOSYS",
     ];
     expect(&direct(&guest("tour", "a b=c")), &Ending::Exited(0), &texts);
@@ -86,12 +87,17 @@ fn a_panic_in_a_panic_ends_the_guest() {
 
 #[test]
 fn wild_accesses_are_caught_and_explained() {
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 10] = [
         ("null", &["page fault: read of 0x8", "a null pointer"]),
         ("write-text", &["page fault: write to 0xffffffff8", "not permitted"]),
         ("write-constant", &["page fault: write to 0xffffffff8", "not permitted"]),
         ("execute-stack", &["page fault: execution of 0xffffffff8", "not permitted"]),
         ("execute-heap", &["page fault: execution of 0xffff", "not permitted"]),
+        (
+            "write-foreign",
+            &["page fault: write to 0xffffffffbf", "not permitted (in the window for pages of other domains)"],
+        ),
+        ("execute-foreign", &["page fault: execution of 0xffffffffbf", "not permitted (in the window"]),
         ("undefined", &["invalid opcode"]),
         ("divide", &["divide error"]),
         ("privileged", &["general protection fault"]),
@@ -148,7 +154,8 @@ fn grants_hold_what_they_promise_in_both_versions() {
 #[test]
 fn the_checks_of_grants_notice_wrong_bytes_and_a_page_that_is_not_mapped() {
     let wrong = direct(&guest("grants", "control=bytes"));
-    let noticed = ["the mapping shows other bytes", "other bytes were read", "not ok hc_079", "wrong bytes", "not ok hc_089"];
+    let noticed =
+        ["the mapping shows other bytes", "other bytes were read", "not ok hc_079", "wrong bytes", "not ok hc_089"];
     expect(&wrong, &Ending::Exited(1), &noticed);
     let unmapped = direct(&guest("grants", "control=unmapped"));
     expect(
@@ -161,7 +168,7 @@ fn the_checks_of_grants_notice_wrong_bytes_and_a_page_that_is_not_mapped() {
 #[test]
 fn events_hold_what_they_promise_in_both_abis() {
     for (arguments, abi) in [("", "events come by TwoLevel\n"), ("events=fifo", "events come by Fifo\n")] {
-        expect(&direct(&guest("events", arguments)), &Ending::Exited(0), &[abi, "12 checks, 0 failed"]);
+        expect(&direct(&guest("events", arguments)), &Ending::Exited(0), &[abi, "14 checks, 0 failed"]);
     }
 }
 

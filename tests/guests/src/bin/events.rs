@@ -15,9 +15,10 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use test_guests::{Check, ensure, equal, failed, loopback, run};
-use xen_hypercall::abi::DomId;
+use xen_hypercall::abi::{DomId, VcpuId};
+use xen_hypercall::event_channel;
 use xen_rt::event_channel::{
-    Abi, BURST, Channel, ChannelError, Found, NotifyError, OpenError, Peer, Preference, Settled, Waited, reset,
+    Abi, BURST, Channel, ChannelError, Events, Found, NotifyError, OpenError, Peer, Preference, Settled, Waited, reset,
 };
 use xen_rt::{ExitCode, Guest, Xen, entry, println};
 
@@ -30,6 +31,8 @@ const CHECKS: &[(&str, Check<String>)] = &[
     ("hc_090 hc_091 a storm masks its port alone, and the last event is not lost", storm),
     ("hc_092 events without work are held back, for longer each time", spurious),
     ("what comes while a port is masked is one event", masked),
+    ("hc_094 events of a port without a channel are masked and counted", unknown_port),
+    ("a vCPU that does not exist gets no events", no_such_vcpu),
     ("hc_095 an event that is pending when its channel is closed is nobody's", close_while_pending),
     ("hc_096 a peer that has closed its end is seen", peer_gone),
     ("hc_099 ports run out with an error, and all come back", out_of_ports),
@@ -241,6 +244,33 @@ fn masked(guest: &Guest) -> Result<(), String> {
     equal("events after it", hears.count().wrapping_sub(seen), 1)?;
     notify(&sends)?;
     equal("events then", hears.count().wrapping_sub(seen), 2)
+}
+
+fn unknown_port(guest: &Guest) -> Result<(), String> {
+    let (xen, (hears, sends)) = (guest.xen(), loopback(guest)?);
+    let ignored = || xen.event_channels().ignored();
+    let open = event_channel::alloc_unbound(&xen, DomId::SELF, DomId::SELF).map_err(failed("no port"))?;
+    let from = event_channel::bind_interdomain(&xen, DomId::SELF, open).map_err(failed("no connection"))?;
+    let (before, seen) = (ignored(), hears.count());
+    for _ in 0..1000 {
+        event_channel::send(&xen, from).map_err(failed("not sent"))?;
+    }
+    // Xen signals both ends when they are connected.
+    ensure((1..=2).contains(&ignored().wrapping_sub(before)), "they were not masked, or not counted")?;
+    notify(&sends)?;
+    equal("events elsewhere", hears.count().wrapping_sub(seen), 1)?;
+    for port in [open, from] {
+        event_channel::close(&xen, port).map_err(failed("not closed"))?;
+    }
+    Ok(())
+}
+
+fn no_such_vcpu(guest: &Guest) -> Result<(), String> {
+    let (hears, sends) = loopback(guest)?;
+    let seen = hears.count();
+    equal("binding", hears.bind_vcpu(VcpuId(1)), Err(ChannelError::NoVcpu(VcpuId(1))))?;
+    notify(&sends)?;
+    equal("events", hears.count().wrapping_sub(seen), 1)
 }
 
 fn close_while_pending(guest: &Guest) -> Result<(), String> {

@@ -10,8 +10,11 @@ use core::arch::asm;
 use core::hint::black_box;
 use core::time::Duration;
 
+use test_guests::own_domain;
+use test_guests::page_tables::{self, Mapped};
 use xen_hypercall::abi::sched::ShutdownReason;
 use xen_hypercall::sched::{self, WatchdogId};
+use xen_rt::grant_table::{Access, Account, Limits, Page, ReadMapping};
 use xen_rt::{ExitCode, Guest, entry, println};
 
 #[entry]
@@ -39,6 +42,7 @@ fn main(guest: Guest) -> ExitCode {
         }
         "spin" => spin(),
         "flood" => flood(),
+        "write-foreign" | "execute-foreign" => foreign(&guest, how),
         _ => wild(how),
     }
     ExitCode::FAILURE
@@ -100,6 +104,25 @@ fn dig(depth: usize) -> usize {
 }
 
 /// Waits for an event that never comes.
+/// Writes to, or executes, a page that is granted and mapped for reading.
+fn foreign(guest: &Guest, how: &str) {
+    let before = page_tables::entries(guest);
+    let account = own_domain(guest).ok().and_then(|me| Account::open(guest.xen(), me, Limits::exactly(1)).ok());
+    let page = Page::alloc(guest.xen());
+    let Some((account, grant)) = account.zip(page).and_then(|(account, page)| {
+        let grant = page.grant(&account, Access::ReadOnly).ok()?;
+        Some((account, grant))
+    }) else {
+        return;
+    };
+    let mapping = ReadMapping::map(guest.xen(), account.peer(), &[grant.gref()]);
+    let new = |page: &&Mapped| before.iter().all(|before| before.address != page.address);
+    // The last one: the table's own frame is mapped before the page.
+    let address = page_tables::entries(guest).iter().rfind(new).map_or(0, |page| page.address);
+    println!("mapped {:?} at {address:#x}", mapping.is_ok());
+    if how == "write-foreign" { write(address as *mut u8) } else { execute(address as *const u8) }
+}
+
 fn hang() {
     let _ = sched::poll(&xen_rt::Xen::default(), &[], None);
     loop {

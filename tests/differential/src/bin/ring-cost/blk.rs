@@ -12,23 +12,25 @@ type BackRing = xen_shared_ring::BackRing<Blkif, Buffer>;
 const OKAY: i16 = 0;
 const ERROR: i16 = -1;
 
+/// The device's handle, in all requests.
+const HANDLE: u16 = 51712;
+
 /// What a file system hands to its driver: one segment.
 #[repr(C)]
 struct Transfer {
-    id: u64,
     sector: u64,
+    id: u64,
     gref: u32,
-    operation: u8,
     first: u8,
+    operation: u8,
     last: u8,
-    device: u8,
 }
 
 pub(crate) fn bare(batch: usize, rounds: u32) -> Result<(Notified, Outcome), PeerError> {
     let (mut notified, (mut front, mut back)) = (Notified(0), rings());
     let (transfers, mut outcome) = (transfers(), Outcome::default());
     for _ in 0..rounds {
-        let notify = counted_send_blk(&mut front, &transfers[..batch]);
+        let notify = counted_send_blk(&mut front, &transfers[..batch], HANDLE);
         notified.count(notify.expect("a ring that was reaped has room"));
         answer(&mut back)?;
         assert!(counted_reap_blk(&mut front, &mut outcome), "the back is honest");
@@ -41,7 +43,7 @@ pub(crate) fn single(rounds: u32) -> Result<(Notified, Outcome), PeerError> {
     let (mut notified, (mut front, mut back)) = (Notified(0), rings());
     let (transfers, mut outcome) = (transfers(), Outcome::default());
     for _ in 0..rounds {
-        let notify = counted_send_one_blk(&mut front, &transfers[0]);
+        let notify = counted_send_one_blk(&mut front, &transfers[0], HANDLE);
         notified.count(notify.expect("a ring that was reaped has room"));
         answer(&mut back)?;
         assert!(counted_reap_one_blk(&mut front, &mut outcome), "the back is honest");
@@ -54,7 +56,7 @@ pub(crate) fn with_ids(batch: usize, rounds: u32) -> Result<(Notified, Outcome),
     let (transfers, mut outcome) = (transfers(), Outcome::default());
     let mut table = table();
     for _ in 0..rounds {
-        let notify = counted_send_blk_ids(&mut front, &transfers[..batch], &mut table);
+        let notify = counted_send_blk_ids(&mut front, &transfers[..batch], HANDLE, &mut table);
         notified.count(notify.expect("a table that was reaped has room"));
         answer(&mut back)?;
         assert!(counted_reap_blk_ids(&mut front, &mut outcome, &mut table), "the back is honest");
@@ -63,8 +65,8 @@ pub(crate) fn with_ids(batch: usize, rounds: u32) -> Result<(Notified, Outcome),
 }
 
 #[inline(never)]
-fn counted_send_blk(ring: &mut FrontRing, transfers: &[Transfer]) -> Option<Notify> {
-    let pushed = ring.push_all(transfers.iter().map(|transfer| request(transfer, transfer.id)));
+fn counted_send_blk(ring: &mut FrontRing, transfers: &[Transfer], handle: u16) -> Option<Notify> {
+    let pushed = ring.push_all(transfers.iter().map(|transfer| request(transfer, handle, transfer.id)));
     (pushed as usize == transfers.len()).then(|| ring.publish())
 }
 
@@ -85,8 +87,8 @@ fn counted_reap_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
 }
 
 #[inline(never)]
-fn counted_send_one_blk(ring: &mut FrontRing, transfer: &Transfer) -> Option<Notify> {
-    ring.push(request(transfer, transfer.id)).ok()?;
+fn counted_send_one_blk(ring: &mut FrontRing, transfer: &Transfer, handle: u16) -> Option<Notify> {
+    ring.push(request(transfer, handle, transfer.id)).ok()?;
     Some(ring.publish())
 }
 
@@ -105,10 +107,10 @@ fn counted_reap_one_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
 }
 
 #[inline(never)]
-fn counted_send_blk_ids(ring: &mut FrontRing, transfers: &[Transfer], table: &mut Table<u64>) -> Option<Notify> {
+fn counted_send_blk_ids(ring: &mut FrontRing, transfers: &[Transfer], handle: u16, table: &mut Table<u64>) -> Option<Notify> {
     for transfer in transfers {
         let id = table.insert(transfer.id).ok()?;
-        ring.push(request(transfer, id)).ok()?;
+        ring.push(request(transfer, handle, id)).ok()?;
     }
     let notify = ring.publish();
     table.mark_published();
@@ -137,10 +139,10 @@ fn counted_reap_blk_ids(
 }
 
 #[inline]
-fn request(transfer: &Transfer, id: u64) -> BlkifRequest1 {
-    let Transfer { sector, gref, operation, first, last, device, .. } = *transfer;
+fn request(transfer: &Transfer, handle: u16, id: u64) -> BlkifRequest1 {
+    let Transfer { sector, gref, operation, first, last, .. } = *transfer;
     let seg = [BlkifSegment { gref, first_sect: first, last_sect: last, pad: 0 }];
-    BlkifRequest1 { operation, nr_segments: 1, handle: device.into(), pad: 0, id, sector_number: sector, seg }
+    BlkifRequest1 { operation, nr_segments: 1, handle, pad: 0, id, sector_number: sector, seg }
 }
 
 /// Answers what is there; every sixteenth request or so fails.
@@ -171,7 +173,6 @@ fn transfers() -> Vec<Transfer> {
         operation: (i & 1) as u8,
         first: (i % 4) as u8,
         last: 7,
-        device: 3,
     };
     (0..MOST as u32).map(transfer).collect()
 }
