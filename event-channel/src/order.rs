@@ -46,8 +46,8 @@ pub(crate) fn take_ready(ready: &AtomicU32) -> u32 {
 
 /// Clears bits of an event word and answers with what it was: unlinking it, then taking its event.
 ///
-/// Pairs with Xen's full barriers at the same word. A port is unlinked *before* its event is taken: an event between the two is
-/// the one that is then taken, where in the other order it would stay behind in no queue.
+/// Pairs with Xen's full barriers at the same word. A port is unlinked *before* its event is counted: Xen does not link a port that
+/// is linked, so that an event until then must be covered by that count.
 #[inline]
 pub(crate) fn clear(word: &AtomicU32, bits: u32) -> u32 {
     word.fetch_and(!bits, AcqRel)

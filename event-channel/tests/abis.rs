@@ -248,6 +248,9 @@ fn a_port_that_is_masked_keeps_its_event() {
         assert_eq!([&pair.ours, &other].map(Channel::count), [before[0], before[1] + 1], "{abi:?}");
         pair.ours.unmask().unwrap();
         assert_eq!(pair.ours.count(), before[0] + 1, "{abi:?}");
+        pair.ours.mask().unwrap();
+        pair.ours.unmask().unwrap();
+        assert_eq!(pair.ours.count(), before[0] + 1, "{abi:?}: and does not give it twice");
     }
 }
 

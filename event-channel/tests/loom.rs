@@ -124,10 +124,13 @@ fn m6_a_port_taken_from_a_queue_can_be_linked_again() {
             let ports = [0, 1].map(|i: usize| channels[i].port());
             move || [0, 1, 0].into_iter().for_each(|i: usize| works[i].send(&guest, ports[i]))
         });
-        guest.upcall();
+        let vcpu = thread::spawn({
+            let guest = guest.clone();
+            move || guest.upcall()
+        });
         let last = [0, 1].map(|i: usize| look(&channels[i], &works[i]));
-        guest.upcall();
         peer.join().unwrap();
+        vcpu.join().unwrap();
         guest.settle();
         nothing_is_lost(&channels[0], &last[0], 2);
         nothing_is_lost(&channels[1], &last[1], 1);

@@ -54,6 +54,17 @@ fn a_region_that_is_too_small_comes_back() {
 }
 
 #[test]
+fn a_region_that_does_not_begin_at_a_multiple_of_eight_is_refused() {
+    let memory = Memory::new(4096);
+    for (offset, fits) in [(0, true), (1, false), (4, false), (8, true)] {
+        let start = memory.memory().start_at(offset);
+        // SAFETY: a part of the memory, which outlives the value.
+        let region = unsafe { SharedMem::new(start, 4096 - 8) };
+        assert_eq!(FrontRing::<Narrow, _>::init(region, OnePage).is_ok(), fits, "at {offset}");
+    }
+}
+
+#[test]
 fn init_makes_the_header_of_a_new_ring() {
     let memory = Memory::new(4096);
     (0..memory.len()).for_each(|place| memory.set(place, 0xdead_beef));
