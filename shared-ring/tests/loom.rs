@@ -1,4 +1,5 @@
-//! Models of the orderings, on the crate's own code: every interleaving and every stale value that the memory model allows.
+//! Models of the orderings, on the crate's own code: every interleaving and every stale value that the memory model allows,
+//! without a bound on the preemptions.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p xen-shared-ring --release --test loom`
 #![cfg(loom)]
@@ -65,17 +66,10 @@ fn ends(slots: u32) -> (Front, Back) {
     (front, back)
 }
 
-/// With at most `preemptions` switches that no thread asked for, unless the environment says otherwise.
-fn model(preemptions: usize, check: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.check(check);
-}
-
 /// A back that finds nothing and sleeps is woken for what the front publishes meanwhile.
 #[test]
 fn m1_no_request_is_left_to_a_sleeping_back() {
-    model(4, || {
+    loom::model(|| {
         let (mut front, mut back) = ends(1);
         let publisher = thread::spawn(move || {
             front.push(2).unwrap();
@@ -89,7 +83,7 @@ fn m1_no_request_is_left_to_a_sleeping_back() {
 
 #[test]
 fn m1_no_response_is_left_to_a_sleeping_front() {
-    model(4, || {
+    loom::model(|| {
         let (mut front, mut back) = ends(1);
         front.push(2).unwrap();
         let _ = front.publish();
@@ -107,7 +101,7 @@ fn m1_no_response_is_left_to_a_sleeping_front() {
 /// The second of two publications finds the consumer at any point of its work: whoever sleeps was woken afterwards.
 #[test]
 fn m1_a_back_that_sleeps_between_two_requests_gets_both() {
-    model(3, || {
+    loom::model(|| {
         let (mut front, mut back) = ends(2);
         let event = Arc::new(AtomicBool::new(false));
         let channel = Arc::clone(&event);
@@ -131,7 +125,7 @@ fn m1_a_back_that_sleeps_between_two_requests_gets_both() {
 /// Who sees an index sees the message before it.
 #[test]
 fn m2_a_request_is_there_when_its_index_is() {
-    model(4, || {
+    loom::model(|| {
         let (mut front, mut back) = ends(2);
         let publisher = thread::spawn(move || {
             for request in [2, 3] {
@@ -149,7 +143,7 @@ fn m2_a_request_is_there_when_its_index_is() {
 
 #[test]
 fn m2_a_response_is_there_when_its_index_is() {
-    model(4, || {
+    loom::model(|| {
         let (mut front, mut back) = ends(2);
         front.push_all([2, 3]);
         let _ = front.publish();
@@ -167,7 +161,7 @@ fn m2_a_response_is_there_when_its_index_is() {
 /// One slot for everything: each message stays until the other side has taken it.
 #[test]
 fn m3_a_slot_is_used_again_only_when_its_message_was_taken() {
-    model(3, || {
+    loom::model(|| {
         let (mut front, mut back) = ends(1);
         let server = thread::spawn(move || {
             for expected in [2, 3] {
@@ -201,7 +195,7 @@ fn m3_a_slot_is_used_again_only_when_its_message_was_taken() {
 /// The bytes of a byte ring, which the reader gives back and the writer uses again.
 #[test]
 fn m2_m3_bytes_are_there_when_their_index_is_and_stay_until_they_were_read() {
-    model(3, || {
+    loom::model(|| {
         let memory = Memory::new(3);
         let ring = || {
             let start: NonNull<AtomicU32> = NonNull::from(&*memory.0._words).cast();

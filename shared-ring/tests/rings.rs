@@ -57,10 +57,8 @@ fn a_region_that_is_too_small_comes_back() {
 fn a_region_that_does_not_begin_at_a_multiple_of_eight_is_refused() {
     let memory = Memory::new(4096);
     for (offset, fits) in [(0, true), (1, false), (4, false), (8, true)] {
-        let start = memory.memory().start_at(offset);
-        // SAFETY: a part of the memory, which outlives the value.
-        let region = unsafe { SharedMem::new(start, 4096 - 8) };
-        assert_eq!(FrontRing::<Narrow, _>::init(region, OnePage).is_ok(), fits, "at {offset}");
+        let region = memory.part(offset, 4096 - 8);
+        assert_eq!(FrontRing::<Narrow, _, _>::init(region, Slots::new(256).unwrap()).is_ok(), fits, "at {offset}");
     }
 }
 

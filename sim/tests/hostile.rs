@@ -9,7 +9,7 @@ use xen_grant_table::Memory;
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::event_channel::State;
 use xen_hypercall::abi::grant_table::{GrantFlags, GrantRef, MapFlags, Status};
-use xen_hypercall::{Errno, Pages, event_channel};
+use xen_hypercall::{Errno, Pages, event_channel, version};
 use xen_sim::{Access, Leniency, Machine};
 
 #[test]
@@ -68,6 +68,7 @@ fn its_death_closes_ports_and_ends_mappings() {
     assert_eq!(table.flags(gref), GrantFlags::PERMIT_ACCESS);
     let after = event_channel::alloc_unbound(&back, DomId::SELF, front.id());
     assert_eq!(after, Err(Errno::SRCH), "the dead make no calls");
+    assert_eq!(version::version(&back), Err(Errno::SRCH));
     assert_eq!(map(&front, back.id(), GrantRef(8), MapFlags::HOST_MAP).unwrap_err(), Status::BAD_DOMAIN);
 }
 

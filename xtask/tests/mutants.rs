@@ -121,9 +121,12 @@ fn each_verdict_comes_out() {
 #[test]
 fn tests_that_fail_by_themselves_prove_nothing() {
     let source = SOURCE.replace("#[cfg(broken)]", "");
-    let small = Small::new("failing", &source, &[["a", "index < length", "index <= length", "this_fails"]]);
+    let mutant = ["index < length", "index <= length"];
+    let of = |id, test| [id, mutant[0], mutant[1], test];
+    let small = Small::new("failing", &source, &[of("a", "this_fails"), of("b", "an_index_is_below")]);
     let verdicts = small.verdicts();
-    assert!(reason(&verdicts[0].1).contains("fail without it"), "{verdicts:?}");
+    assert!(reason(&verdicts[0].1).contains("this_fails fails without it"), "{verdicts:?}");
+    assert_eq!(verdicts[1].1, Verdict::Killed, "one bad test does not spoil the others");
 }
 
 #[test]

@@ -9,10 +9,8 @@ use alloc::boxed::Box;
 use core::error::Error;
 use core::time::Duration;
 
-use xen_hypercall::abi::version::Command;
-use xen_hypercall::abi::{DomId, Number};
-use xen_hypercall::multicall::{Batch, Call};
-use xen_hypercall::{Arg, Errno, version};
+use xen_hypercall::abi::DomId;
+use xen_hypercall::{Errno, version};
 use xen_rt::event_channel::{Channel, Peer, WaitError, Waited};
 use xen_rt::grant_table::{Access, Account, Limits, Page, ReadMapping};
 use xen_rt::{Guest, entry, print, println};
@@ -25,7 +23,6 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     clock(&guest)?;
     let domain = event_to_oneself(&guest)?;
     page_to_oneself(&guest, domain)?;
-    multicall(&guest)?;
     Ok(())
 }
 
@@ -104,28 +101,6 @@ fn page_to_oneself(guest: &Guest, domain: DomId) -> Result<(), Box<dyn Error>> {
     mapping.unmap()?;
     // Nobody has it mapped any more, so that it comes back.
     grant.revoke()?;
-    Ok(())
-}
-
-/// Enters Xen once for three questions.
-fn multicall(guest: &Guest) -> Result<(), Errno> {
-    let mut batch = Batch::<3>::new();
-    for command in [Command::VERSION, Command::PAGESIZE, Command(1000)] {
-        // The batch has room for all three.
-        let _ = batch.push(Call::new(Number::XEN_VERSION, [Arg::value(command.0 as usize), Arg::value(0)]));
-    }
-    // SAFETY: none of the commands takes a pointer.
-    let Ok(answers) = (unsafe { batch.issue(&guest.xen()) }) else {
-        return Err(Errno::INVAL);
-    };
-    print!("multicall    ");
-    for answer in (0..3).filter_map(|index| answers.get(index)) {
-        match answer {
-            Ok(value) => print!(" {value:#x}"),
-            Err(error) => print!(" ({error})"),
-        }
-    }
-    println!();
     Ok(())
 }
 

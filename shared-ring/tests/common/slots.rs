@@ -114,6 +114,16 @@ impl Memory {
         BackRing::attach(self.clone(), size).map_err(|(error, _)| error).unwrap()
     }
 
+    /// Some bytes of it, to which the caller keeps the memory.
+    pub(crate) fn part(&self, offset: usize, bytes: usize) -> SharedMem {
+        assert!(offset + bytes <= self.0.region.len());
+        let start = NonNull::from(&self.0.words[MARGIN..]).cast::<u8>();
+        // SAFETY: inside, as was just seen.
+        let start = unsafe { start.add(offset) };
+        // SAFETY: atomics, which outlive the value in each test.
+        unsafe { SharedMem::new(start, bytes) }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.region.len() / 4
     }

@@ -71,7 +71,7 @@ static int name##_put_request(const void *from)                         \
     if (RING_FULL(&name##_front))                                       \
         return 0;                                                       \
     slot = RING_GET_REQUEST(&name##_front, name##_front.req_prod_pvt++); \
-    memset(slot, 0, sizeof(*slot));                                     \
+    memset(slot, 0, used_##name##_request(from));                       \
     fill_##name##_request(slot, from);                                  \
     return 1;                                                           \
 }                                                                       \
@@ -81,7 +81,7 @@ static int name##_put_response(const void *from)                        \
     if (name##_back.rsp_prod_pvt == name##_back.req_cons)               \
         return 0;                                                       \
     slot = RING_GET_RESPONSE(&name##_back, name##_back.rsp_prod_pvt++); \
-    memset(slot, 0, sizeof(*slot));                                     \
+    memset(slot, 0, used_##name##_response(from));                      \
     fill_##name##_response(slot, from);                                 \
     return 1;                                                           \
 }                                                                       \

@@ -1,13 +1,14 @@
 //! Our side: an end of a ring of `xen-shared-ring`, made for this comparison to obey calls.
 
 use crate::c::Role;
+use crate::protocol::whole;
 use crate::{Answer, Call, End, Protocol, Start};
 use hostile_tests::memory::{Buffer, Peer};
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use xen_shared_ring::{BackRing, Entries, FrontRing, Notify, OnePage, PeerError, Region, Ring, Slots, Untrusted};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 const PAGE: usize = 4096;
 
@@ -16,6 +17,7 @@ const PAGE: usize = 4096;
 pub struct OurEnd<P> {
     role: Role,
     pages: usize,
+    form: Form,
     running: Option<(Peer, Box<dyn Obey>)>,
     protocol: PhantomData<P>,
 }
@@ -24,7 +26,7 @@ impl<P: Protocol> OurEnd<P> {
     /// An end that is yet to start, with so many bytes of memory: 2^n pages.
     #[must_use]
     pub const fn new(memory: usize, role: Role) -> Self {
-        Self { role, pages: memory / PAGE, running: None, protocol: PhantomData }
+        Self { role, pages: memory / PAGE, form: Form::One, running: None, protocol: PhantomData }
     }
 
     fn ring(&self, buffer: Buffer, start: Start) -> Box<dyn Obey> {
@@ -58,7 +60,8 @@ impl<P: Protocol> End for OurEnd<P> {
     fn call(&mut self, memory: &mut [u8], call: &Call) -> Answer {
         let (peer, ring) = self.running.as_mut().expect("the end was started");
         load(peer, memory);
-        let answer = ring.obey(call).unwrap_or_else(|error| Answer::Refused(error.to_string()));
+        self.form = if self.form == Form::One { Form::Many } else { Form::One };
+        let answer = ring.obey(call, self.form).unwrap_or_else(|error| Answer::Refused(error.to_string()));
         dump(peer, memory);
         answer
     }
@@ -66,31 +69,54 @@ impl<P: Protocol> End for OurEnd<P> {
 
 /// A ring of any protocol, role and size.
 trait Obey: Debug {
-    fn obey(&mut self, call: &Call) -> Result<Answer, PeerError>;
+    fn obey(&mut self, call: &Call, form: Form) -> Result<Answer, PeerError>;
 }
 
-impl<R, P, M, S> Obey for Ring<R, P, M, S>
-where
-    R: xen_shared_ring::Role + Debug,
-    P: Protocol,
-    M: Region + Debug,
-    S: Entries<P> + Debug,
-{
-    fn obey(&mut self, call: &Call) -> Result<Answer, PeerError> {
-        let bytes = |message: Untrusted<R::In<P>>| message.into_unverified().as_bytes().to_vec();
-        Ok(match call {
-            Call::Put(message) => {
-                let message = R::Out::<P>::read_from_bytes(message).expect("a message of the protocol");
-                Answer::Put(self.push(message).is_ok())
-            }
-            Call::Publish => Answer::Publish(self.publish() == Notify::Needed),
-            Call::Take => Answer::Take(self.pop()?.map(bytes)),
-            Call::TakeOrSleep(more) => {
-                let more = NonZeroU32::new(*more).expect("one message at least");
-                Answer::Take(self.pop_or_arm_for(more)?.map(bytes))
-            }
-        })
+/// Our rings have calls for one message and for many, which must come to the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    One,
+    Many,
+}
+
+impl<P: Protocol, M: Region, S: Entries<P>> Obey for FrontRing<P, M, S> {
+    fn obey(&mut self, call: &Call, form: Form) -> Result<Answer, PeerError> {
+        match (call, form) {
+            (Call::Put(message), Form::One) => Ok(Answer::Put(P::push(self, message))),
+            _ => obey(self, call, form),
+        }
     }
+}
+
+impl<P: Protocol, M: Region, S: Entries<P>> Obey for BackRing<P, M, S> {
+    fn obey(&mut self, call: &Call, form: Form) -> Result<Answer, PeerError> {
+        obey(self, call, form)
+    }
+}
+
+fn obey<R, P, M, S>(ring: &mut Ring<R, P, M, S>, call: &Call, form: Form) -> Result<Answer, PeerError>
+where
+    R: xen_shared_ring::Role,
+    P: Protocol,
+    M: Region,
+    S: Entries<P>,
+{
+    let bytes = |message: Untrusted<R::In<P>>| message.into_unverified().as_bytes().to_vec();
+    Ok(match (call, form) {
+        (Call::Put(message), Form::One) => Answer::Put(ring.push(whole::<R::Out<P>>(message)).is_ok()),
+        (Call::Put(message), Form::Many) => Answer::Put(ring.push_all([whole::<R::Out<P>>(message)]) == 1),
+        (Call::Publish, _) => Answer::Publish(ring.publish() == Notify::Needed),
+        (Call::Take, Form::One) => Answer::Take(ring.pop()?.map(bytes)),
+        (Call::Take, Form::Many) => Answer::Take(ring.drain()?.next().map(bytes)),
+        (Call::TakeOrSleep(1), Form::One) => Answer::Take(ring.pop_or_arm()?.map(bytes)),
+        (Call::TakeOrSleep(1), Form::Many) => {
+            Answer::Take(ring.drain_or_arm()?.and_then(|mut messages| messages.next()).map(bytes))
+        }
+        (Call::TakeOrSleep(more), _) => {
+            let more = NonZeroU32::new(*more).expect("one message at least");
+            Answer::Take(ring.pop_or_arm_for(more)?.map(bytes))
+        }
+    })
 }
 
 fn load(peer: &Peer, memory: &[u8]) {

@@ -96,11 +96,7 @@ impl Tally {
 /// # Panics
 ///
 /// When there are no pairs.
-pub fn compare(
-    pairs: &mut [Pair],
-    start: Start,
-    script: impl Iterator<Item = Step>,
-) -> Result<Tally, Box<Difference>> {
+pub fn compare(pairs: &mut [Pair], start: Start, script: impl Iterator<Item = Step>) -> Result<Tally, Box<Difference>> {
     let mut tally = Tally::default();
     pairs.iter_mut().for_each(|pair| pair.start(start));
     agree(pairs, vec![None; pairs.len()]).map_err(|what| Difference::at(0, None, what))?;
@@ -120,7 +116,12 @@ fn agree(pairs: &[Pair], answers: Vec<Option<Answer>>) -> Result<(), String> {
         }
         if let Some(place) = first.memory.iter().zip(&pair.memory).position(|(one, other)| one != other) {
             let [one, other] = [&first.memory, &pair.memory].map(|memory| memory[place]);
-            return Err(format!("byte {place} ({}) is {other:#04x} of {}, {one:#04x} of {}", name(place), pair.name, first.name));
+            return Err(format!(
+                "byte {place} ({}) is {other:#04x} of {}, {one:#04x} of {}",
+                name(place),
+                pair.name,
+                first.name
+            ));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! That the layouts are those of Xen's headers is not assumed: C takes the messages apart field by field, and the comparison of
 //! the shared memory shows a field that is in another place.
 
-use xen_shared_ring as ring;
+use xen_shared_ring::{self as ring, Entries, FrontRing, Region};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A ring protocol that both sides of the comparison know.
@@ -16,6 +16,21 @@ pub trait Protocol: ring::Protocol + Copy + std::fmt::Debug + 'static {
 
     /// As [`tidy_request`](Self::tidy_request).
     fn tidy_response(_response: &mut [u8]) {}
+
+    /// Puts a request into our ring, no more of it than matters.
+    fn push<M: Region, S: Entries<Self>>(ring: &mut FrontRing<Self, M, S>, request: &[u8]) -> bool {
+        ring.push(whole::<Self::Request>(request)).is_ok()
+    }
+}
+
+/// A message of these bytes.
+///
+/// # Panics
+///
+/// When they are too few or too many.
+#[must_use]
+pub fn whole<T: FromBytes>(bytes: &[u8]) -> T {
+    T::read_from_bytes(bytes).expect("a message of the protocol")
 }
 
 macro_rules! protocol {
@@ -78,9 +93,16 @@ protocol! {
     /// The ring of a block device.
     Blkif, "blkif", BlkifRequest, BlkifResponse,
     fn tidy_request(request: &mut [u8]) {
+        request[1] = if request[1].is_multiple_of(2) { 1 } else { 11 };
         request[4..8].fill(0);
         for segment in request[24..].chunks_exact_mut(8) {
             segment[6..].fill(0);
+        }
+    },
+    fn push<M: Region, S: Entries<Self>>(ring: &mut FrontRing<Self, M, S>, request: &[u8]) -> bool {
+        match BlkifRequest1::read_from_prefix(request) {
+            Ok((short, _)) if short.nr_segments == 1 => ring.push(short).is_ok(),
+            _ => ring.push(whole::<BlkifRequest>(request)).is_ok(),
         }
     },
     fn tidy_response(response: &mut [u8]) {

@@ -1,7 +1,7 @@
 //! Random sequences of calls, as two honest peers make them.
 
-use crate::end::Call;
 use crate::Protocol;
+use crate::end::Call;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::marker::PhantomData;

@@ -26,7 +26,16 @@ fn a_ring_costs_no_more_instructions_than_in_c() -> Result<()> {
 fn rust() -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("cargo's folder has a parent")?;
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--release", "--package", "differential-tests", "--bin", "ring-cost", "--target-dir"]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "differential-tests",
+        "--bin",
+        "ring-cost",
+        "--target-dir",
+    ]);
     // What is counted should not depend on flags that the tests themselves were built with.
     cargo.arg(target).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     anyhow::ensure!(cargo.status()?.success(), "the Rust side does not build");

@@ -121,7 +121,7 @@ fn pair<P: Protocol>(memory: usize, front: Side, back: Side, seed: u64) -> Pair 
 /// Runs random scripts on all four combinations of ends, from all starts.
 fn storm<P: Protocol>(memory: usize) {
     let seed = script::seed(20_261_122);
-    let steps = script::steps(10_000) / 4;
+    let steps = script::steps(6_000) / 4;
     println!("{}, {memory} bytes: seed {seed}, 4 times {steps} steps", P::NAME);
     for start in [Start::Init, Start::Attach(0), Start::Attach(0x7fff_fff8), Start::Attach(u32::MAX - 8)] {
         let sides = [(Side::C, Side::C), (Side::Ours, Side::C), (Side::C, Side::Ours), (Side::Ours, Side::Ours)];

@@ -48,14 +48,15 @@ impl<K: Kind> BackLife<K> {
 impl<K: Kind> Life for BackLife<K> {
     fn step(&mut self, dice: &mut Dice, tally: &mut Tally) -> Result<(), Finding> {
         match dice.below(16) {
-            0..3 => self.push(dice, tally),
-            3..5 => self.subject.publish(),
-            5..8 => self.take(dice, tally).map(|_| ()),
-            8 => Ok(meddle(&self.subject.model, &self.subject.memory, dice)),
-            9 => self.subject.check_state(),
-            10..13 => self.response(),
-            _ => Ok(self.front(dice)),
+            0..3 => return self.push(dice, tally),
+            3..5 => return self.subject.publish(),
+            5..8 => return self.take(dice, tally).map(|_| ()),
+            8 => meddle(&self.subject.model, &self.subject.memory, dice),
+            9 => return self.subject.check_state(),
+            10..13 => return self.response(),
+            _ => self.front(dice),
         }
+        Ok(())
     }
 
     fn broken(&self) -> Option<PeerError> {
@@ -82,7 +83,7 @@ impl<K: Kind> Life for BackLife<K> {
 impl<K: Kind> BackLife<K> {
     fn push(&mut self, dice: &mut Dice, tally: &mut Tally) -> Result<(), Finding> {
         let response = K::Response::random(dice.long(), dice);
-        let room = self.subject.push(response)?;
+        let room = self.subject.push(response, dice)?;
         tally.pushed[usize::from(!room)] += 1;
         if room {
             self.responses.push_back(response);
@@ -93,7 +94,7 @@ impl<K: Kind> BackLife<K> {
     /// Takes one request; whether there was one.
     fn take(&mut self, dice: &mut Dice, tally: &mut Tally) -> Result<bool, Finding> {
         let before = self.subject.model.broken;
-        let taken = if dice.one_in(2) { self.subject.pop()? } else { self.subject.pop_or_arm()? };
+        let taken = self.subject.take(dice)?;
         match taken {
             Ok(Some(_)) => tally.taken[usize::from(self.temper.lied)] += 1,
             Ok(None) => self.nothing_is_lost(tally)?,

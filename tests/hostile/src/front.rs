@@ -51,13 +51,14 @@ impl<K: Kind> FrontLife<K> {
 impl<K: Kind> Life for FrontLife<K> {
     fn step(&mut self, dice: &mut Dice, tally: &mut Tally) -> Result<(), Finding> {
         match dice.below(16) {
-            0..4 => self.push(dice, tally),
-            4..6 => self.publish(),
-            6..10 => self.take(dice, tally),
-            10 => self.give_up(dice),
-            11 => Ok(meddle(&self.subject.model, &self.subject.memory, dice)),
-            _ => Ok(self.back(dice)),
+            0..4 => return self.push(dice, tally),
+            4..6 => return self.publish(),
+            6..10 => return self.take(dice, tally),
+            10 => return self.give_up(dice),
+            11 => meddle(&self.subject.model, &self.subject.memory, dice),
+            _ => self.back(dice),
         }
+        Ok(())
     }
 
     fn broken(&self) -> Option<PeerError> {
@@ -85,7 +86,7 @@ impl<K: Kind> FrontLife<K> {
             return self.ledger.must_be_full();
         };
         self.ledger.inserted(id, value)?;
-        if self.subject.push(K::Request::random(id.into(), dice))? {
+        if self.subject.push(K::Request::random(id.into(), dice), dice)? {
             tally.pushed[0] += 1;
             return Ok(());
         }
@@ -112,7 +113,7 @@ impl<K: Kind> FrontLife<K> {
     /// Takes one response; whether there was one.
     fn take_one(&mut self, dice: &mut Dice, tally: &mut Tally) -> Result<bool, Finding> {
         let before = self.subject.model.broken;
-        let taken = if dice.one_in(2) { self.subject.pop()? } else { self.subject.pop_or_arm()? };
+        let taken = self.subject.take(dice)?;
         match taken {
             Ok(Some(response)) => self.complete(response, tally).map(|()| true),
             Ok(None) => {

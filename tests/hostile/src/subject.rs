@@ -1,5 +1,6 @@
 //! A ring under test: each call is made on the ring and on the model, and the two must agree.
 
+use crate::dice::Dice;
 use crate::memory::{Buffer, Peer};
 use crate::model::{Model, word};
 use std::fmt::{self, Debug};
@@ -60,6 +61,7 @@ where
     Slots: Entries<P>,
 {
     /// Puts a ring, just made or attached, under test.
+    #[must_use]
     pub fn new(ring: Ring<R, P, Buffer, Slots>, model: Model, memory: Peer) -> Self {
         let stride = size_of::<P::Request>().max(size_of::<P::Response>()) / 4;
         Self { ring, model, memory, stride }
@@ -70,9 +72,10 @@ where
     /// # Errors
     ///
     /// A finding.
-    pub fn push(&mut self, message: R::Out<P>) -> Result<bool, Finding> {
+    pub fn push(&mut self, message: R::Out<P>, dice: &mut Dice) -> Result<bool, Finding> {
         let room = self.model.room() > 0;
-        demand("room to push", self.ring.push(message).is_ok(), room)?;
+        let pushed = if dice.one_in(2) { self.ring.push(message).is_ok() } else { self.ring.push_all([message]) == 1 };
+        demand("room to push", pushed, room)?;
         if room {
             self.slot_holds(self.model.pushed, message.as_bytes())?;
             self.model.pushed += 1;
@@ -96,26 +99,21 @@ where
         demand("our producer index", self.memory.load(index), shown)
     }
 
-    /// Takes a message.
+    /// Takes a message by any of the calls for that.
     ///
     /// # Errors
     ///
     /// A finding.
-    pub fn pop(&mut self) -> Result<Taken<R::In<P>>, Finding> {
+    pub fn take(&mut self, dice: &mut Dice) -> Result<Taken<R::In<P>>, Finding> {
         let must = self.model.look(&self.memory);
-        let is = self.ring.pop();
-        self.check(must, is)
-    }
-
-    /// Takes a message, or asks for an event.
-    ///
-    /// # Errors
-    ///
-    /// A finding.
-    pub fn pop_or_arm(&mut self) -> Result<Taken<R::In<P>>, Finding> {
-        let must = self.model.look(&self.memory);
-        let is = self.ring.pop_or_arm();
-        if matches!(is, Ok(None)) {
+        let (arms, ring) = (dice.one_in(2), &mut self.ring);
+        let is = match (arms, dice.one_in(2)) {
+            (false, false) => ring.pop(),
+            (false, true) => ring.drain().map(|mut messages| messages.next()),
+            (true, false) => ring.pop_or_arm(),
+            (true, true) => ring.drain_or_arm().map(|messages| messages.and_then(|mut messages| messages.next())),
+        };
+        if arms && matches!(is, Ok(None)) {
             let armed = self.memory.load(self.model.incoming().1);
             demand("the index of our next event", armed, self.model.index(self.model.popped + 1))?;
         }

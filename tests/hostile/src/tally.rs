@@ -29,7 +29,7 @@ pub const NAMES: [&str; 6] = ["Responses", "Requests", "IdOutOfRange", "IdNotPen
 
 impl Tally {
     /// Counts a ring that broke.
-    pub fn violation(&mut self, violation: PeerError) {
+    pub const fn violation(&mut self, violation: PeerError) {
         let place = match violation {
             PeerError::Responses { .. } => 0,
             PeerError::Requests { .. } => 1,

@@ -66,13 +66,22 @@ pub(super) struct Suite<'a> {
     programs: Vec<(Vec<String>, Vec<String>)>,
     /// Why no mutant can be tried.
     unusable: Option<String>,
+    /// Tests that fail without a mutant.
+    failing: Vec<String>,
 }
 
 impl<'a> Suite<'a> {
     /// Builds the package's tests and runs those that mutants name.
     pub(super) fn prepare(bench: &'a Bench, mutants: &[&'a Mutant]) -> Result<Self> {
         let first = mutants.first().context("a suite without mutants")?;
-        let mut suite = Self { bench, package: &first.package, kind: first.kind, programs: Vec::new(), unusable: None };
+        let mut suite = Self {
+            bench,
+            package: &first.package,
+            kind: first.kind,
+            programs: Vec::new(),
+            unusable: None,
+            failing: Vec::new(),
+        };
         let (arguments, json) = (["--package", suite.package, "--no-run"], "--message-format=json-render-diagnostics");
         let mut build = bench.cargo(suite.kind, &arguments)?;
         // The models are not built with the other tests: those use what loom replaces.
@@ -83,7 +92,7 @@ impl<'a> Suite<'a> {
             return Ok(suite);
         }
         suite.programs = programs(&built.stdout)?;
-        suite.unusable = suite.baseline(mutants)?;
+        suite.baseline(mutants)?;
         Ok(suite)
     }
 
@@ -101,6 +110,9 @@ impl<'a> Suite<'a> {
         if programs.is_empty() {
             return Ok(Verdict::Broken(format!("no test of {} has {} in its name", self.package, mutant.test)));
         }
+        if let Some(test) = self.failing.iter().find(|test| test.contains(&mutant.test)) {
+            return Ok(Verdict::Broken(format!("the test {test} fails without it")));
+        }
         let _applied = match self.bench.tree.apply(mutant) {
             Ok(applied) => applied,
             Err(error) => return Ok(Verdict::Broken(format!("{error:#}"))),
@@ -113,21 +125,33 @@ impl<'a> Suite<'a> {
         verdict(process::capture(test, Some(Instant::now() + limit(mutant))), mutant)
     }
 
-    /// Returns what is wrong with the tests that mutants name while there is no mutant.
-    fn baseline(&self, mutants: &[&Mutant]) -> Result<Option<String>> {
+    /// Runs the tests that mutants name while there is no mutant.
+    fn baseline(&mut self, mutants: &[&Mutant]) -> Result<()> {
         let names: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.test.as_str()).collect();
         let programs = self.programs_with(names.iter().copied());
         if programs.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        let mut command = self.command(&programs, &["--"])?;
+        let mut command = self.command(&programs, &["--no-fail-fast", "--"])?;
         command.args(names);
-        Ok(match process::capture(command, Some(Instant::now() + BASELINE)) {
-            Ok(run) if run.status.success() => None,
-            Ok(run) => Some(format!("the tests fail without it:\n{}", process::last_lines(&run.stdout, LINES))),
-            Err(error) if error.is::<TimeLimitPassed>() => Some("the tests never end without it".into()),
+        match process::capture(command, Some(Instant::now() + BASELINE)) {
+            Ok(run) if run.status.success() => {}
+            Ok(run) => self.note_failures(&run),
+            Err(error) if error.is::<TimeLimitPassed>() => {
+                self.unusable = Some("the tests never end without it".into());
+            }
             Err(error) => return Err(error),
-        })
+        }
+        Ok(())
+    }
+
+    fn note_failures(&mut self, run: &Finished) {
+        self.failing = failed(&run.stdout);
+        if self.failing.is_empty() {
+            // A program was killed before it could say which test it was at.
+            let words = process::last_lines(&run.stderr, LINES);
+            self.unusable = Some(format!("the tests fail without it:\n{words}"));
+        }
     }
 
     /// Returns cargo's words for the programs that hold tests with one of these names.
@@ -177,6 +201,13 @@ fn tests_run(stdout: &str) -> u64 {
     counts.sum()
 }
 
+/// Returns the tests that failed, from what the test programs say: `test NAME ... FAILED`.
+fn failed(stdout: &str) -> Vec<String> {
+    let names = stdout.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    // After the name of a test that must panic comes a remark.
+    names.map(|name| name.split(" - ").next().unwrap_or(name).to_owned()).collect()
+}
+
 /// Reads which programs cargo built, and asks each for its tests.
 fn programs(messages: &str) -> Result<Vec<(Vec<String>, Vec<String>)>> {
     let mut programs = Vec::new();
@@ -216,6 +247,12 @@ mod tests {
     fn the_tests_of_all_programs_are_counted() {
         assert_eq!(tests_run("\nrunning 1 test\ntest a ... ok\n\nrunning 12 tests\n"), 13);
         assert_eq!(tests_run("error: could not compile"), 0);
+    }
+
+    #[test]
+    fn failed_tests_are_listed() {
+        let text = "test a::b ... ok\ntest a::c ... FAILED\ntest d - should panic ... FAILED\nfailures:\n    a::c\n";
+        assert_eq!(failed(text), ["a::c", "d"]);
     }
 
     #[test]

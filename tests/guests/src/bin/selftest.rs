@@ -15,9 +15,11 @@ use test_guests::page_tables::{self, FRAME, NO_EXECUTE, WRITABLE};
 use test_guests::{Check, run};
 use xen_hypercall::abi::elfnote::ElfNote;
 use xen_hypercall::abi::features::Feature;
-use xen_hypercall::abi::{DomId, Port, VcpuId, Virq};
+use xen_hypercall::abi::version::Command;
+use xen_hypercall::abi::{DomId, Number, Port, VcpuId, Virq};
 use xen_hypercall::issue::HypercallPage;
-use xen_hypercall::{Errno, Frame, Pages, event_channel, sched, version};
+use xen_hypercall::multicall::{Batch, Call};
+use xen_hypercall::{Arg, Errno, Frame, Pages, event_channel, sched, version};
 use xen_rt::event_channel::{BURST, Channel, Waited};
 use xen_rt::{ExitCode, Guest, Xen, entry, println};
 
@@ -43,6 +45,7 @@ const CHECKS: &[(&str, Check<&'static str>)] = &[
     ("Xen's errors come as what they are", errors),
     ("Xen tells its version and features", features),
     ("a call through the hypercall page is answered like any other", hypercall_page),
+    ("each call of a multicall has its answer", multicall),
 ];
 
 #[entry]
@@ -321,4 +324,18 @@ fn hypercall_page(guest: &Guest) -> Result<(), &'static str> {
     ensure(here.is_ok() && here == there, "the version is another one")?;
     ensure(version::extra_version(&guest.xen()) == version::extra_version(&page), "the extra version is another one")?;
     ensure(event_channel::send(&page, Port(4000)) == Err(Errno::INVAL), "an error is not told")
+}
+
+/// Enters Xen once for three questions, of which it knows two.
+fn multicall(guest: &Guest) -> Result<(), &'static str> {
+    let mut batch = Batch::<3>::new();
+    for command in [Command::VERSION, Command::PAGESIZE, Command(1000)] {
+        let call = Call::new(Number::XEN_VERSION, [Arg::value(command.0 as usize), Arg::value(0)]);
+        batch.push(call).map_err(|_| "no room for three calls")?;
+    }
+    // SAFETY: none of the commands takes a pointer.
+    let answers = unsafe { batch.issue(&guest.xen()) }.map_err(|_| "the batch was refused")?;
+    ensure(matches!(answers.get(0), Some(Ok(version)) if version >> 16 == 4), "no version")?;
+    ensure(answers.get(1) == Some(Ok(4096)), "no page size")?;
+    ensure(answers.get(2) == Some(Err(Errno::NOSYS)), "an unknown command was answered")
 }

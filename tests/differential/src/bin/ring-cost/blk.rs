@@ -107,7 +107,12 @@ fn counted_reap_one_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
 }
 
 #[inline(never)]
-fn counted_send_blk_ids(ring: &mut FrontRing, transfers: &[Transfer], handle: u16, table: &mut Table<u64>) -> Option<Notify> {
+fn counted_send_blk_ids(
+    ring: &mut FrontRing,
+    transfers: &[Transfer],
+    handle: u16,
+    table: &mut Table<u64>,
+) -> Option<Notify> {
     for transfer in transfers {
         let id = table.insert(transfer.id).ok()?;
         ring.push(request(transfer, handle, id)).ok()?;
@@ -118,11 +123,7 @@ fn counted_send_blk_ids(ring: &mut FrontRing, transfers: &[Transfer], handle: u1
 }
 
 #[inline(never)]
-fn counted_reap_blk_ids(
-    ring: &mut FrontRing,
-    outcome: &mut Outcome,
-    table: &mut Table<u64>,
-) -> bool {
+fn counted_reap_blk_ids(ring: &mut FrontRing, outcome: &mut Outcome, table: &mut Table<u64>) -> bool {
     let mut sum = *outcome;
     while let Some(response) = match ring.pop_or_arm() {
         Ok(next) => next,

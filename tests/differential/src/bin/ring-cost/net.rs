@@ -114,11 +114,7 @@ fn counted_send_net_ids(ring: &mut FrontRing, packets: &[Packet], table: &mut Ta
 }
 
 #[inline(never)]
-fn counted_reap_net_ids(
-    ring: &mut FrontRing,
-    outcome: &mut Outcome,
-    table: &mut Table<u16>,
-) -> bool {
+fn counted_reap_net_ids(ring: &mut FrontRing, outcome: &mut Outcome, table: &mut Table<u16>) -> bool {
     let mut sum = *outcome;
     while let Some(response) = match ring.pop_or_arm() {
         Ok(next) => next,
@@ -160,7 +156,6 @@ fn rings() -> (FrontRing, BackRing) {
 }
 
 fn packets() -> Vec<Packet> {
-    let packet =
-        |i| Packet { id: u64::from(i), length: 60 + i, gref: 8 + i, offset: i % 64, flags: i & 1 };
+    let packet = |i| Packet { id: u64::from(i), length: 60 + i, gref: 8 + i, offset: i % 64, flags: i & 1 };
     (0..MOST as u32).map(packet).collect()
 }
