@@ -27,61 +27,59 @@
 //! assert!(reads.complete(id).is_err(), "a second time");
 //! ```
 
+use core::hint::cold_path;
 use core::marker::PhantomData;
+use core::mem;
 
 use crate::error::{Full, PeerError};
 
 /// No place: the end of the list of vacant ones.
 const NONE: u32 = u32::MAX;
 
-/// The stamp of a place in which nothing is in flight: higher than that of any published request.
-const VACANT: u64 = u64::MAX;
+/// More places than 16 bits can number are not used.
+const MOST_PLACES: usize = 1 << 16;
 
 /// Requests in flight, each with a `T`, by ids of type `I`, in the places of `S`: an array, a boxed slice, a vector.
 #[derive(Debug)]
 pub struct InFlight<T, I, S> {
     places: S,
+    /// The first vacant place.
     vacant: u32,
-    /// The stamp of the next insertion; they count up and are never used twice.
+    /// The stamp of the next request; they count up and are never used twice.
     next: u64,
     /// Requests with a lower stamp were published.
     published: u64,
-    len: u32,
     types: PhantomData<fn(I) -> T>,
 }
 
 /// A place of the table.
 #[derive(Debug)]
-pub struct Entry<T> {
-    /// What the caller keeps; `None` also when it gave up the request.
-    value: Option<T>,
-    stamp: u64,
-    /// The next vacant place, while this one is.
-    next: u32,
+pub struct Entry<T>(State<T>);
+
+#[derive(Debug)]
+enum State<T> {
+    /// In the list of vacant places, before `next`.
+    Vacant { next: u32 },
+    /// A request waits for its answer.
+    Pending { stamp: u64, value: T },
+    /// The caller gave the request up, and the peer may still answer it.
+    Abandoned { stamp: u64 },
 }
 
 impl<T> Entry<T> {
     /// A place with nothing in it, to make arrays of.
-    pub const VACANT: Self = Self { value: None, stamp: VACANT, next: NONE };
-
-    /// Empties this place, which is number `place`, and puts it in front of the list of vacant ones.
-    #[inline]
-    const fn vacate(&mut self, list: &mut u32, place: u32) -> Option<T> {
-        self.stamp = VACANT;
-        self.next = core::mem::replace(list, place);
-        self.value.take()
-    }
+    pub const VACANT: Self = Self(State::Vacant { next: NONE });
 }
 
 impl<T, I: Id, S: AsRef<[Entry<T>]> + AsMut<[Entry<T>]>> InFlight<T, I, S> {
     /// A table over these places, of which at most 65536 are used. What they hold is dropped.
     pub fn new(mut places: S) -> Self {
         let mut vacant = NONE;
-        for (place, entry) in (0..=u16::MAX).zip(places.as_mut()).rev() {
-            *entry = Entry { next: vacant, ..Entry::VACANT };
-            vacant = u32::from(place);
+        for (place, entry) in places.as_mut().iter_mut().take(MOST_PLACES).enumerate().rev() {
+            *entry = Entry(State::Vacant { next: vacant });
+            vacant = place as u32;
         }
-        Self { places, vacant, next: 0, published: 0, len: 0, types: PhantomData }
+        Self { places, vacant, next: 0, published: 0, types: PhantomData }
     }
 
     /// Keeps `value` for a request that is to be pushed, and answers with the request's id.
@@ -91,16 +89,17 @@ impl<T, I: Id, S: AsRef<[Entry<T>]> + AsMut<[Entry<T>]>> InFlight<T, I, S> {
     /// The value comes back when all places are taken.
     #[inline]
     pub fn insert(&mut self, value: T) -> Result<I, Full<T>> {
-        let place = self.vacant;
-        let Some(entry) = self.places.as_mut().get_mut(place as usize) else {
+        let (place, stamp) = (self.vacant, self.next);
+        let Some(Entry(state)) = self.places.as_mut().get_mut(place as usize) else {
+            cold_path();
             return Err(Full(value));
         };
-        self.vacant = entry.next;
-        entry.value = Some(value);
-        entry.stamp = self.next;
-        self.next += 1;
-        self.len += 1;
-        Ok(I::new(place, entry.stamp))
+        if let State::Vacant { next } = *state {
+            self.vacant = next;
+        }
+        *state = State::Pending { stamp, value };
+        self.next = stamp + 1;
+        Ok(I::new(place, stamp))
     }
 
     /// Says that all requests so far were published. Call it after the ring's `publish`; before, no answer is accepted.
@@ -117,13 +116,16 @@ impl<T, I: Id, S: AsRef<[Entry<T>]> + AsMut<[Entry<T>]>> InFlight<T, I, S> {
     /// The peer's violation, when no request of this id can have been answered.
     #[inline]
     pub fn complete(&mut self, id: I) -> Result<Option<T>, PeerError> {
-        match self.places.as_mut().get_mut(id.place() as usize) {
-            Some(entry) if entry.stamp < self.published && id.belongs_to(entry.stamp) => {
-                let value = entry.vacate(&mut self.vacant, id.place());
-                self.len -= 1;
-                Ok(value)
+        let place = id.place();
+        let entry = self.places.as_mut().get_mut(place as usize);
+        match entry.map(|Entry(state)| (state.stamp(), state)) {
+            Some((Some(stamp), state)) if stamp < self.published && id.belongs_to(stamp) => {
+                Ok(state.vacate(&mut self.vacant, place))
             }
-            _ => Err(self.refusal(id)),
+            _ => {
+                cold_path();
+                Err(self.refusal(id))
+            }
         }
     }
 
@@ -132,29 +134,28 @@ impl<T, I: Id, S: AsRef<[Entry<T>]> + AsMut<[Entry<T>]>> InFlight<T, I, S> {
     ///
     /// The peer may still write to what it was granted.
     pub fn abandon(&mut self, id: I) -> Option<T> {
-        self.entry(id)?.value.take()
+        let (stamp, state) = self.in_use(id)?;
+        mem::replace(state, State::Abandoned { stamp }).into_value()
     }
 
     /// Takes back a request that was not published, and makes its id free again. `None` when no such request is in flight,
     /// or the peer knows of it.
     pub fn withdraw(&mut self, id: I) -> Option<T> {
         let published = self.published;
-        self.entry(id).filter(|entry| entry.stamp >= published)?;
+        self.in_use(id).filter(|(stamp, _)| *stamp >= published)?;
         self.release(id.place())
     }
 
-    /// How many ids are in use, those of abandoned requests included.
-    #[inline]
+    /// How many ids are in use, those of abandoned requests included. Counts them.
     #[must_use]
-    pub const fn len(&self) -> usize {
-        self.len as usize
+    pub fn len(&self) -> usize {
+        self.stamped().count()
     }
 
-    /// Whether no id is in use.
-    #[inline]
+    /// Whether no id is in use. Searches the table.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
+    pub fn is_empty(&self) -> bool {
+        self.stamped().next().is_none()
     }
 
     /// The requests in the order in which they were inserted, without those that were abandoned.
@@ -162,12 +163,13 @@ impl<T, I: Id, S: AsRef<[Entry<T>]> + AsMut<[Entry<T>]>> InFlight<T, I, S> {
     /// Each step searches the table: this is for a reconnect, not for every packet.
     pub fn iter(&self) -> impl Iterator<Item = (I, &T)> {
         let mut after = None;
-        core::iter::from_fn(move || {
-            let (place, entry) = self.first(|stamp| after.is_none_or(|after| stamp > after))?;
-            after = Some(entry.stamp);
-            Some((place, entry))
-        })
-        .filter_map(|(place, entry)| Some((I::new(place, entry.stamp), entry.value.as_ref()?)))
+        let in_order = core::iter::from_fn(move || {
+            let next = self.stamped().filter(|(stamp, ..)| after.is_none_or(|after| *stamp > after));
+            let (stamp, place, state) = next.min_by_key(|(stamp, ..)| *stamp)?;
+            after = Some(stamp);
+            Some((I::new(place, stamp), state))
+        });
+        in_order.filter_map(|(id, state)| Some((id, state.value()?)))
     }
 
     /// Takes out the request that was inserted first, answered or not, and makes its id free again: to make it anew on
@@ -176,29 +178,26 @@ impl<T, I: Id, S: AsRef<[Entry<T>]> + AsMut<[Entry<T>]>> InFlight<T, I, S> {
     /// For when the ring is gone; the peer could still answer on it.
     pub fn take_oldest(&mut self) -> Option<T> {
         loop {
-            let (place, _) = self.first(|_| true)?;
+            let (_, place, _) = self.stamped().min_by_key(|(stamp, ..)| *stamp)?;
             if let Some(value) = self.release(place) {
                 return Some(value);
             }
         }
     }
 
-    /// The place of this id, if the request is in flight.
-    fn entry(&mut self, id: I) -> Option<&mut Entry<T>> {
-        let entry = self.places.as_mut().get_mut(id.place() as usize)?;
-        (entry.stamp != VACANT && id.belongs_to(entry.stamp)).then_some(entry)
+    /// The request of this id, if it is in flight.
+    fn in_use(&mut self, id: I) -> Option<(u64, &mut State<T>)> {
+        let Entry(state) = self.places.as_mut().get_mut(id.place() as usize)?;
+        state.stamp().filter(|stamp| id.belongs_to(*stamp)).map(|stamp| (stamp, state))
     }
 
-    /// The place in use with the lowest stamp of those that are `wanted`.
-    fn first(&self, wanted: impl Fn(u64) -> bool) -> Option<(u32, &Entry<T>)> {
-        let in_use = (0..).zip(self.places.as_ref()).filter(|(_, entry)| entry.stamp != VACANT && wanted(entry.stamp));
-        in_use.min_by_key(|(_, entry)| entry.stamp)
+    /// The places in use, with their stamps.
+    fn stamped(&self) -> impl Iterator<Item = (u64, u32, &State<T>)> {
+        (0..).zip(self.places.as_ref()).filter_map(|(place, Entry(state))| Some((state.stamp()?, place, state)))
     }
 
     fn release(&mut self, place: u32) -> Option<T> {
-        let value = self.places.as_mut().get_mut(place as usize)?.vacate(&mut self.vacant, place);
-        self.len -= 1;
-        value
+        self.places.as_mut().get_mut(place as usize)?.0.vacate(&mut self.vacant, place)
     }
 
     /// Why no request of this id can have been answered.
@@ -206,14 +205,42 @@ impl<T, I: Id, S: AsRef<[Entry<T>]> + AsMut<[Entry<T>]>> InFlight<T, I, S> {
     fn refusal(&self, id: I) -> PeerError {
         let places = self.places.as_ref();
         let capacity = u32::try_from(places.len()).unwrap_or(u32::MAX);
-        match places.get(id.place() as usize) {
+        match places.get(id.place() as usize).map(|Entry(state)| state.stamp()) {
             None => PeerError::IdOutOfRange { id: id.into(), capacity },
-            Some(entry) if entry.stamp == VACANT => PeerError::IdNotPending { id: id.into() },
-            Some(entry) if !id.belongs_to(entry.stamp) => {
-                PeerError::IdStale { id: id.into(), pending: I::new(id.place(), entry.stamp).into() }
+            Some(None) => PeerError::IdNotPending { id: id.into() },
+            Some(Some(stamp)) if id.belongs_to(stamp) => PeerError::IdNotPublished { id: id.into() },
+            Some(Some(stamp)) => {
+                let pending = I::new(id.place(), stamp).into();
+                PeerError::IdStale { id: id.into(), pending }
             }
-            Some(_) => PeerError::IdNotPublished { id: id.into() },
         }
+    }
+}
+
+impl<T> State<T> {
+    /// The stamp of the request that is in flight here.
+    #[inline]
+    const fn stamp(&self) -> Option<u64> {
+        match *self {
+            Self::Pending { stamp, .. } | Self::Abandoned { stamp } => Some(stamp),
+            Self::Vacant { .. } => None,
+        }
+    }
+
+    const fn value(&self) -> Option<&T> {
+        if let Self::Pending { value, .. } = self { Some(value) } else { None }
+    }
+
+    #[inline]
+    fn into_value(self) -> Option<T> {
+        if let Self::Pending { value, .. } = self { Some(value) } else { None }
+    }
+
+    /// Empties this place, which is number `place`, and puts it in front of the list of vacant ones.
+    #[inline]
+    fn vacate(&mut self, list: &mut u32, place: u32) -> Option<T> {
+        let next = mem::replace(list, place);
+        mem::replace(self, Self::Vacant { next }).into_value()
     }
 }
 

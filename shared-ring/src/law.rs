@@ -58,6 +58,7 @@ mod tests {
 
     /// Over integers: some position between `before` and `limit` looks like `now`.
     #[test]
+    #[cfg_attr(miri, ignore = "no memory is touched; too slow interpreted")]
     fn the_index_law_holds_for_all_8_bit_indices() {
         for_all_triples(|before, now, limit| {
             let start = i32::from(before);
@@ -69,6 +70,7 @@ mod tests {
 
     /// Over integers: one of the positions after `old`, up to `new`, is the one that the peer waits for.
     #[test]
+    #[cfg_attr(miri, ignore = "no memory is touched; too slow interpreted")]
     fn the_notify_law_holds_for_all_8_bit_indices() {
         for_all_triples(|old, new, event| {
             let start = i32::from(old);

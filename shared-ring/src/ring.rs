@@ -59,6 +59,7 @@
 //! ```
 
 use core::fmt;
+use core::hint::cold_path;
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 
@@ -152,6 +153,7 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     #[inline(always)]
     pub fn push<T: Prefix<R::Out<P>>>(&mut self, message: T) -> Result<(), Full<T>> {
         if self.room() == 0 {
+            cold_path();
             return Err(Full(message));
         }
         self.page.slot(self.pushed).store(&message);
@@ -174,13 +176,16 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     }
 
     /// Shows the peer what was pushed, and answers whether it wants an event for that.
+    ///
+    /// It costs a full barrier, even when nothing was pushed: once for a batch.
     /// (`RING_PUSH_REQUESTS_AND_CHECK_NOTIFY`, `RING_PUSH_RESPONSES_AND_CHECK_NOTIFY`, public/io/ring.h)
     #[inline(always)]
     pub fn publish(&mut self) -> Notify {
-        let (old, new) = (self.published, self.pushed);
-        if old == new {
+        if self.health.is_err() {
+            cold_path();
             return Notify::NotNeeded;
         }
+        let (old, new) = (self.published, self.pushed);
         self.published = new;
         let event = order::publish_then_look(&self.page.word(R::OUT_INDEX), new, &self.page.word(R::OUT_EVENT));
         if law::must_notify(old, new, event) { Notify::Needed } else { Notify::NotNeeded }
@@ -230,6 +235,34 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
         Ok(Some(self.take(popped)))
     }
 
+    /// Hands all messages over, those too that come meanwhile, until there are none and the peer was asked for an event at
+    /// the next one.
+    ///
+    /// That costs less than to pop them one by one, and no more when there is one. There are never more messages than were
+    /// outstanding. Those that were handed over when `each` panics come again.
+    ///
+    /// # Errors
+    ///
+    /// The peer's first violation, for good.
+    #[inline(always)]
+    pub fn pop_all(&mut self, mut each: impl FnMut(Untrusted<R::In<P>>)) -> Result<(), PeerError> {
+        // One loop with copies of the indices in registers; LLVM unrolls one inside of another, at a price for short batches.
+        let (page, mut popped, mut seen) = (self.page, self.popped, self.seen);
+        loop {
+            if popped == seen {
+                self.popped = popped;
+                self.seen = popped;
+                seen = self.known_or_arm(popped, NonZeroU32::MIN)?;
+                if seen == popped {
+                    return Ok(());
+                }
+            }
+            let message = page.slot(popped).load();
+            popped = popped.wrapping_add(1);
+            each(Untrusted::new(message));
+        }
+    }
+
     /// All messages that are there now, as an iterator; what is left of it when it is dropped can be taken later.
     ///
     /// That costs less than to pop them one by one. The peer's index is read once at most, and there are never more messages
@@ -268,11 +301,14 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
         self.push_limit().wrapping_sub(self.pushed)
     }
 
-    /// How many messages were pushed and not published yet.
+    /// How many messages were pushed and not published yet; none of a broken ring.
     #[inline]
     #[must_use]
     pub const fn unpublished(&self) -> u32 {
-        self.pushed.wrapping_sub(self.published)
+        match self.health {
+            Ok(()) => self.pushed.wrapping_sub(self.published),
+            Err(_) => 0,
+        }
     }
 
     /// The violation that broke the ring, if there was one.
@@ -286,14 +322,15 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
 
     /// Breaks the ring because of a violation that was found in a message. An earlier one stays the reason.
     ///
-    /// What was pushed and not published never will be. The end then stands as if it were full and had popped all, so that
-    /// nothing but a look for more, which finds nothing, has to ask whether it is broken.
+    /// What was pushed and not published never will be. The indices then say that there is no room, nothing to pop, and no
+    /// index to which the peer could go, so that the quick paths need not ask whether the ring is broken.
     #[inline(always)]
     pub fn set_broken(&mut self, violation: PeerError) {
+        cold_path();
         self.health = self.health.and(Err(violation));
         self.seen = self.popped;
         self.pushed = self.push_limit();
-        self.published = self.pushed;
+        self.published = self.popped.wrapping_sub(R::peer_ahead(self.page.entries()));
     }
 
     /// Gives the region back, to end its grants or its mapping, or for a new ring.
@@ -353,12 +390,10 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
 
     #[inline(always)]
     fn accept(&mut self, popped: u32, now: u32) -> Result<u32, PeerError> {
-        self.health?;
         let limit = self.reach();
         if !law::may_move(popped, now, limit) {
-            let violation = R::violation(popped, now, limit.wrapping_sub(popped));
-            self.set_broken(violation);
-            return Err(violation);
+            self.set_broken(R::violation(popped, now, limit.wrapping_sub(popped)));
+            self.health?;
         }
         self.seen = now;
         Ok(now)

@@ -65,7 +65,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, step: &Step, answer: Option<&Answer>) {
+    const fn count(&mut self, step: &Step, answer: Option<&Answer>) {
         let count = match (answer, step) {
             (None | Some(Answer::Refused(_)), _) => &mut self.events,
             (Some(Answer::Put(true)), _) => &mut self.put,
@@ -127,7 +127,7 @@ fn agree(pairs: &[Pair], answers: Vec<Option<Answer>>) -> Result<(), String> {
     Ok(())
 }
 
-fn name(place: usize) -> &'static str {
+const fn name(place: usize) -> &'static str {
     match place / 4 * 4 {
         header::REQ_PROD => "req_prod",
         header::REQ_EVENT => "req_event",

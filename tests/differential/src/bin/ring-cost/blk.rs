@@ -33,7 +33,7 @@ pub(crate) fn bare(batch: usize, rounds: u32) -> Result<(Notified, Outcome), Pee
         let notify = counted_send_blk(&mut front, &transfers[..batch], HANDLE);
         notified.count(notify.expect("a ring that was reaped has room"));
         answer(&mut back)?;
-        assert!(counted_reap_blk(&mut front, &mut outcome), "the back is honest");
+        counted_reap_blk(&mut front, &mut outcome).expect("the back is honest");
     }
     Ok((notified, outcome))
 }
@@ -46,7 +46,7 @@ pub(crate) fn single(rounds: u32) -> Result<(Notified, Outcome), PeerError> {
         let notify = counted_send_one_blk(&mut front, &transfers[0], HANDLE);
         notified.count(notify.expect("a ring that was reaped has room"));
         answer(&mut back)?;
-        assert!(counted_reap_one_blk(&mut front, &mut outcome), "the back is honest");
+        counted_reap_one_blk(&mut front, &mut outcome).expect("the back is honest");
     }
     Ok((notified, outcome))
 }
@@ -59,7 +59,7 @@ pub(crate) fn with_ids(batch: usize, rounds: u32) -> Result<(Notified, Outcome),
         let notify = counted_send_blk_ids(&mut front, &transfers[..batch], HANDLE, &mut table);
         notified.count(notify.expect("a table that was reaped has room"));
         answer(&mut back)?;
-        assert!(counted_reap_blk_ids(&mut front, &mut outcome, &mut table), "the back is honest");
+        counted_reap_blk_ids(&mut front, &mut outcome, &mut table).expect("the back is honest");
     }
     Ok((notified, outcome))
 }
@@ -71,19 +71,16 @@ fn counted_send_blk(ring: &mut FrontRing, transfers: &[Transfer], handle: u16) -
 }
 
 #[inline(never)]
-fn counted_reap_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
+fn counted_reap_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> Option<()> {
     let mut sum = *outcome;
-    while let Some(responses) = match ring.drain_or_arm() {
-        Ok(next) => next,
-        Err(_) => return false,
-    } {
+    while let Some(responses) = ring.drain_or_arm().ok()? {
         for response in responses {
             let response = response.into_unverified();
             sum.add(response.status, response.id);
         }
     }
     *outcome = sum;
-    true
+    Some(())
 }
 
 #[inline(never)]
@@ -93,17 +90,14 @@ fn counted_send_one_blk(ring: &mut FrontRing, transfer: &Transfer, handle: u16) 
 }
 
 #[inline(never)]
-fn counted_reap_one_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
+fn counted_reap_one_blk(ring: &mut FrontRing, outcome: &mut Outcome) -> Option<()> {
     let mut sum = *outcome;
-    while let Some(response) = match ring.pop_or_arm() {
-        Ok(next) => next,
-        Err(_) => return false,
-    } {
+    while let Some(response) = ring.pop_or_arm().ok()? {
         let response = response.into_unverified();
         sum.add(response.status, response.id);
     }
     *outcome = sum;
-    true
+    Some(())
 }
 
 #[inline(never)]
@@ -123,24 +117,20 @@ fn counted_send_blk_ids(
 }
 
 #[inline(never)]
-fn counted_reap_blk_ids(ring: &mut FrontRing, outcome: &mut Outcome, table: &mut Table<u64>) -> bool {
+fn counted_reap_blk_ids(ring: &mut FrontRing, outcome: &mut Outcome, table: &mut Table<u64>) -> Option<()> {
     let mut sum = *outcome;
-    while let Some(response) = match ring.pop_or_arm() {
-        Ok(next) => next,
-        Err(_) => return false,
-    } {
+    while let Some(response) = ring.pop_or_arm().ok()? {
         let response = response.into_unverified();
-        let Ok(owner) = table.complete(response.id) else { return false };
-        if let Some(id) = owner {
+        if let Some(id) = table.complete(response.id).ok()? {
             sum.add(response.status, id);
         }
     }
     *outcome = sum;
-    true
+    Some(())
 }
 
 #[inline]
-fn request(transfer: &Transfer, handle: u16, id: u64) -> BlkifRequest1 {
+const fn request(transfer: &Transfer, handle: u16, id: u64) -> BlkifRequest1 {
     let Transfer { sector, gref, operation, first, last, .. } = *transfer;
     let seg = [BlkifSegment { gref, first_sect: first, last_sect: last, pad: 0 }];
     BlkifRequest1 { operation, nr_segments: 1, handle, pad: 0, id, sector_number: sector, seg }

@@ -36,7 +36,7 @@ impl Notified {
 impl Outcome {
     /// Counts a response; a status of zero is good in all protocols.
     #[inline]
-    fn add(&mut self, status: i16, id: u64) {
+    const fn add(&mut self, status: i16, id: u64) {
         if status != 0 {
             self.failed += 1;
         }

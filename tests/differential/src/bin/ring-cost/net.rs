@@ -29,7 +29,7 @@ pub(crate) fn bare(batch: usize, rounds: u32) -> Result<(Notified, Outcome), Pee
         let notify = counted_send_net(&mut front, &packets[..batch]);
         notified.count(notify.expect("a ring that was reaped has room"));
         answer(&mut back)?;
-        assert!(counted_reap_net(&mut front, &mut outcome), "the back is honest");
+        counted_reap_net(&mut front, &mut outcome).expect("the back is honest");
     }
     Ok((notified, outcome))
 }
@@ -42,7 +42,7 @@ pub(crate) fn single(rounds: u32) -> Result<(Notified, Outcome), PeerError> {
         let notify = counted_send_one_net(&mut front, &packets[0]);
         notified.count(notify.expect("a ring that was reaped has room"));
         answer(&mut back)?;
-        assert!(counted_reap_one_net(&mut front, &mut outcome), "the back is honest");
+        counted_reap_one_net(&mut front, &mut outcome).expect("the back is honest");
     }
     Ok((notified, outcome))
 }
@@ -55,7 +55,7 @@ pub(crate) fn with_ids(batch: usize, rounds: u32) -> Result<(Notified, Outcome),
         let notify = counted_send_net_ids(&mut front, &packets[..batch], &mut table);
         notified.count(notify.expect("a table that was reaped has room"));
         answer(&mut back)?;
-        assert!(counted_reap_net_ids(&mut front, &mut outcome, &mut table), "the back is honest");
+        counted_reap_net_ids(&mut front, &mut outcome, &mut table).expect("the back is honest");
     }
     Ok((notified, outcome))
 }
@@ -67,19 +67,16 @@ fn counted_send_net(ring: &mut FrontRing, packets: &[Packet]) -> Option<Notify> 
 }
 
 #[inline(never)]
-fn counted_reap_net(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
+fn counted_reap_net(ring: &mut FrontRing, outcome: &mut Outcome) -> Option<()> {
     let mut sum = *outcome;
-    while let Some(responses) = match ring.drain_or_arm() {
-        Ok(next) => next,
-        Err(_) => return false,
-    } {
+    while let Some(responses) = ring.drain_or_arm().ok()? {
         for response in responses {
             let response = response.into_unverified();
             sum.add(response.status, response.id.into());
         }
     }
     *outcome = sum;
-    true
+    Some(())
 }
 
 #[inline(never)]
@@ -89,17 +86,14 @@ fn counted_send_one_net(ring: &mut FrontRing, packet: &Packet) -> Option<Notify>
 }
 
 #[inline(never)]
-fn counted_reap_one_net(ring: &mut FrontRing, outcome: &mut Outcome) -> bool {
+fn counted_reap_one_net(ring: &mut FrontRing, outcome: &mut Outcome) -> Option<()> {
     let mut sum = *outcome;
-    while let Some(response) = match ring.pop_or_arm() {
-        Ok(next) => next,
-        Err(_) => return false,
-    } {
+    while let Some(response) = ring.pop_or_arm().ok()? {
         let response = response.into_unverified();
         sum.add(response.status, response.id.into());
     }
     *outcome = sum;
-    true
+    Some(())
 }
 
 #[inline(never)]
@@ -114,20 +108,16 @@ fn counted_send_net_ids(ring: &mut FrontRing, packets: &[Packet], table: &mut Ta
 }
 
 #[inline(never)]
-fn counted_reap_net_ids(ring: &mut FrontRing, outcome: &mut Outcome, table: &mut Table<u16>) -> bool {
+fn counted_reap_net_ids(ring: &mut FrontRing, outcome: &mut Outcome, table: &mut Table<u16>) -> Option<()> {
     let mut sum = *outcome;
-    while let Some(response) = match ring.pop_or_arm() {
-        Ok(next) => next,
-        Err(_) => return false,
-    } {
+    while let Some(response) = ring.pop_or_arm().ok()? {
         let response = response.into_unverified();
-        let Ok(owner) = table.complete(response.id) else { return false };
-        if let Some(id) = owner {
+        if let Some(id) = table.complete(response.id).ok()? {
             sum.add(response.status, id);
         }
     }
     *outcome = sum;
-    true
+    Some(())
 }
 
 #[inline]
