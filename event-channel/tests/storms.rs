@@ -33,6 +33,20 @@ fn hc_090_a_storm_on_one_port_is_cut_off_and_the_timer_goes_on() {
     }
 }
 
+/// From its first event on, also for who never settles.
+#[test]
+fn hc_090_a_new_channel_has_the_limit() {
+    for abi in ABIS {
+        let machine = Machine::new(1);
+        let (guest, peer) = (machine.domain(), machine.domain());
+        started(&guest, abi);
+        let ours = Channel::unbound(&guest, peer.id()).unwrap();
+        let theirs = Channel::interdomain(&peer, guest.id(), ours.port()).unwrap();
+        (0..STORM).for_each(|_| theirs.notify().unwrap());
+        assert!(ours.statistics().events <= BURST + 1, "{abi:?}: {:?}", ours.statistics());
+    }
+}
+
 #[test]
 fn hc_090_settling_lets_a_cut_off_port_go_on_with_the_event_that_came_meanwhile() {
     for abi in ABIS {

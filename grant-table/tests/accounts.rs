@@ -127,6 +127,7 @@ fn references_in_hand_do_not_fail() {
     let (account, other) = (world.account(limits(0, 40, 1)), world.account(limits(0, FREE, 1)));
     let mut reserved = account.reserve(NonZeroU32::new(100).unwrap()).unwrap();
     assert_eq!(reserved.len(), 24, "what is left of the first word of 32");
+    assert_eq!(world.front.grant_table().accounts().next().unwrap().held, 24);
     let _all = exhaust(&world, &other);
     let grants: Vec<_> = (0..24).map(|_| reserved.grant(world.page(), Access::ReadOnly).unwrap()).collect();
     assert!(reserved.is_empty());

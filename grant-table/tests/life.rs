@@ -78,7 +78,7 @@ fn hc_161_hc_163_grants_from_before_a_suspend_touch_nothing() {
     let account = world.account(LIMITS);
     let old = world.grant(&account, Access::ReadWrite);
     let kept = world.grant(&account, Access::ReadWrite);
-    let reserved = account.reserve(std::num::NonZeroU32::new(3).unwrap()).unwrap();
+    let mut reserved = account.reserve(std::num::NonZeroU32::new(3).unwrap()).unwrap();
     let mapping = Mapping::map(world.back.clone(), world.front.id(), &[kept.gref()]).unwrap();
     drop(kept);
     assert_eq!(world.statistics().quarantined, 1);
@@ -91,7 +91,10 @@ fn hc_161_hc_163_grants_from_before_a_suspend_touch_nothing() {
     let new: Vec<_> = (0..16).map(|_| world.grant(&new_account, Access::ReadWrite)).collect();
     assert!(new.iter().any(|grant| grant.gref() == old.gref()), "its number belongs to another now");
     old.revoke().unwrap();
+    assert_eq!(reserved.grant(world.page(), Access::ReadWrite).unwrap_err().reason, Refusal::Stale);
     drop((reserved, account));
+    let report: Vec<_> = world.front.grant_table().accounts().collect();
+    assert_eq!((report.len(), report[0].open, report[0].guaranteed), (1, true, 4), "closing it closes no other");
     for grant in &new {
         assert_ne!(world.flags(grant.gref()).load(Ordering::SeqCst), 0, "which lives on");
     }

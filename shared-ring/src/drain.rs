@@ -17,14 +17,15 @@ pub struct Drain<'r, R: Role, P: Protocol, S: Entries<P>> {
     seen: u32,
     /// The ring's own.
     ring_popped: &'r mut u32,
+    ring_push_limit: &'r mut u32,
     role: PhantomData<R>,
 }
 
 impl<'r, R: Role, P: Protocol, S: Entries<P>> Drain<'r, R, P, S> {
     /// Messages of `page`, from the index that `popped` holds up to `seen`.
     #[inline(always)]
-    pub(crate) const fn new(page: RingPage<P, S>, popped: &'r mut u32, seen: u32) -> Self {
-        Self { page, popped: *popped, seen, ring_popped: popped, role: PhantomData }
+    pub(crate) const fn new(page: RingPage<P, S>, popped: &'r mut u32, push_limit: &'r mut u32, seen: u32) -> Self {
+        Self { page, popped: *popped, seen, ring_popped: popped, ring_push_limit: push_limit, role: PhantomData }
     }
 }
 
@@ -55,6 +56,7 @@ impl<R: Role, P: Protocol, S: Entries<P>> Drop for Drain<'_, R, P, S> {
     #[inline(always)]
     fn drop(&mut self) {
         *self.ring_popped = self.popped;
+        *self.ring_push_limit = self.popped.wrapping_add(R::push_ahead(self.page.entries()));
     }
 }
 

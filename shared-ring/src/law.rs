@@ -19,10 +19,11 @@ impl Index for u32 {
 
 /// The index law: whether a peer that was at `before`, and may go up to `limit`, can be at `now`.
 ///
-/// What it may reach is what is outstanding, never just the size of the ring. A step back is a huge step forward.
+/// What it may reach is what is outstanding, never just the size of the ring. What is left to the limit cannot be more than it
+/// was before: a step back leaves more, a step too far wraps to a huge rest.
 #[inline]
 pub(crate) fn may_move<I: Index>(before: I, now: I, limit: I) -> bool {
-    now.ahead_of(before) <= limit.ahead_of(before)
+    limit.ahead_of(now) <= limit.ahead_of(before)
 }
 
 /// The notify law: whether a producer that went from `old` to `new` passed the index `event` at which its peer wants to be

@@ -85,6 +85,8 @@ pub struct Ring<R: Role, P: Protocol, M, S: Entries<P> = OnePage> {
     pushed: u32,
     /// Up to where the peer was told of them. The copy in shared memory is written and never read back.
     published: u32,
+    /// Up to where we may fill slots, as the table above says.
+    push_limit: u32,
     /// Up to where we took the peer's messages.
     popped: u32,
     /// Up to where the peer published messages, as last accepted.
@@ -121,10 +123,7 @@ impl<P: Protocol, M: Region, S: Entries<P>> FrontRing<P, M, S> {
     #[inline]
     #[must_use]
     pub const fn outstanding(&self) -> u32 {
-        match self.health {
-            Ok(()) => self.published.wrapping_sub(self.popped),
-            Err(_) => 0,
-        }
+        self.published.wrapping_sub(self.popped)
     }
 }
 
@@ -177,15 +176,15 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
 
     /// Shows the peer what was pushed, and answers whether it wants an event for that.
     ///
-    /// It costs a full barrier, even when nothing was pushed: once for a batch.
+    /// It costs a full barrier when anything was pushed: call it once for a batch.
     /// (`RING_PUSH_REQUESTS_AND_CHECK_NOTIFY`, `RING_PUSH_RESPONSES_AND_CHECK_NOTIFY`, public/io/ring.h)
     #[inline(always)]
     pub fn publish(&mut self) -> Notify {
-        if self.health.is_err() {
+        let (old, new) = (self.published, self.pushed);
+        if old == new {
             cold_path();
             return Notify::NotNeeded;
         }
-        let (old, new) = (self.published, self.pushed);
         self.published = new;
         let event = order::publish_then_look(&self.page.word(R::OUT_INDEX), new, &self.page.word(R::OUT_EVENT));
         if law::must_notify(old, new, event) { Notify::Needed } else { Notify::NotNeeded }
@@ -235,34 +234,6 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
         Ok(Some(self.take(popped)))
     }
 
-    /// Hands all messages over, those too that come meanwhile, until there are none and the peer was asked for an event at
-    /// the next one.
-    ///
-    /// That costs less than to pop them one by one, and no more when there is one. There are never more messages than were
-    /// outstanding. Those that were handed over when `each` panics come again.
-    ///
-    /// # Errors
-    ///
-    /// The peer's first violation, for good.
-    #[inline(always)]
-    pub fn pop_all(&mut self, mut each: impl FnMut(Untrusted<R::In<P>>)) -> Result<(), PeerError> {
-        // One loop with copies of the indices in registers; LLVM unrolls one inside of another, at a price for short batches.
-        let (page, mut popped, mut seen) = (self.page, self.popped, self.seen);
-        loop {
-            if popped == seen {
-                self.popped = popped;
-                self.seen = popped;
-                seen = self.known_or_arm(popped, NonZeroU32::MIN)?;
-                if seen == popped {
-                    return Ok(());
-                }
-            }
-            let message = page.slot(popped).load();
-            popped = popped.wrapping_add(1);
-            each(Untrusted::new(message));
-        }
-    }
-
     /// All messages that are there now, as an iterator; what is left of it when it is dropped can be taken later.
     ///
     /// That costs less than to pop them one by one. The peer's index is read once at most, and there are never more messages
@@ -275,7 +246,7 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     pub fn drain(&mut self) -> Result<Drain<'_, R, P, S>, PeerError> {
         let popped = self.popped;
         let seen = self.known(popped)?;
-        Ok(Drain::new(self.page, &mut self.popped, seen))
+        Ok(Drain::new(self.page, &mut self.popped, &mut self.push_limit, seen))
     }
 
     /// As [`drain`](Self::drain); when there is nothing, asks the peer for an event at the next message, and looks once
@@ -291,24 +262,21 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
         if seen == popped {
             return Ok(None);
         }
-        Ok(Some(Drain::new(self.page, &mut self.popped, seen)))
+        Ok(Some(Drain::new(self.page, &mut self.popped, &mut self.push_limit, seen)))
     }
 
     /// How many messages can be pushed now. None when the ring is broken.
     #[inline]
     #[must_use]
-    pub fn room(&self) -> u32 {
-        self.push_limit().wrapping_sub(self.pushed)
+    pub const fn room(&self) -> u32 {
+        self.push_limit.wrapping_sub(self.pushed)
     }
 
     /// How many messages were pushed and not published yet; none of a broken ring.
     #[inline]
     #[must_use]
     pub const fn unpublished(&self) -> u32 {
-        match self.health {
-            Ok(()) => self.pushed.wrapping_sub(self.published),
-            Err(_) => 0,
-        }
+        self.pushed.wrapping_sub(self.published)
     }
 
     /// The violation that broke the ring, if there was one.
@@ -322,15 +290,16 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
 
     /// Breaks the ring because of a violation that was found in a message. An earlier one stays the reason.
     ///
-    /// What was pushed and not published never will be. The indices then say that there is no room, nothing to pop, and no
-    /// index to which the peer could go, so that the quick paths need not ask whether the ring is broken.
+    /// What was pushed and not published never will be.
     #[inline(always)]
     pub fn set_broken(&mut self, violation: PeerError) {
         cold_path();
         self.health = self.health.and(Err(violation));
+        // No message to pop, no index to which the peer may go, nothing to publish, no room: the quick paths need not ask.
         self.seen = self.popped;
-        self.pushed = self.push_limit();
         self.published = self.popped.wrapping_sub(R::peer_ahead(self.page.entries()));
+        self.pushed = self.published;
+        self.push_limit = self.published;
     }
 
     /// Gives the region back, to end its grants or its mapping, or for a new ring.
@@ -346,8 +315,9 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
             Err(error) => return Err((error, region)),
         };
         let start = start(&page);
+        let push_limit = start.wrapping_add(R::push_ahead(page.entries()));
         let (pushed, published, popped, seen) = (start, start, start, start);
-        Ok(Self { page, pushed, published, popped, seen, health: Ok(()), region, role: PhantomData })
+        Ok(Self { page, pushed, published, push_limit, popped, seen, health: Ok(()), region, role: PhantomData })
     }
 
     /// Takes the next message that is known of.
@@ -355,6 +325,7 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     fn take(&mut self, popped: u32) -> Untrusted<R::In<P>> {
         let message = self.page.slot(popped).load();
         self.popped = popped.wrapping_add(1);
+        self.push_limit = self.push_limit.wrapping_add(1);
         Untrusted::new(message)
     }
 
@@ -397,12 +368,6 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
         }
         self.seen = now;
         Ok(now)
-    }
-
-    /// Up to where we may push.
-    #[inline(always)]
-    fn push_limit(&self) -> u32 {
-        self.popped.wrapping_add(R::push_ahead(self.page.entries()))
     }
 
     /// Up to where the peer may publish.

@@ -174,12 +174,13 @@ fn a_batch_wakes_once_and_never_waits_for_more_than_can_come() {
 }
 
 #[test]
-fn nothing_new_is_not_published_again() {
-    let memory = Memory::page_at(7);
-    let (mut front, _) = memory.ends::<Narrow, _>(OnePage);
-    memory.set(REQ_PROD, 1234);
-    assert_eq!(front.publish(), Notify::NotNeeded);
-    assert_eq!(memory.get(REQ_PROD), 1234);
+fn nothing_new_asks_for_no_event() {
+    for event in [0, 6, 7, 8, 1 << 31, u32::MAX] {
+        let memory = Memory::page_at(7);
+        let (mut front, _) = memory.ends::<Narrow, _>(OnePage);
+        memory.set(REQ_EVENT, event);
+        assert_eq!((front.publish(), memory.get(REQ_PROD)), (Notify::NotNeeded, 7));
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]

@@ -21,7 +21,12 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(preference: Preference) -> Self {
-        let machine = Machine::new(1);
+        Self::with_seed(preference, 1)
+    }
+
+    /// The seed decides who runs when.
+    pub(crate) fn with_seed(preference: Preference, seed: u64) -> Self {
+        let machine = Machine::new(seed);
         let (guest, peer) = (machine.domain(), machine.domain());
         started(&guest, preference);
         let (ours, theirs) = connect(&guest, &peer);

@@ -81,8 +81,8 @@ enum Form {
 
 impl<P: Protocol, M: Region, S: Entries<P>> Obey for FrontRing<P, M, S> {
     fn obey(&mut self, call: &Call, form: Form) -> Result<Answer, PeerError> {
-        match (call, form) {
-            (Call::Put(message), Form::One) => Ok(Answer::Put(P::push(self, message))),
+        match call {
+            Call::Put(message) => Ok(Answer::Put(P::push(self, message))),
             _ => obey(self, call, form),
         }
     }

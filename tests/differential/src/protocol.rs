@@ -101,7 +101,7 @@ protocol! {
     },
     fn push<M: Region, S: Entries<Self>>(ring: &mut FrontRing<Self, M, S>, request: &[u8]) -> bool {
         match BlkifRequest1::read_from_prefix(request) {
-            Ok((short, _)) if short.nr_segments == 1 => ring.push(short).is_ok(),
+            Ok((short, _)) if short.nr_segments == 1 => ring.push_all([short]) == 1,
             _ => ring.push(whole::<BlkifRequest>(request)).is_ok(),
         }
     },

@@ -64,7 +64,7 @@ fn c_agrees_with_itself() {
 }
 
 /// What the comparison says about a fault.
-fn sign(fault: Fault, role: Role) -> &'static str {
+const fn sign(fault: Fault, role: Role) -> &'static str {
     match (fault, role) {
         (Fault::EventLate | Fault::EventUnasked, Role::Front) => "(rsp_event)",
         (Fault::EventLate | Fault::EventUnasked, Role::Back) => "(req_event)",
