@@ -16,7 +16,7 @@ use xen_event_channel::{BURST, Channel, Events, Found, SPURIOUS_IN_A_ROW, Settle
 use xen_hypercall::Errno;
 use xen_hypercall::abi::sched::Command;
 use xen_hypercall::abi::{Number, VcpuId, Virq};
-use xen_sim::{Domain, Target, When};
+use xen_sim::{Domain, EventFault, Target, When};
 
 type Wait = fn(&Channel<Domain>, u32, Duration, &Domain) -> Result<Waited, WaitError>;
 
@@ -89,6 +89,22 @@ fn an_event_from_another_domain_ends_a_wait() {
         });
         assert_eq!(run, Ok(()));
         assert!(ball.load(Ordering::Relaxed) >= 2 * ROUNDS - 1);
+    }
+}
+
+/// An event in each step of a wait, between the look and the sleep above all.
+#[test]
+fn an_event_just_before_the_sleep_ends_it() {
+    for (abi, wait) in ABIS.into_iter().flat_map(|abi| WAITS.map(|wait| (abi, wait))) {
+        for delay in 0..6 {
+            let (pair, _timer) = with_timer(abi);
+            pair.machine.faults().disturb_events(&pair.guest, When::Nth(1), EventFault::Delay(delay));
+            let (seen, before) = (pair.ours.count(), pair.machine.now());
+            pair.signal(1);
+            let waited = wait(&pair.ours, seen, before + ms(500), &pair.guest);
+            assert_eq!(waited, Ok(Waited::Counted(seen + 1)), "{abi:?}, {delay} steps later");
+            assert!(pair.machine.now() < before + ms(1), "{abi:?}, {delay} steps later: slept over");
+        }
     }
 }
 

@@ -60,6 +60,7 @@ fn hc_173_one_bad_reference_maps_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_173_independent_pages_each_have_a_result() {
     let world = World::new();
     let run = granted(&world, 16);
@@ -77,6 +78,7 @@ fn hc_173_independent_pages_each_have_a_result() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_088_a_page_that_is_away_for_a_while_is_mapped() {
     let world = World::new();
     let run = granted(&world, 1);
@@ -87,6 +89,7 @@ fn hc_088_a_page_that_is_away_for_a_while_is_mapped() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_088_a_page_that_is_away_for_ever_is_an_error() {
     let world = World::new();
     let run = granted(&world, 2);
@@ -97,6 +100,7 @@ fn hc_088_a_page_that_is_away_for_ever_is_an_error() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_172_statuses_and_errors_of_any_kind_are_told() {
     for status in [Status::NO_SPACE, Status::BAD_VIRT_ADDR, Status::GENERAL_ERROR, Status(-999), Status(5)] {
         let world = World::new();
@@ -113,6 +117,7 @@ fn hc_172_statuses_and_errors_of_any_kind_are_told() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_173_addresses_of_pages_that_stay_mapped_are_lost() {
     let world = World::new();
     let run = granted(&world, 3);
@@ -125,6 +130,7 @@ fn hc_173_addresses_of_pages_that_stay_mapped_are_lost() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn an_unmapping_that_fails_once_is_made_up_for() {
     let world = World::new();
     let run = granted(&world, 2);
@@ -137,6 +143,7 @@ fn an_unmapping_that_fails_once_is_made_up_for() {
 
 /// On a machine without page tables, pages that were not allocated together are not one memory.
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn pages_that_are_not_adjacent_are_no_region() {
     let world =
         World::on(xen_sim::Machine::builder(1).allow(xen_sim::Leniency::PromptUnmap).record_violations().build());
@@ -148,6 +155,7 @@ fn pages_that_are_not_adjacent_are_no_region() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn strange_counts_and_domains_are_refused() {
     let world = World::new();
     let map = |grefs: &[GrantRef]| Mapping::map(world.back.clone(), world.front.id(), grefs).unwrap_err();
@@ -184,6 +192,7 @@ fn bytes_are_copied_both_ways() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_173_each_copy_has_a_result() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -209,6 +218,7 @@ fn hc_173_each_copy_has_a_result() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_088_hc_172_copies_are_tried_again_and_refusals_told() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -228,6 +238,7 @@ fn hc_088_hc_172_copies_are_tried_again_and_refusals_told() {
 
 /// Bytes that came by a copy are not for the next peer.
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_169_a_page_that_was_copied_to_is_scrubbed() {
     let world = World::new();
     let account = world.account(LIMITS);

@@ -55,6 +55,7 @@ fn hc_021_a_page_is_read_by_copies_until_it_is_revoked() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_022_hc_079_a_page_still_mapped_is_an_error_and_goes_to_quarantine() {
     for access in [Access::ReadOnly, Access::ReadWrite] {
         let world = World::new();
@@ -76,6 +77,7 @@ fn hc_022_hc_079_a_page_still_mapped_is_an_error_and_goes_to_quarantine() {
 
 /// Whatever Xen does between two looks at the entry: there are no two looks.
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_080_a_mapping_at_the_last_moment_is_seen() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -103,6 +105,7 @@ fn hc_081_other_flags_that_move_do_not_matter() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_082_a_revoked_reference_is_invalid_and_not_reused_soon() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -119,6 +122,7 @@ fn hc_082_a_revoked_reference_is_invalid_and_not_reused_soon() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_084_a_ring_still_mapped_is_quarantined_page_by_page() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -161,6 +165,7 @@ fn a_ring_comes_back_whole_when_the_peer_lets_go() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_085_writing_through_a_grant_for_reading_counts_as_use() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -174,6 +179,7 @@ fn hc_085_writing_through_a_grant_for_reading_counts_as_use() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_085_a_peer_cannot_write_what_it_may_only_read() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -184,6 +190,7 @@ fn hc_085_a_peer_cannot_write_what_it_may_only_read() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_086_reserved_references_are_never_used() {
     let world = World::with_frames(1);
     let account = world.account(Limits { guaranteed: 0, most: 600, quarantine: 1 });
@@ -193,6 +200,7 @@ fn hc_086_reserved_references_are_never_used() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn what_an_earlier_kernel_left_is_not_touched() {
     let world = World::with_frames(1);
     let left = GrantFlags::PERMIT_ACCESS.bits() | GrantFlags::READING.bits();
@@ -205,6 +213,7 @@ fn what_an_earlier_kernel_left_is_not_touched() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn dropping_revokes_and_frees_once() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -217,6 +226,7 @@ fn dropping_revokes_and_frees_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn forgetting_leaks_and_shows_in_the_report() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -232,6 +242,7 @@ fn forgetting_leaks_and_shows_in_the_report() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn pages_of_another_domain_and_strange_peers_are_refused() {
     let world = World::new();
     let account = world.account(LIMITS);

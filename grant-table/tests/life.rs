@@ -1,5 +1,6 @@
 //! The table's life: growth, versions, suspend and resume.
-#![cfg(not(loom))]
+// Miri takes minutes for these, and finds the same code in the others.
+#![cfg(not(any(loom, miri)))]
 
 mod common;
 

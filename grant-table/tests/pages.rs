@@ -43,6 +43,7 @@ fn hc_164_the_peer_sees_the_payload_and_zeros() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn hc_165_a_shorter_payload_leaves_nothing_of_the_one_before() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -87,6 +88,7 @@ fn hc_169_a_page_to_fill_is_scrubbed_whatever_was_in_it() {
 
 /// To scrub a page costs more than all the rest; what the same peer wrote it knows.
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn a_page_that_goes_to_its_peer_again_is_not_scrubbed() {
     let world = World::new();
     let account = world.account(LIMITS);
@@ -96,6 +98,7 @@ fn a_page_that_goes_to_its_peer_again_is_not_scrubbed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow there, and others reach the same code")]
 fn what_a_peer_wrote_stays_for_whoever_reads_it() {
     let world = World::new();
     let (account, other) = (world.account(LIMITS), world.account(LIMITS));

@@ -60,9 +60,7 @@ impl Hostile<'_> {
         let result = {
             let mut state = self.machine.lock();
             state.begin_step();
-            let result = what(&mut state);
-            state.audit();
-            result
+            what(&mut state)
         };
         self.machine.after_call();
         result

@@ -124,6 +124,7 @@ impl Machine {
 
     /// Has everything come that was delayed: unmapped pages are seen to be, events arrive.
     pub fn settle(&self) {
+        self.0.lock().audit();
         while let Some(due) = {
             let state = self.0.lock();
             state.delayed.iter().map(|delayed| delayed.due).max()

@@ -70,7 +70,6 @@ impl State {
             Some(errno) => Err(errno).into(),
             None => self.dispatch(caller, call),
         };
-        self.audit();
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
             Outcome::Yield | Outcome::Sleep(_) | Outcome::Stop => 0,
