@@ -169,4 +169,27 @@ mod tests {
         let start = PeerError::Start { consumed: 5, produced: 4, size: 1024 };
         assert!(start.to_string().contains("4294967295 bytes apart in a ring of 1024"));
     }
+
+    #[test]
+    fn a_message_about_typed_rings_says_which_end_and_which_request() {
+        let back = PeerError::Responses { before: 2, now: 1, outstanding: 7 };
+        assert_eq!(
+            back.to_string(),
+            "the peer moved its response index from 0x2 to 0x1 (-1) where 7 requests were outstanding"
+        );
+        let front = PeerError::Requests { before: u32::MAX, now: 8, room: 7 };
+        assert_eq!(
+            front.to_string(),
+            "the peer moved its request index from 0xffffffff to 0x8 (+9) where there was room for 7 requests"
+        );
+        let ids = [
+            (PeerError::IdOutOfRange { id: 300, capacity: 256 }, "0x12c, of at most 256"),
+            (PeerError::IdNotPending { id: 3 }, "0x3, which is not in flight"),
+            (PeerError::IdNotPublished { id: 3 }, "0x3, which it cannot have seen yet"),
+            (PeerError::IdStale { id: 3, pending: 0x1_0003 }, "0x3, in whose place 0x10003 is in flight"),
+        ];
+        for (error, words) in ids {
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
 }

@@ -4,6 +4,25 @@
 //! for any width of index as long as the true distances are below 2^width, which the size of a ring sees to; the tests
 //! enumerate all of them in 8 bits, against the same laws over integers that never wrap.
 
+/// What a publishing end owes its peer.
+#[must_use = "the peer may sleep until it gets an event"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notify {
+    /// The peer sleeps, or may: send it an event.
+    Needed,
+    /// The peer will come by without one.
+    NotNeeded,
+}
+
+impl Notify {
+    /// Whether the peer wants an event.
+    #[inline]
+    #[must_use]
+    pub const fn is_needed(self) -> bool {
+        matches!(self, Self::Needed)
+    }
+}
+
 /// An index that wraps.
 pub(crate) trait Index: Copy + Ord {
     /// How far `self` is ahead of `before`.
@@ -29,8 +48,8 @@ pub(crate) fn may_move<I: Index>(before: I, now: I, limit: I) -> bool {
 /// The notify law: whether a producer that went from `old` to `new` passed the index `event` at which its peer wants to be
 /// woken. (`RING_PUSH_REQUESTS_AND_CHECK_NOTIFY`, public/io/ring.h)
 #[inline]
-pub(crate) fn must_notify<I: Index>(old: I, new: I, event: I) -> bool {
-    new.ahead_of(event) < new.ahead_of(old)
+pub(crate) fn notify<I: Index>(old: I, new: I, event: I) -> Notify {
+    if new.ahead_of(event) < new.ahead_of(old) { Notify::Needed } else { Notify::NotNeeded }
 }
 
 #[cfg(test)]
@@ -77,7 +96,7 @@ mod tests {
             let start = i32::from(old);
             let end = unwrapped(new, start);
             let passed = unwrapped(event, start + 1) <= end;
-            assert_eq!(must_notify(old, new, event), passed, "{old} -> {new}, event {event}");
+            assert_eq!(notify(old, new, event).is_needed(), passed, "{old} -> {new}, event {event}");
         });
     }
 

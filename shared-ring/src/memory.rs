@@ -34,8 +34,8 @@ impl SharedMem {
     ///
     /// For as long as the value, or what it was moved into, is used: the bytes must stay mapped, readable and writable, and
     /// inside one allocation; and this domain must only reach them through atomics, such as values of this crate, with an
-    /// order (happens-before) between two threads' accesses to the same byte, as the ends of a ring have it. What other
-    /// domains do to them does not matter.
+    /// order (happens-before) between two threads' accesses of different sizes to the same byte, as the ends of a ring have
+    /// it. What other domains do to them does not matter.
     #[must_use]
     pub const unsafe fn new(start: NonNull<u8>, len: usize) -> Self {
         Self { start, len }
@@ -82,8 +82,9 @@ impl SharedMem {
 ///
 /// # Implementation safety
 ///
-/// [`memory`](Self::memory) always names the same memory. For as long as the value lives, wherever it is moved to, what
-/// [`SharedMem::new`] asks for holds, and the memory is reached only through the value or by who owns it.
+/// * [`memory`](Self::memory) always names the same memory.
+/// * For as long as the value lives, wherever it is moved to, what [`SharedMem::new`] asks for holds.
+/// * No other region in this domain names the same memory, unless as the other end of the same ring.
 pub unsafe trait Region {
     /// The memory.
     fn memory(&self) -> &SharedMem;

@@ -120,16 +120,13 @@ impl<P: Protocol> SlotPlace<'_, P> {
     /// Writes a whole message here, each word of it once.
     #[inline]
     pub(crate) fn store<T: Slot>(&self, message: &T) {
-        let words = self.words::<T>();
+        let (words, bytes) = (self.words::<T>(), message.as_bytes());
         if const { wide::<P, T>() } {
-            let chunks = message.as_bytes().as_chunks().0;
-            widen::<T>(words)
-                .iter()
-                .zip(chunks)
-                .for_each(|(word, from)| word.store(usize::from_ne_bytes(*from), Relaxed));
+            let pairs = widen::<T>(words).iter().zip(bytes.as_chunks().0);
+            pairs.for_each(|(word, from)| word.store(usize::from_ne_bytes(*from), Relaxed));
         } else {
-            let chunks = message.as_bytes().as_chunks().0;
-            words.iter().zip(chunks).for_each(|(word, from)| word.store(u32::from_ne_bytes(*from), Relaxed));
+            let pairs = words.iter().zip(bytes.as_chunks().0);
+            pairs.for_each(|(word, from)| word.store(u32::from_ne_bytes(*from), Relaxed));
         }
     }
 
@@ -137,12 +134,13 @@ impl<P: Protocol> SlotPlace<'_, P> {
     #[inline]
     pub(crate) fn load<T: Slot>(&self) -> T {
         let (words, mut message) = (self.words::<T>(), T::new_zeroed());
+        let bytes = message.as_mut_bytes();
         if const { wide::<P, T>() } {
-            let chunks = message.as_mut_bytes().as_chunks_mut().0;
-            widen::<T>(words).iter().zip(chunks).for_each(|(word, into)| *into = word.load(Relaxed).to_ne_bytes());
+            let pairs = widen::<T>(words).iter().zip(bytes.as_chunks_mut().0);
+            pairs.for_each(|(word, into)| *into = word.load(Relaxed).to_ne_bytes());
         } else {
-            let chunks = message.as_mut_bytes().as_chunks_mut().0;
-            words.iter().zip(chunks).for_each(|(word, into)| *into = word.load(Relaxed).to_ne_bytes());
+            let pairs = words.iter().zip(bytes.as_chunks_mut().0);
+            pairs.for_each(|(word, into)| *into = word.load(Relaxed).to_ne_bytes());
         }
         message
     }
@@ -151,6 +149,7 @@ impl<P: Protocol> SlotPlace<'_, P> {
     #[inline]
     const fn words<T: Slot>(&self) -> &[AtomicU32] {
         const { assert!(size_of::<T>() <= stride::<P>(), "a message of this protocol") };
+        const { assert!(size_of::<T>().is_multiple_of(4), "a message, or a prefix of one, is whole 32-bit words") };
         // SAFETY: a slot has room for a `T`; atomics of the region, which this value does not outlive.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), size_of::<T>() / 4) }
     }
@@ -164,8 +163,7 @@ const fn factors(words: usize) -> (usize, usize) {
     if words == 3 { (1, 2) } else { (words, 0) }
 }
 
-/// Whether a `T` in a slot is made of whole machine words: half as many copies. Each side of a protocol copies the same
-/// message in the same units.
+/// Whether a `T` in a slot is made of whole machine words: half as many copies.
 const fn wide<P: Protocol, T>() -> bool {
     let word = size_of::<usize>();
     !cfg!(loom) && size_of::<T>().is_multiple_of(word) && stride::<P>().is_multiple_of(word)
@@ -175,6 +173,6 @@ const fn wide<P: Protocol, T>() -> bool {
 #[inline]
 const fn widen<T>(words: &[AtomicU32]) -> &[AtomicUsize] {
     // SAFETY: the same bytes, whole machine words of them, and aligned: the memory and the header are, and each slot is a
-    // multiple of them. (`wide` was asked.) Two accesses of different size to one slot are ordered by the indices.
+    // multiple of them. (`wide` was asked.) Accesses of this domain with different sizes are ordered by the indices.
     unsafe { slice::from_raw_parts(words.as_ptr().cast(), size_of::<T>() / size_of::<usize>()) }
 }

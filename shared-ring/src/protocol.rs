@@ -10,8 +10,19 @@ const PAGE: usize = 4096;
 
 /// A message as it lies in a slot: plain data of a multiple of four bytes, without padding that is not a named field.
 ///
-/// Every type that is so is a slot; there is nothing to implement. A size that is no multiple of four does not compile
-/// where a ring is made from it.
+/// Every type that is so is a slot; there is nothing to implement. A ring whose messages have another size does not compile:
+///
+/// ```compile_fail,E0080
+/// use xen_shared_ring::{Protocol, Slots};
+///
+/// enum Odd {}
+/// impl Protocol for Odd {
+///     type Request = [u8; 6];
+///     type Response = u32;
+/// }
+/// let slots = Slots::in_pages::<Odd>(0);
+/// # let _ = slots;
+/// ```
 pub trait Slot: FromBytes + IntoBytes + Immutable + Copy {}
 
 impl<T: FromBytes + IntoBytes + Immutable + Copy> Slot for T {}
@@ -33,8 +44,12 @@ pub trait Prefix<Whole>: Slot {}
 
 impl<T: Slot> Prefix<T> for T {}
 
-/// Bytes from one slot to the next.
+/// Bytes from one slot to the next, checked when the program is compiled.
 pub(crate) const fn stride<P: Protocol>() -> usize {
+    const { larger::<P>() }
+}
+
+const fn larger<P: Protocol>() -> usize {
     let (request, response) = (size_of::<P::Request>(), size_of::<P::Response>());
     assert!(request.is_multiple_of(4) && response.is_multiple_of(4), "a message is whole 32-bit words");
     assert!(request > 0 && response > 0, "a message has a size");

@@ -20,11 +20,13 @@ fn an_honest_back_squares() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn lost_and_late_events_cost_time_only() {
     run(scenarios::lossy);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_hostile_back_does_no_harm() {
     run(scenarios::hostile);
 }
@@ -35,6 +37,7 @@ fn a_lack_of_ports_is_an_error() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_seed_replays() {
     for (_, scenario) in scenarios::ALL {
         assert_eq!(run(scenario), run(scenario));

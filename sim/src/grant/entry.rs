@@ -123,10 +123,12 @@ impl Table {
         (0..self.len() as u32).map(GrantRef).filter_map(|gref| self.live_at(gref))
     }
 
-    pub(super) fn live_at(&self, gref: GrantRef) -> Option<Live> {
-        let header = self.header(gref)?;
-        let live = Live { gref, to: header.domid, flags: header.flags, gfn: self.frame(gref)? };
-        (header.kind() == GrantFlags::PERMIT_ACCESS).then_some(live)
+    fn live_at(&self, gref: GrantRef) -> Option<Live> {
+        let flags = GrantFlags::from_bits_retain(order::look16(self.flags(gref)?));
+        if flags & GrantFlags::TYPE_MASK != GrantFlags::PERMIT_ACCESS {
+            return None;
+        }
+        Some(Live { gref, to: self.domid(gref)?, flags, gfn: self.frame(gref)? })
     }
 
     /// Exchanges two entries as they stand.

@@ -1,7 +1,7 @@
 //! Memory with two owners: an end of a ring, and whoever plays the other domain.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use xen_shared_ring::{Region, SharedMem};
 
@@ -14,37 +14,45 @@ struct Page([AtomicU32; WORDS]);
 /// Pages as an end of a ring owns them. They stay for as long as anyone holds them.
 #[derive(Debug)]
 pub struct Buffer {
-    pages: Arc<[Page]>,
+    peer: Peer,
     memory: SharedMem,
+}
+
+/// The pages of a [`Buffer`] as the other domain sees them: it may read and write any word at any moment.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pages: Rc<[Page]>,
+    /// The pages, again: a reference to all of them for each word would cost Miri minutes.
+    start: NonNull<AtomicU32>,
 }
 
 impl Buffer {
     /// So many pages of zeros.
     #[must_use]
     pub fn new(pages: usize) -> Self {
-        let pages: Arc<[Page]> = (0..pages).map(|_| Page([const { AtomicU32::new(0) }; WORDS])).collect();
-        Self::over(pages)
+        let pages: Rc<[Page]> = (0..pages).map(|_| Page([const { AtomicU32::new(0) }; WORDS])).collect();
+        let start = NonNull::from(&*pages).cast();
+        Self::of(Peer { pages, start })
     }
 
     /// The same pages as the other domain sees them.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        Peer(Arc::clone(&self.pages))
+        self.peer.clone()
     }
 
-    fn over(pages: Arc<[Page]>) -> Self {
-        let start = NonNull::from(&*pages).cast();
-        // SAFETY: the pages are atomics that live as long as this value holds them, inside one allocation. All of it is one
-        // thread's: nothing here can be sent.
-        let memory = unsafe { SharedMem::new(start, size_of_val(&*pages)) };
-        Self { pages, memory }
+    fn of(peer: Peer) -> Self {
+        // SAFETY: the pages are atomics that live as long as this value holds them, inside one allocation; and all who hold them
+        // are of one thread, as an `Rc` cannot be sent.
+        let memory = unsafe { SharedMem::new(peer.start.cast(), size_of_val(&*peer.pages)) };
+        Self { peer, memory }
     }
 }
 
 impl Clone for Buffer {
     /// The same pages, for the other end of the ring.
     fn clone(&self) -> Self {
-        Self::over(Arc::clone(&self.pages))
+        Self::of(self.peer())
     }
 }
 
@@ -55,15 +63,11 @@ unsafe impl Region for Buffer {
     }
 }
 
-/// The pages of a [`Buffer`] as the other domain sees them: it may read and write any word at any moment.
-#[derive(Clone, Debug)]
-pub struct Peer(Arc<[Page]>);
-
 impl Peer {
     /// How many words there are.
     #[must_use]
     pub fn words(&self) -> usize {
-        self.0.len() * WORDS
+        self.pages.len() * WORDS
     }
 
     /// Reads a word; 0 beyond the end.
@@ -80,6 +84,12 @@ impl Peer {
     }
 
     fn at(&self, place: usize) -> Option<&AtomicU32> {
-        self.0.get(place / WORDS)?.0.get(place % WORDS)
+        if place >= self.words() {
+            return None;
+        }
+        // SAFETY: below the number of words of the pages.
+        let word = unsafe { self.start.add(place) };
+        // SAFETY: an atomic of the pages, which this value keeps alive.
+        Some(unsafe { word.as_ref() })
     }
 }
