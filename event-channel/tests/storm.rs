@@ -104,7 +104,7 @@ impl Modelled {
         self.deliver(held);
     }
 
-    fn deliver(&mut self, held: bool) {
+    const fn deliver(&mut self, held: bool) {
         if self.pending && !self.masked && !held {
             self.pending = false;
             self.count = self.count.wrapping_add(1);

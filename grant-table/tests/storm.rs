@@ -87,7 +87,7 @@ impl Storm {
         (!self.accounts.is_empty()).then(|| self.random.below(self.accounts.len()))
     }
 
-    fn access(&mut self) -> Access {
+    const fn access(&mut self) -> Access {
         if self.random.below(2) == 0 { Access::ReadOnly } else { Access::ReadWrite }
     }
 

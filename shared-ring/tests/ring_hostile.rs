@@ -4,8 +4,8 @@
 mod common;
 
 use common::STARTS;
-use common::slots::{Answer, HEADER, Memory, Narrow, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD, answer, ask, some};
-use xen_shared_ring::{BackRing, FrontRing, Notify, OnePage, PeerError, Slots};
+use common::slots::{HEADER, Memory, Narrow, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD, answer, ask};
+use xen_shared_ring::{BackRing, FrontRing, Notify, PeerError, Slots};
 
 type Front = FrontRing<Narrow, Memory, Slots>;
 type Back = BackRing<Narrow, Memory, Slots>;

@@ -107,6 +107,23 @@ fn hc_010_indices_wrap_in_both_protocols_and_sizes() {
 }
 
 #[test]
+fn the_slots_end_where_the_region_ends() {
+    for start in STARTS {
+        let memory = Memory::ring_at(start, 64 + 2 * 12);
+        let (mut front, mut back) = memory.ends::<Narrow, _>(Slots::new(2).unwrap());
+        for n in 0..9 {
+            front.push(ask(n)).unwrap();
+            let _ = front.publish();
+            assert_eq!(some(back.pop()), ask(n));
+            back.push(answer(n)).unwrap();
+            let _ = back.publish();
+            assert_eq!(some(front.pop()), answer(n));
+        }
+        memory.assert_margins_untouched();
+    }
+}
+
+#[test]
 fn hc_013_a_ring_can_be_filled_to_the_last_slot() {
     for start in STARTS {
         let memory = Memory::page_at(start);

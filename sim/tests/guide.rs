@@ -15,6 +15,7 @@ fn run(scenario: scenarios::Scenario) -> Vec<usize> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn an_honest_back_squares() {
     run(scenarios::honest);
 }

@@ -93,7 +93,12 @@ impl Memory {
 
     /// A page whose ring stands at `start`, with nothing outstanding.
     pub(crate) fn page_at(start: u32) -> Self {
-        let memory = Self::new(4096);
+        Self::ring_at(start, 4096)
+    }
+
+    /// So many bytes, whose ring stands at `start`, with nothing outstanding.
+    pub(crate) fn ring_at(start: u32, bytes: usize) -> Self {
+        let memory = Self::new(bytes);
         for (producer, event) in [(REQ_PROD, REQ_EVENT), (RSP_PROD, RSP_EVENT)] {
             memory.set(producer, start);
             memory.set(event, start.wrapping_add(1));
