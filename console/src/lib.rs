@@ -23,13 +23,15 @@
 //! ```
 //! # use std::ptr::NonNull;
 //! use core::fmt::Write;
-//! use xen_console::{Console, Interface};
+//! use xen_console::Console;
+//! use xen_shared_ring::SharedMem;
 //!
 //! # #[repr(align(4096))] struct Page([u8; 4096]);
-//! # let page = NonNull::from(Box::leak(Box::new(Page([0; 4096])))).cast::<Interface>();
+//! # let page = NonNull::from(Box::leak(Box::new(Page([0; 4096])))).cast();
 //! let notify = || { /* EVTCHNOP_send on the console's port */ };
 //! // SAFETY: the page stays mapped and is reached through the console only.
-//! let mut console = unsafe { Console::attach(page, notify) };
+//! let page = unsafe { SharedMem::new(page, 4096) };
+//! let mut console = Console::attach(page, notify).expect("a whole page, aligned");
 //!
 //! writeln!(console.output, "booting").unwrap(); // never fails
 //! assert_eq!(console.output.unread(), Ok(8));
@@ -40,6 +42,7 @@
 //! ```
 
 #![no_std]
+#![forbid(unsafe_code)]
 
 mod budget;
 mod crlf;
@@ -62,4 +65,3 @@ pub use logger::Logger;
 pub use output::Output;
 pub use page::Console;
 pub use wait::{ConsoleError, Notify, Patience};
-pub use xen_hypercall::abi::io::console::Interface;

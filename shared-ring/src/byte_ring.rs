@@ -23,16 +23,14 @@
 //! ```
 //! use std::ptr::NonNull;
 //! use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
-//! use xen_shared_ring::{ByteRing, Consumer, PeerError, Producer, RingSize};
+//! use xen_shared_ring::{ByteRing, Consumer, PeerError, Producer, SharedMem};
 //!
-//! const SIZE: RingSize = RingSize::new(16).unwrap();
 //! let bytes = [const { AtomicU8::new(0) }; 16];
 //! let (consumed, produced) = (AtomicU32::new(0), AtomicU32::new(0));
-//! let ring = || {
-//!     let index = |word| NonNull::<AtomicU32>::from(word).cast();
-//!     // SAFETY: atomics of the right size, which outlive both ends.
-//!     unsafe { ByteRing::new(NonNull::from(&bytes).cast(), SIZE, index(&consumed), index(&produced)) }
-//! };
+//! // SAFETY: atomics, which outlive both ends.
+//! let part = |start: NonNull<u8>, len| unsafe { SharedMem::new(start, len) };
+//! let index = |word| part(NonNull::<AtomicU32>::from(word).cast(), 4);
+//! let ring = || ByteRing::new(part(NonNull::from(&bytes).cast(), 16), index(&consumed), index(&produced)).unwrap();
 //! let (mut producer, mut consumer) = (Producer::attach(ring()), Consumer::attach(ring()));
 //!
 //! assert_eq!(producer.write(b"more than sixteen bytes"), Ok(16));
@@ -47,79 +45,45 @@
 //! assert_eq!(consumer.read(&mut copy), Err(error), "too late");
 //! ```
 
-use core::ptr::NonNull;
-
 use crate::error::PeerError;
 use crate::memory::{SharedMem, SharedWord};
 use crate::{law, order};
-
-/// How many bytes a ring holds: a power of two, so that wrapping indices stay in step with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RingSize(u32);
-
-impl RingSize {
-    /// A size in bytes, or `None` where it is not a power of two.
-    #[must_use]
-    pub const fn new(bytes: u32) -> Option<Self> {
-        if bytes.is_power_of_two() { Some(Self(bytes)) } else { None }
-    }
-
-    /// The size in bytes.
-    #[must_use]
-    pub const fn bytes(self) -> u32 {
-        self.0
-    }
-
-    /// Where in the ring the byte with this index lies.
-    const fn position(self, index: u32) -> usize {
-        (index & (self.0 - 1)) as usize
-    }
-}
 
 /// The shared memory of one direction: the bytes and both indices.
 #[derive(Debug)]
 pub struct ByteRing {
     bytes: SharedMem,
-    size: RingSize,
+    size: u32,
     consumed: SharedWord,
     produced: SharedWord,
 }
 
 impl ByteRing {
-    /// Names `size` bytes from `start` on, and the two indices, as a ring. Nothing is read yet.
+    /// A ring of the bytes and the two indices, such as [`SharedMem::split_at`] makes of a page. Nothing is read yet.
     ///
-    /// # Safety
-    ///
-    /// For as long as the value, or an end made from it, is used: all three must stay mapped, readable and
-    /// writable, each inside one allocation, the indices aligned to four bytes; and this domain must only
-    /// reach them through atomics, such as values of this crate, with at most one producer and one consumer. Other
-    /// domains may do to them what they like.
+    /// `None` where the bytes are not a power of two, so that wrapping indices would not stay in step with them, or an index
+    /// is not an aligned word of four bytes.
     #[must_use]
-    pub const unsafe fn new(
-        start: NonNull<u8>,
-        size: RingSize,
-        consumed: NonNull<u32>,
-        produced: NonNull<u32>,
-    ) -> Self {
-        // SAFETY: the caller promises exactly this for the bytes.
-        let bytes = unsafe { SharedMem::new(start, size.0 as usize) };
-        // SAFETY: and this for the consumer's index.
-        let consumed = unsafe { SharedWord::new(consumed) };
-        // SAFETY: and this for the producer's.
-        let produced = unsafe { SharedWord::new(produced) };
-        Self { bytes, size, consumed, produced }
+    pub fn new(bytes: SharedMem, consumed: SharedMem, produced: SharedMem) -> Option<Self> {
+        let size = u32::try_from(bytes.len()).ok().filter(|size| size.is_power_of_two())?;
+        Some(Self { bytes, size, consumed: consumed.into_word()?, produced: produced.into_word()? })
     }
 
     fn write(&self, index: u32, bytes: &[u8]) {
-        let first = self.bytes.write(self.size.position(index), bytes);
+        let first = self.bytes.write(self.position(index), bytes);
         let rest = bytes.get(first..).unwrap_or_default();
         let _wrapped = self.bytes.write(0, rest);
     }
 
     fn read(&self, index: u32, into: &mut [u8]) {
-        let first = self.bytes.read(self.size.position(index), into);
+        let first = self.bytes.read(self.position(index), into);
         let rest = into.get_mut(first..).unwrap_or_default();
         let _wrapped = self.bytes.read(0, rest);
+    }
+
+    /// Where in the ring the byte with this index lies.
+    const fn position(&self, index: u32) -> usize {
+        (index & (self.size - 1)) as usize
     }
 }
 
@@ -159,7 +123,7 @@ impl Producer {
     /// The peer's first violation, for good.
     pub fn room(&mut self) -> Result<usize, PeerError> {
         let unread = self.unread()?;
-        Ok(self.0.ring.size.0 as usize - unread)
+        Ok(self.0.ring.size as usize - unread)
     }
 
     /// How many bytes the peer has not consumed yet.
@@ -228,7 +192,7 @@ impl Consumer {
     pub fn available(&mut self) -> Result<usize, PeerError> {
         let end = &mut self.0;
         let now = order::peer_index(&end.ring.produced);
-        let full = end.consumed.wrapping_add(end.ring.size.0);
+        let full = end.consumed.wrapping_add(end.ring.size);
         end.produced = end.check(end.produced, now, full, |before, room| {
             // The peer may have filled up to all the room that we left.
             PeerError::Produced { before, now, room }
@@ -263,7 +227,7 @@ impl End {
     /// An end at the indices that the shared memory holds. A new ring need not start at zero: a boot loader or an earlier
     /// kernel may have used it.
     fn attach(ring: ByteRing) -> Self {
-        let (consumed, produced, size) = (ring.consumed.load(), ring.produced.load(), ring.size.0);
+        let (consumed, produced, size) = (ring.consumed.load(), ring.produced.load(), ring.size);
         let possible = law::may_move(consumed, produced, consumed.wrapping_add(size));
         let health = if possible { Ok(()) } else { Err(PeerError::Start { consumed, produced, size }) };
         Self { ring, produced, consumed, health }

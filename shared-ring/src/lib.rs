@@ -1,6 +1,6 @@
 //! Rings in memory that another domain can write, for kernels that run as guests of Xen.
 //!
-//! * [`SharedMem`] and [`SharedWord`]: memory of which the peer may change any bit at any instant. There is
+//! * [`SharedMem`]: memory of which the peer may change any bit at any instant. There is
 //!   no reference to it; what is read is a copy. A [`Region`] owns such memory.
 //! * [`FrontRing`] and [`BackRing`]: the two ends of a ring of requests and responses, as block, network and most other
 //!   split drivers use it; [`InFlight`]: the requests that wait for their response. What a hostile peer can do to them is
@@ -31,12 +31,12 @@ mod role;
 mod sync;
 mod untrusted;
 
-pub use byte_ring::{ByteRing, Consumer, Producer, RingSize};
+pub use byte_ring::{ByteRing, Consumer, Producer};
 pub use drain::Drain;
 pub use error::{Full, PeerError};
 pub use in_flight::InFlight;
 pub use law::Notify;
-pub use memory::{Region, SharedMem, SharedWord};
+pub use memory::{Region, SharedMem};
 pub use page::RegionTooSmall;
 pub use protocol::{Entries, OnePage, Prefix, Protocol, Slot, Slots};
 pub use ring::{BackRing, FrontRing, Ring};

@@ -67,6 +67,27 @@ impl SharedMem {
         bytes::write(self, offset, from)
     }
 
+    /// Two parts of the memory: the first `at` bytes, and the rest. `None` if there are not so many.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn split_at(self, at: usize) -> Option<(Self, Self)> {
+        let Some(rest) = self.len.checked_sub(at) else { return None };
+        // SAFETY: within the memory, or just behind it.
+        let middle = unsafe { self.start.add(at) };
+        // SAFETY: half of a promise that held for the whole; `self` is gone, and the halves share no byte.
+        let first = unsafe { Self::new(self.start, at) };
+        // SAFETY: the other half.
+        let second = unsafe { Self::new(middle, rest) };
+        Some((first, second))
+    }
+
+    /// The memory as a control word, if it is one: four bytes, aligned.
+    pub(crate) fn into_word(self) -> Option<SharedWord> {
+        let fits = self.len == 4 && self.start.addr().get().is_multiple_of(4);
+        // SAFETY: such a word, of memory for which `new` had the promise.
+        fits.then(|| unsafe { SharedWord::new(self.start.cast()) })
+    }
+
     pub(crate) const fn start(&self) -> NonNull<u8> {
         self.start
     }
@@ -99,7 +120,7 @@ unsafe impl Region for SharedMem {
 
 /// A 32-bit control word that another domain can write at any time: a ring index, a state, a feature word.
 #[derive(Debug)]
-pub struct SharedWord(NonNull<AtomicU32>);
+pub(crate) struct SharedWord(NonNull<AtomicU32>);
 
 // SAFETY: the memory belongs to no thread, and is only reached by atomic accesses of its natural size.
 unsafe impl Send for SharedWord {}
@@ -112,21 +133,19 @@ impl SharedWord {
     /// # Safety
     ///
     /// As for [`SharedMem::new`]; and `at` must be aligned to four bytes.
-    #[must_use]
-    pub const unsafe fn new(at: NonNull<u32>) -> Self {
+    pub(crate) const unsafe fn new(at: NonNull<u32>) -> Self {
         Self(at.cast())
     }
 
     /// Reads the word once, in no order with other memory.
     #[inline]
-    #[must_use]
-    pub fn load(&self) -> u32 {
+    pub(crate) fn load(&self) -> u32 {
         self.atomic().load(Ordering::Relaxed)
     }
 
     /// Writes the word once, in no order with other memory.
     #[inline]
-    pub fn store(&self, value: u32) {
+    pub(crate) fn store(&self, value: u32) {
         self.atomic().store(value, Ordering::Relaxed);
     }
 

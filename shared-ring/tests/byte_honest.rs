@@ -4,20 +4,46 @@
 mod common;
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::{Page, STARTS};
+use common::{Page, STARTS, part};
 use proptest::prelude::*;
-use xen_shared_ring::{PeerError, RingSize};
+use xen_shared_ring::{ByteRing, PeerError};
 
 #[test]
 fn only_powers_of_two_are_ring_sizes() {
-    assert_eq!([0, 3, 1023, u32::MAX].map(RingSize::new), [None; 4]);
-    assert_eq!(
-        [1, 1024, 1 << 31].map(|size| RingSize::new(size).map(RingSize::bytes)),
-        [Some(1), Some(1024), Some(1 << 31)]
-    );
+    let memory = [const { AtomicU32::new(0) }; 512];
+    let part = |start, len| part(NonNull::from(&memory[start..]).cast(), len);
+    let ring = |len| ByteRing::new(part(2, len), part(0, 4), part(1, 4));
+    assert!([0, 3, 12, 1023].map(ring).iter().all(Option::is_none));
+    assert!([1, 4, 1024].map(ring).iter().all(Option::is_some));
+}
+
+#[test]
+fn an_index_is_an_aligned_word() {
+    let memory = [const { AtomicU32::new(0) }; 8];
+    let start = NonNull::from(&memory).cast::<u8>();
+    let at = |offset: usize, len| part(start.map_addr(|start| start.saturating_add(offset)), len);
+    assert!(ByteRing::new(at(16, 4), at(2, 4), at(8, 4)).is_none());
+    assert!(ByteRing::new(at(16, 4), at(0, 3), at(8, 4)).is_none());
+    assert!(ByteRing::new(at(16, 4), at(0, 4), at(8, 8)).is_none());
+    assert!(ByteRing::new(at(16, 4), at(0, 4), at(8, 4)).is_some());
+}
+
+#[test]
+fn a_split_leaves_no_byte_out_and_none_in_both() {
+    let memory = [const { AtomicU32::new(0) }; 4];
+    let whole = || part(NonNull::from(&memory).cast(), 16);
+    assert!(whole().split_at(17).is_none());
+    for at in 0..=16 {
+        let (first, second) = whole().split_at(at).unwrap();
+        assert_eq!((first.write(0, &[1; 17]), second.write(0, &[2; 17])), (at, 16 - at));
+        let mut bytes = [0; 16];
+        assert_eq!(whole().read(0, &mut bytes), 16);
+        assert!(bytes[..at].iter().all(|&byte| byte == 1) && bytes[at..].iter().all(|&byte| byte == 2));
+    }
 }
 
 #[test]

@@ -9,9 +9,7 @@ use std::ptr::NonNull;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use loom::thread;
-use xen_shared_ring::{
-    BackRing, ByteRing, Consumer, FrontRing, Notify, Producer, Protocol, Region, RingSize, SharedMem, Slots,
-};
+use xen_shared_ring::{BackRing, ByteRing, Consumer, FrontRing, Notify, Producer, Protocol, Region, SharedMem, Slots};
 
 struct Words;
 
@@ -199,9 +197,10 @@ fn m2_m3_bytes_are_there_when_their_index_is_and_stay_until_they_were_read() {
         let memory = Memory::new(3);
         let ring = || {
             let start: NonNull<AtomicU32> = NonNull::from(&*memory.0._words).cast();
-            let word = |place| NonNull::from(&memory.0._words[place]).cast();
             // SAFETY: the model's atomics, which outlive both ends.
-            unsafe { ByteRing::new(start.cast(), RingSize::new(4).unwrap(), word(1), word(2)) }
+            let part = |start: NonNull<AtomicU32>| unsafe { SharedMem::new(start.cast(), 4) };
+            let word = |place: usize| part(NonNull::from(&memory.0._words[place]));
+            ByteRing::new(part(start), word(1), word(2)).unwrap()
         };
         let (mut producer, mut consumer) = (Producer::attach(ring()), Consumer::attach(ring()));
         let writer = thread::spawn(move || {

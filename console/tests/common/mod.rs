@@ -8,8 +8,9 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use xen_console::{Console, Interface, Notify, Patience};
-use xen_shared_ring::{ByteRing, Consumer, Producer, RingSize};
+use xen_console::{Console, Notify, Patience};
+use xen_hypercall::abi::io::console::Interface;
+use xen_shared_ring::{ByteRing, Consumer, Producer, SharedMem};
 
 pub(crate) const IN_CONS: usize = 3072;
 pub(crate) const IN_PROD: usize = 3076;
@@ -73,9 +74,7 @@ impl World {
 
     /// The guest's console; the caller keeps the world for longer.
     pub(crate) fn console(self: &Rc<Self>, patience: u32) -> Console<Link> {
-        let page = NonNull::from(&self.page[..]).cast();
-        // SAFETY: a page of atomics, which the console's own link keeps alive.
-        let mut console = unsafe { Console::attach(page, Link(self.clone())) };
+        let mut console = Console::attach(self.part(0, 4096), Link(self.clone())).unwrap();
         console.output.set_patience(Patience(patience));
         console.input.set_patience(Patience(patience));
         console
@@ -110,12 +109,15 @@ impl World {
         std::cell::RefMut::map(self.daemon.borrow_mut(), |daemon| daemon.as_mut().unwrap())
     }
 
-    fn ring(&self, start: usize, size: u32, consumed: usize, produced: usize) -> ByteRing {
+    fn ring(&self, start: usize, size: usize, consumed: usize, produced: usize) -> ByteRing {
+        ByteRing::new(self.part(start, size), self.part(consumed, 4), self.part(produced, 4)).unwrap()
+    }
+
+    fn part(&self, offset: usize, len: usize) -> SharedMem {
         let page: NonNull<u8> = NonNull::from(&self.page[..]).cast();
-        let at = |offset: usize| page.map_addr(|start| start.checked_add(offset).unwrap());
-        let size = RingSize::new(size).unwrap();
-        // SAFETY: parts of a page of atomics, which outlives the daemon that it belongs to.
-        unsafe { ByteRing::new(at(start), size, at(consumed).cast(), at(produced).cast()) }
+        let start = page.map_addr(|start| start.checked_add(offset).unwrap());
+        // SAFETY: a part of a page of atomics, which outlives the daemon, and which the console's own link keeps alive.
+        unsafe { SharedMem::new(start, len) }
     }
 }
 

@@ -10,8 +10,9 @@ use log::LevelFilter;
 use spin::{Mutex, Once};
 use xen_console::{Console, EmergencyConsole, Input, Logger, Notify, Patience};
 use xen_event_channel::{Channel, WaitError};
+use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::{Errno, sched};
-use xen_shared_ring::PeerError;
+use xen_shared_ring::{PeerError, SharedMem};
 
 use self::stdout::Stdout;
 use crate::boot::{BootInfo, SharedPage};
@@ -60,7 +61,8 @@ pub(crate) fn connect(boot: &BootInfo) {
     if let Some((page, channel)) = boot.console.and_then(adopt) {
         CHANNEL.call_once(|| channel);
         // SAFETY: the platform vouches for the page, and nothing else reaches it.
-        let console = unsafe { Console::attach(page.cast(), Doorbell) };
+        let page = unsafe { SharedMem::new(page, PAGE_SIZE) };
+        let console = Console::attach(page, Doorbell).expect("a page holds a console");
         let mut output = console.output;
         output.set_patience(PATIENCE);
         *CONSOLE.lock() = Stdout::Ring(output);

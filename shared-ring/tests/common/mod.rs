@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
-use xen_shared_ring::{ByteRing, Consumer, Producer, RingSize};
+use xen_shared_ring::{ByteRing, Consumer, Producer, SharedMem};
 
 /// What the rest of the page holds; no end of a ring may touch it.
 const CANARY: u8 = 0xc5;
@@ -17,7 +17,7 @@ const MARGIN: usize = 16;
 /// The shared page of one direction. Tests play the hostile peer by storing to its indices.
 pub(crate) struct Page {
     memory: Vec<AtomicU8>,
-    size: RingSize,
+    size: u32,
     pub(crate) consumed: AtomicU32,
     pub(crate) produced: AtomicU32,
 }
@@ -26,18 +26,15 @@ impl Page {
     /// An empty ring of `size` bytes whose indices are both `start`, at a place that does not move.
     pub(crate) fn new(size: u32, start: u32) -> Arc<Self> {
         let memory = (0..size as usize + 2 * MARGIN).map(|_| AtomicU8::new(CANARY)).collect();
-        let size = RingSize::new(size).expect("tests use powers of two");
         let [consumed, produced] = [start, start].map(AtomicU32::new);
         Arc::new(Self { memory, size, consumed, produced })
     }
 
     /// The caller drops what is made from it before the page.
     pub(crate) fn ring(&self) -> ByteRing {
-        let start = NonNull::from(&self.memory[MARGIN..]).cast();
-        let consumed = NonNull::from(&self.consumed).cast();
-        let produced = NonNull::from(&self.produced).cast();
-        // SAFETY: atomics of the right size, which outlive the ring in each test.
-        unsafe { ByteRing::new(start, self.size, consumed, produced) }
+        let bytes = part(NonNull::from(&self.memory[MARGIN..]).cast(), self.size as usize);
+        let index = |word| part(NonNull::<AtomicU32>::from(word).cast(), 4);
+        ByteRing::new(bytes, index(&self.consumed), index(&self.produced)).expect("tests use powers of two")
     }
 
     pub(crate) fn producer(&self) -> Producer {
@@ -49,11 +46,11 @@ impl Page {
     }
 
     pub(crate) fn poke(&self, at: usize, byte: u8) {
-        self.memory[MARGIN + at % self.size.bytes() as usize].store(byte, Relaxed);
+        self.memory[MARGIN + at % self.size as usize].store(byte, Relaxed);
     }
 
     pub(crate) fn byte(&self, index: u32) -> u8 {
-        self.memory[MARGIN + (index % self.size.bytes()) as usize].load(Relaxed)
+        self.memory[MARGIN + (index % self.size) as usize].load(Relaxed)
     }
 
     pub(crate) fn assert_margins_untouched(&self) {
@@ -61,6 +58,12 @@ impl Page {
         let outside = self.memory[..MARGIN].iter().chain(&self.memory[end..]);
         assert!(outside.map(|byte| byte.load(Relaxed)).all(|byte| byte == CANARY));
     }
+}
+
+/// The caller keeps to the promise.
+pub(crate) fn part(start: NonNull<u8>, len: usize) -> SharedMem {
+    // SAFETY: atomics of the right size, which outlive the ring in each test.
+    unsafe { SharedMem::new(start, len) }
 }
 
 /// Starts at which wrapping arithmetic can go wrong.

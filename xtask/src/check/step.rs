@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::{miri, mutants};
 
 /// How long a step may take: something that hangs is a failure to report, not to wait for.
-const LIMIT: Duration = Duration::from_secs(20 * 60);
+const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// One thing to check.
 #[derive(Debug)]
