@@ -2,36 +2,60 @@
 
 use core::time::Duration;
 
-use spin::Once;
-use xen_event_channel::{Channel, OpenError, WaitError};
+use xen_event_channel::{Channel, Events, OpenError, Upcalls, WaitError};
 use xen_hypercall::abi::{VcpuId, Virq};
 use xen_hypercall::pvclock::{self, Pvclock};
 use xen_hypercall::{Errno, timer, vcpu};
 
-use crate::events::Events;
+use crate::lock::Mutex;
 use crate::platform;
 use crate::xen::{XEN, Xen};
 
 // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
 static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().time()) };
-static TIMER: Once<Channel<Xen>> = Once::new();
+
+/// The timer's event channel. It is there for its upcall, which ends a sleep; nobody looks at its count.
+static TIMER: Mutex<Option<Channel<Xen>>> = Mutex::new(None);
 
 /// How far ahead the timer is set at most: half of what Xen takes.
 const FARTHEST: Duration = Duration::from_nanos(1 << 49);
 
-/// Opens the timer's event channel.
+/// Opens the timer's event channel, unless it is open: after a resume or a reset it has to be opened again.
+///
+/// Not for the upcall: it calls Xen, and may take memory.
 pub(crate) fn start() -> Result<(), OpenError> {
+    let mut timer = TIMER.lock();
+    if timer.as_ref().is_some_and(is_open) {
+        return Ok(());
+    }
     // Xen gives a fresh PV vCPU a tick, which a guest that sleeps until its next deadline has no use for.
     vcpu::stop_periodic_timer(&XEN, VcpuId(0)).map_err(OpenError::Refused)?;
-    let channel = Channel::virq(&XEN, Virq::TIMER, VcpuId(0))?;
-    TIMER.call_once(|| channel);
+    *timer = Some(Channel::virq(&XEN, Virq::TIMER, VcpuId(0))?);
     Ok(())
+}
+
+/// Asks for the end of a hold, which the timer never has: what there is to learn is whether the channel is stale.
+fn is_open(timer: &Channel<Xen>) -> bool {
+    timer.lift(Duration::ZERO).is_ok()
 }
 
 /// Has Xen wake the guest at `deadline`, system time.
 pub(crate) fn wake_at(deadline: Duration) -> Result<(), Errno> {
+    start().map_err(errno)?;
     // Xen takes a deadline too far ahead for a mistake; who waits, sets the timer again when it wakes up.
     timer::set(&XEN, Some(deadline.min(Clock::new().now() + FARTHEST)))
+}
+
+/// Why there is no timer, as Xen would say it.
+const fn errno(error: OpenError) -> Errno {
+    match error {
+        OpenError::Refused(errno) | OpenError::Denied(errno) | OpenError::NoRoom(_, errno) => errno,
+        OpenError::InUse => Errno::EXIST,
+        OpenError::NoPorts => Errno::NOSPC,
+        OpenError::NoMemory => Errno::NOMEM,
+        OpenError::Busy => Errno::BUSY,
+        _ => Errno::INVAL,
+    }
 }
 
 /// What time it is, and how to wait.
@@ -62,14 +86,24 @@ impl Clock {
     ///
     /// # Errors
     ///
-    /// Xen's, where it refuses to set the timer.
+    /// Xen's, where it refuses to bind the timer's interrupt or to set the timer.
     pub fn sleep(&self, time: Duration) -> Result<(), WaitError> {
-        let events = Events::new();
         let deadline = self.now().saturating_add(time);
-        let Some(timer) = TIMER.get() else { return Ok(()) };
+        let before = XEN.hold_upcalls();
+        let result = self.sleep_until(deadline);
+        if before == Upcalls::Open {
+            XEN.release_upcalls();
+        }
+        result.map_err(WaitError::Refused)
+    }
+
+    /// Upcalls are held back from each look at the clock to the sleep that follows, so that the timer's ends it.
+    fn sleep_until(&self, deadline: Duration) -> Result<(), Errno> {
         while self.now() < deadline {
-            // It has counted when another deadline came, earlier than this one.
-            let _ = events.wait(timer, timer.count(), deadline)?;
+            wake_at(deadline)?;
+            XEN.block()?;
+            // A block lets upcalls through.
+            XEN.hold_upcalls();
         }
         Ok(())
     }

@@ -4,15 +4,16 @@ use core::alloc::Layout;
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
-use spin::Mutex;
 use talc::base::binning::Binning;
 use talc::base::{CHUNK_UNIT, Talc};
 use talc::{TalcLock, source::Source};
 
+use crate::lock::HoldingUpcalls;
 use crate::pages::{self, PAGE};
 
+// A waker's last drop frees memory in the upcall, so that no upcall may come while the allocator is at work.
 #[global_allocator]
-static HEAP: TalcLock<Mutex<()>, FreePages> = TalcLock::new(FreePages { end: None });
+static HEAP: TalcLock<HoldingUpcalls, FreePages> = TalcLock::new(FreePages { end: None });
 
 /// By how much the heap grows at least, and how much of its free end it keeps. Bytes.
 const STEP: usize = 64 << 10;

@@ -35,6 +35,10 @@ extern crate std;
 mod bitmap;
 mod boot;
 mod exit;
+// Part of `pv`, and without anything that needs Xen.
+#[cfg(all(test, not(target_os = "none")))]
+#[path = "pv/layout.rs"]
+mod layout;
 #[cfg(all(target_arch = "x86_64", any(target_os = "none", doc)))]
 mod pv;
 #[cfg(all(target_arch = "x86_64", any(target_os = "none", doc)))]
@@ -52,6 +56,7 @@ running! {
     mod events;
     mod guest;
     mod heap;
+    mod lock;
     mod memory;
     mod pages;
     mod panic;

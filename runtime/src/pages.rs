@@ -7,10 +7,10 @@ use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use spin::Mutex;
 use xen_hypercall::Frame;
 
 use crate::bitmap::Bitmap;
+use crate::lock::Mutex;
 
 /// Bytes of a page.
 pub(crate) const PAGE: usize = size_of::<Frame>();
@@ -70,7 +70,9 @@ pub(crate) fn take_at(address: usize, count: NonZeroUsize) -> bool {
 /// They were taken here, together or one by one, and nothing uses them any more.
 pub(crate) unsafe fn put(address: usize, count: usize) {
     let mut pool = POOL.lock();
-    if let Some(pages) = pool.iter_mut().flatten().find(|pages| (pages.start..pages.end).contains(&address)) {
+    let owner = pool.iter_mut().flatten().find(|pages| (pages.start..pages.end).contains(&address));
+    debug_assert!(owner.is_some(), "{address:#x} is not in the pool");
+    if let Some(pages) = owner {
         pages.free.put((address - pages.start) / PAGE, count);
     }
 }

@@ -78,6 +78,18 @@ pub enum PeerError {
         /// The id of the request that is in flight.
         pending: u64,
     },
+    /// The peer answered, and kept the page of the request mapped. Found by the driver.
+    GrantStillInUse {
+        /// The grant's reference.
+        gref: u32,
+    },
+    /// A message breaks a rule of its protocol. Found by the driver.
+    Message {
+        /// What the rule is about: the operation, the offset, the status.
+        rule: &'static str,
+        /// What the message had there.
+        value: u64,
+    },
 }
 
 impl fmt::Display for PeerError {
@@ -117,6 +129,10 @@ impl fmt::Display for PeerError {
             Self::IdStale { id, pending } => {
                 write!(f, "the peer answered request {id:#x}, in whose place {pending:#x} is in flight")
             }
+            Self::GrantStillInUse { gref } => {
+                write!(f, "the peer answered, and still has the page of grant {gref} mapped")
+            }
+            Self::Message { rule, value } => write!(f, "the peer's message has the wrong {rule} {value:#x}"),
         }
     }
 }
@@ -187,6 +203,8 @@ mod tests {
             (PeerError::IdNotPending { id: 3 }, "0x3, which is not in flight"),
             (PeerError::IdNotPublished { id: 3 }, "0x3, which it cannot have seen yet"),
             (PeerError::IdStale { id: 3, pending: 0x1_0003 }, "0x3, in whose place 0x10003 is in flight"),
+            (PeerError::GrantStillInUse { gref: 9 }, "the page of grant 9 mapped"),
+            (PeerError::Message { rule: "status", value: 0x80 }, "the wrong status 0x80"),
         ];
         for (error, words) in ids {
             assert!(error.to_string().contains(words), "{error}");

@@ -103,6 +103,8 @@ impl<T, I: Id, S: AsRef<[Entry<T>]> + AsMut<[Entry<T>]>> InFlight<T, I, S> {
     }
 
     /// Says that all requests so far were published. Call it after the ring's `publish`; before, no answer is accepted.
+    ///
+    /// A request that the ring had no room for is [withdrawn](Self::withdraw) before, or an answer to it would be believed.
     #[inline]
     pub const fn mark_published(&mut self) {
         self.published = self.next;

@@ -32,10 +32,10 @@ impl SharedMem {
     ///
     /// # Safety
     ///
-    /// For as long as the value, or what it was moved into, is used: the bytes must stay mapped, readable and writable, and
-    /// inside one allocation; and this domain must only reach them through atomics, such as values of this crate, with an
-    /// order (happens-before) between two threads' accesses of different sizes to the same byte, as the ends of a ring have
-    /// it. What other domains do to them does not matter.
+    /// For as long as the value, or what it was moved into, is used: the bytes must stay mapped, readable, writable if anything
+    /// is written through the value, and inside one allocation; and this domain must only reach them through atomics, such as
+    /// values of this crate, with an order (happens-before) between two threads' accesses of different sizes to the same byte
+    /// unless both are loads, as the ends of a ring have it. What other domains do to them does not matter.
     #[must_use]
     pub const unsafe fn new(start: NonNull<u8>, len: usize) -> Self {
         Self { start, len }

@@ -39,7 +39,27 @@ pub trait Protocol {
 /// A message that is as much of a `Whole` one as matters, from its beginning on: a block request without the segments that it
 /// does not use, for instance. Every message is a prefix of itself.
 ///
-/// The rest of the slot stays as it was, which the peer knows already.
+/// The rest of the slot stays as it was, which the peer knows already. A type that is longer than the message, or not whole 32-bit
+/// words, does not compile where it is pushed:
+///
+/// ```compile_fail,E0080
+/// # use xen_shared_ring::{FrontRing, Prefix, Protocol, SharedMem};
+/// enum Asking {}
+/// impl Protocol for Asking {
+///     type Request = [u16; 4];
+///     type Response = [u16; 8];
+/// }
+/// #[derive(Clone, Copy)]
+/// # #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
+/// # #[repr(transparent)]
+/// struct Long([u16; 6]);
+/// impl Prefix<[u16; 4]> for Long {}
+///
+/// fn ask(ring: &mut FrontRing<Asking, SharedMem>) {
+///     let _ = ring.push(Long([0; 6]));
+/// }
+/// # let _: fn(&mut FrontRing<Asking, SharedMem>) = ask;
+/// ```
 pub trait Prefix<Whole>: Slot {}
 
 impl<T: Slot> Prefix<T> for T {}

@@ -149,6 +149,7 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     /// The message comes back when there is no room, or the ring is broken.
     #[inline(always)]
     pub fn push<T: Prefix<R::Out<P>>>(&mut self, message: T) -> Result<(), Full<T>> {
+        const { assert!(fits::<T, R::Out<P>>(), "a prefix has whole 32-bit words and is no longer than the message") };
         if self.room() == 0 {
             cold_path();
             return Err(Full(message));
@@ -162,6 +163,7 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     /// less than to push them one by one.
     #[inline(always)]
     pub fn push_all<T: Prefix<R::Out<P>>>(&mut self, messages: impl IntoIterator<Item = T>) -> u32 {
+        const { assert!(fits::<T, R::Out<P>>(), "a prefix has whole 32-bit words and is no longer than the message") };
         let (page, first) = (self.page, self.pushed);
         let mut next = first;
         messages.into_iter().take(self.room() as usize).for_each(|message| {
@@ -277,6 +279,21 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
         self.pushed.wrapping_sub(self.published)
     }
 
+    /// The index of the next message that is pushed; its slot is this index modulo the number of slots.
+    #[inline]
+    #[must_use]
+    pub const fn next_push(&self) -> u32 {
+        self.pushed
+    }
+
+    /// The index of the next message that is popped; its slot is this index modulo the number of slots. Where answers have
+    /// the place of their request, as in the network's receive ring, this tells which one the next answer belongs to.
+    #[inline]
+    #[must_use]
+    pub const fn next_pop(&self) -> u32 {
+        self.popped
+    }
+
     /// The violation that broke the ring, if there was one.
     #[must_use]
     pub const fn violation(&self) -> Option<PeerError> {
@@ -373,6 +390,11 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     fn reach(&self) -> u32 {
         self.published.wrapping_add(R::peer_ahead(self.page.entries()))
     }
+}
+
+/// Whether a `T` can stand for a `Whole`: what is cut off a word would get lost in silence.
+const fn fits<T, Whole>() -> bool {
+    size_of::<T>().is_multiple_of(4) && size_of::<T>() <= size_of::<Whole>()
 }
 
 impl<R: Role, P: Protocol, M, S: Entries<P>> fmt::Debug for Ring<R, P, M, S> {

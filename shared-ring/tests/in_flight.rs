@@ -137,6 +137,7 @@ fn the_order_of_insertion_is_kept_for_a_replay() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code only; too slow interpreted")]
 fn a_larger_storage_is_used_as_far_as_ids_go() {
     let places = (0..70_000).map(|_| Entry::VACANT).collect::<Vec<_>>();
     let mut table: InFlight<u32, u16, _> = InFlight::new(places);

@@ -232,6 +232,37 @@ fn hc_011_the_rest_of_the_header_is_ignored() {
     assert!((4..HEADER).all(|place| memory.get(place) == 0xffff_ffff), "and not written");
 }
 
+/// What is behind the pages that the back did not map is what the front put there, which is no violation of any kind.
+#[test]
+fn hc_015_a_back_that_maps_only_some_pages() {
+    for start in STARTS {
+        let memory = Memory::ring_at(start, 4 * 4096);
+        let slots = Slots::in_pages::<Narrow>(2).unwrap();
+        let mut front: Front = memory.front(slots);
+        assert_eq!(front.push_all((0..).map(ask)), slots.count());
+        assert!(front.publish().is_needed());
+        memory.set(RSP_PROD, start.wrapping_add(slots.count()));
+        let responses = front.drain().unwrap().map(|response| response.into_unverified());
+        assert_eq!(responses.filter(|response| response.status == !(response.id as i16)).count() as u32, slots.count());
+        assert_eq!(front.violation(), None);
+        memory.assert_margins_untouched();
+    }
+}
+
+/// As a network's receive ring needs it.
+#[test]
+fn messages_have_their_index() {
+    for start in STARTS {
+        let (memory, mut front) = front_with_five(start);
+        assert_eq!((front.next_push(), front.next_pop()), (start.wrapping_add(8), start));
+        memory.set(RSP_PROD, start.wrapping_add(2));
+        assert!(front.pop().unwrap().is_some());
+        assert_eq!(front.next_pop(), start.wrapping_add(1));
+        assert_eq!(front.drain().unwrap().count(), 1);
+        assert_eq!(front.next_pop(), start.wrapping_add(2));
+    }
+}
+
 #[test]
 fn hc_013_all_that_is_possible_is_accepted() {
     for start in STARTS {

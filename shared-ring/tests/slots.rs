@@ -120,6 +120,7 @@ fn hc_019_what_is_behind_a_message_is_neither_read_nor_written() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code only; too slow interpreted")]
 fn hc_020_an_id_of_two_halves_is_none() {
     let mut requests = InFlight::<_, u64, _>::new([const { Entry::VACANT }; 4]);
     let mut issue = || {

@@ -9,7 +9,7 @@ use core::time::Duration;
 use log::LevelFilter;
 use spin::{Mutex, Once};
 use xen_console::{Console, EmergencyConsole, Input, Logger, Notify, Patience};
-use xen_event_channel::{Channel, WaitError};
+use xen_event_channel::{Channel, Stale, WaitError};
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::{Errno, sched};
 use xen_shared_ring::{PeerError, SharedMem};
@@ -144,9 +144,14 @@ impl Terminal {
                 return Ok(count);
             }
             // The wait also ends a hold of the port, whose events tell of output as well and are not counted against it.
-            match channel.zip(seen) {
+            let waited = match channel.zip(seen) {
                 Some((channel, seen)) => events.wait(channel, seen, deadline).map(drop),
-                None => clock.sleep(NAP),
+                None => Err(Stale.into()),
+            };
+            match waited {
+                // There is no channel, or none any more since the domain was resumed or its channels were reset.
+                Err(WaitError::Stale) => clock.sleep(NAP),
+                waited => waited,
             }
             .map_err(TerminalError::Wait)?;
         }

@@ -7,12 +7,10 @@ use xen_hypercall::Errno;
 use xen_hypercall::abi::x86::start_info::StartInfo;
 use xen_hypercall::abi::{Gfn, Mfn};
 
+use super::layout::{DIRECT, Layout, PAGE, VIRT_BASE};
 use super::tables::Tables;
-use super::{PAGE, VIRT_BASE, entry, window};
+use super::{entry, window};
 use crate::memory::{Access, Region};
-
-/// Where memory beyond the builder's mapping is mapped: the start of the part of the upper half that is the guest's.
-pub(super) const DIRECT: usize = 0xffff_8800_0000_0000;
 
 /// How many regions the memory has.
 pub(crate) const REGIONS: usize = 9;
@@ -22,23 +20,22 @@ pub(crate) const REGIONS: usize = 9;
 pub(crate) struct Memory {
     /// The pseudo-physical map: the machine frame of each page.
     p2m: &'static [Mfn],
-    /// Pages that the builder mapped, at [`VIRT_BASE`]; the others are at [`DIRECT`].
-    initial: usize,
+    layout: Layout,
     /// Pages that are in use since boot.
     used: usize,
-    /// Pages that are mapped.
-    mapped: usize,
 }
 
 static MEMORY: Once<Memory> = Once::new();
 
-/// What Xen calls the page at an address: one of the guest's own pages, after boot.
+/// The frame of no page: the last one of all addresses that have 64 bits. No machine has it, so that Xen refuses it.
+const NO_FRAME: Gfn = Gfn(u64::MAX >> PAGE.ilog2());
+
+/// What Xen calls the page at an address, after boot. [`NO_FRAME`] for an address at which none of the guest's own pages is
+/// mapped.
 #[inline]
 pub(crate) fn gfn(address: usize) -> Gfn {
-    let start = if address >= VIRT_BASE { VIRT_BASE } else { DIRECT };
-    let frame = MEMORY.get().and_then(|memory| memory.p2m.get((address - start) / PAGE));
-    // No page of the guest's own lies elsewhere, and no domain owns the frame of this number.
-    frame.map_or(Gfn(u64::MAX), |mfn| Gfn(mfn.0))
+    let frame = MEMORY.get().and_then(|memory| memory.p2m.get(memory.layout.page_at(address)?));
+    frame.map_or(NO_FRAME, |mfn| Gfn(mfn.0))
 }
 
 /// Gives every page its address and permissions.
@@ -56,7 +53,8 @@ pub(super) unsafe fn set_up(info: &'static StartInfo, boot_stack_end: usize) -> 
     tables.rebuild()?;
     tables.extend()?;
     tables.open_window()?;
-    let memory = Memory { p2m, initial: tables.initial, used: tables.used, mapped: tables.mapped };
+    let layout = Layout { initial: tables.initial, mapped: tables.mapped };
+    let memory = Memory { p2m, layout, used: tables.used };
     Ok(MEMORY.call_once(|| memory))
 }
 
@@ -68,7 +66,7 @@ impl Memory {
 
     /// Where a machine frame that the builder mapped is mapped. `None` for a frame that is not among them.
     pub(super) fn address_of(&self, mfn: Mfn) -> Option<usize> {
-        self.p2m[..self.initial].iter().position(|&frame| frame == mfn).map(|pfn| VIRT_BASE + pfn * PAGE)
+        self.p2m[..self.layout.initial].iter().position(|&frame| frame == mfn).map(|pfn| VIRT_BASE + pfn * PAGE)
     }
 
     /// What the memory is used for, in the order of the addresses.
@@ -84,16 +82,17 @@ impl Memory {
             region("stack and data", guard.end..entry::image_end(), Access::Write),
             region("boot structures, page tables", entry::image_end()..low.start, Access::Write),
             region("free", low, Access::Write),
-            region("page tables", DIRECT + self.initial * PAGE..high.start, Access::Read),
+            region("page tables", DIRECT + self.layout.initial * PAGE..high.start, Access::Read),
             region("free", high, Access::Write),
         ]
     }
 
     /// The addresses of the memory that nothing uses yet.
     pub(crate) fn free(&self) -> [Range<usize>; 2] {
-        let direct = self.used.max(self.initial)..self.mapped;
+        let Layout { initial, mapped } = self.layout;
+        let direct = self.used.max(initial)..mapped;
         [
-            VIRT_BASE + self.used.min(self.initial) * PAGE..VIRT_BASE + self.initial * PAGE,
+            VIRT_BASE + self.used.min(initial) * PAGE..VIRT_BASE + initial * PAGE,
             DIRECT + direct.start * PAGE..DIRECT + direct.end * PAGE,
         ]
     }

@@ -3,6 +3,7 @@
 //! The items that are `pub(crate)` here are the surface that PVH and ARM64 boots will offer as well.
 
 mod entry;
+mod layout;
 mod memory;
 mod notes;
 mod start_info;
@@ -18,17 +19,14 @@ use xen_hypercall::{callback, issue, sched};
 use crate::shared_info::Shared;
 use crate::xen::XEN;
 
+pub(crate) use layout::PAGE;
+use layout::VIRT_BASE;
 pub(crate) use memory::{Memory, REGIONS, gfn};
 pub(crate) use traps::Frame as Registers;
 pub(crate) use window::{map_table_frame, release_foreign, reserve_foreign};
 
 /// How this guest calls Xen.
 pub(crate) const ISSUE: issue::Syscall = issue::Syscall;
-
-pub(crate) const PAGE: usize = 4096;
-
-/// Where the image is linked, and where Xen's builder maps the guest's first pages. The linker script has the same.
-const VIRT_BASE: usize = 0xffff_ffff_8000_0000;
 
 /// The way from Xen's entry to the common part: memory first, then traps and events, and then `main`.
 unsafe extern "C" fn start(info: &'static StartInfo, boot_stack_end: usize) -> ! {

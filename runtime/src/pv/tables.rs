@@ -23,8 +23,8 @@ use xen_hypercall::abi::mmu::{Update, UpdateKind, UvmFlags};
 use xen_hypercall::abi::x86::start_info::StartInfo;
 use xen_hypercall::{Errno, mmu};
 
-use super::memory::DIRECT;
-use super::{PAGE, VIRT_BASE, entry, window};
+use super::layout::{DIRECT, PAGE, VIRT_BASE};
+use super::{entry, window};
 use crate::xen::XEN;
 
 /// Entries of a page table.

@@ -6,7 +6,6 @@
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
-use spin::Mutex;
 use xen_grant_table::TableFrame;
 use xen_hypercall::abi::mmu::UvmFlags;
 use xen_hypercall::abi::{DomId, Gfn};
@@ -16,6 +15,7 @@ use xen_hypercall::{Errno, Frame, mmu};
 use super::tables::READ_WRITE;
 use super::{PAGE, VIRT_BASE};
 use crate::bitmap::Bitmap;
+use crate::lock::Mutex;
 use crate::xen::XEN;
 
 /// Pages of the window: as many as one last-level table maps.
@@ -43,7 +43,9 @@ pub(crate) fn reserve_foreign(count: NonZeroUsize) -> Option<NonNull<Frame>> {
 ///
 /// [`reserve_foreign`] gave it, and nothing is mapped there.
 pub(crate) unsafe fn release_foreign(at: NonNull<Frame>) {
-    if contains(at.addr().get()) {
+    let own = contains(at.addr().get());
+    debug_assert!(own, "{at:?} is not in the window");
+    if own {
         FREE.lock().put((at.addr().get() - START) / PAGE, 1);
     }
 }

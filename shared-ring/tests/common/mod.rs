@@ -61,7 +61,7 @@ impl Page {
 }
 
 /// The caller keeps to the promise.
-pub(crate) fn part(start: NonNull<u8>, len: usize) -> SharedMem {
+pub(crate) const fn part(start: NonNull<u8>, len: usize) -> SharedMem {
     // SAFETY: atomics of the right size, which outlive the ring in each test.
     unsafe { SharedMem::new(start, len) }
 }

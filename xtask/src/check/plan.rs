@@ -94,11 +94,12 @@ fn storms(packages: &[Package]) -> Result<Vec<Step>> {
 }
 
 fn miri_tests(packages: &[Package]) -> Result<Vec<Step>> {
-    let one = |package: &Package| {
-        let command = miri::cargo(&["test", "--lib", "--tests", "--package", &package.name])?;
+    let one = |(package, tests): (&Package, &[&str])| {
+        let mut command = miri::cargo(&["test", "--package", &package.name])?;
+        command.args(tests);
         Ok(Step::miri(format!("Miri, {}", package.name), command))
     };
-    packages.iter().filter(|package| miri::is_for(package)).map(one).collect()
+    packages.iter().filter_map(|package| Some((package, miri::tests_of(package)?))).map(one).collect()
 }
 
 /// A cargo command for the packages that are built for the host; guests have no host build.
