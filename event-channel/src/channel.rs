@@ -70,6 +70,9 @@ pub struct Channel<P: Events> {
 }
 
 /// Opening. A new channel is unmasked and goes to vCPU 0, or to the vCPU that is named.
+///
+/// Look once after opening, at what the channel belongs to and by [`Channel::settle`] or a wait: an event that another vCPU
+/// dispatched before the port had an owner is not counted for it, and one at the very moment leaves the channel held.
 impl<P: Events + Clone> Channel<P> {
     /// Opens a port that `remote` may connect to.
     ///
@@ -79,13 +82,13 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// Source: `EVTCHNOP_alloc_unbound`, public/event_channel.h
     pub fn unbound(platform: &P, remote: DomId) -> Result<Self, OpenError> {
-        platform.event_channels().bind();
+        platform.event_channels().bind()?;
         let port = event_channel::alloc_unbound(platform, DomId::SELF, remote);
         Self::open(platform, Kind::Unbound, port)
     }
 
-    /// Connects to a port that `remote` keeps open for this domain. It has an event from the start, for what the peer
-    /// sent before.
+    /// Connects to a port that `remote` keeps open for this domain. Xen signals it at once, for what the peer sent before; but
+    /// that event may be dispatched before the port has an owner: look once after opening.
     ///
     /// # Errors
     ///
@@ -93,7 +96,7 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// Source: `EVTCHNOP_bind_interdomain`, public/event_channel.h
     pub fn interdomain(platform: &P, remote: DomId, port: Port) -> Result<Self, OpenError> {
-        platform.event_channels().bind();
+        platform.event_channels().bind()?;
         let port = event_channel::bind_interdomain(platform, remote, port);
         Self::open(platform, Kind::Interdomain, port)
     }
@@ -102,11 +105,12 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// # Errors
     ///
-    /// Those of [`OpenError`]; [`OpenError::InUse`] where the interrupt is bound already.
+    /// Those of [`OpenError`]; [`OpenError::InUse`] where the interrupt is bound already, [`OpenError::NoVcpu`] where the vCPU
+    /// takes no events.
     ///
     /// Source: `EVTCHNOP_bind_virq`, public/event_channel.h
     pub fn virq(platform: &P, virq: Virq, vcpu: VcpuId) -> Result<Self, OpenError> {
-        platform.event_channels().bind();
+        bind_to(platform, vcpu)?;
         Self::open(platform, Kind::Virq(virq), event_channel::bind_virq(platform, virq, vcpu))
     }
 
@@ -114,15 +118,16 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// # Errors
     ///
-    /// Those of [`OpenError`].
+    /// Those of [`OpenError`]; [`OpenError::NoVcpu`] where the vCPU takes no events.
     ///
     /// Source: `EVTCHNOP_bind_ipi`, public/event_channel.h
     pub fn ipi(platform: &P, vcpu: VcpuId) -> Result<Self, OpenError> {
-        platform.event_channels().bind();
+        bind_to(platform, vcpu)?;
         Self::open(platform, Kind::Ipi, event_channel::bind_ipi(platform, vcpu))
     }
 
-    /// Receives a physical interrupt.
+    /// Receives a physical interrupt. The owner of a level-triggered one calls `PHYSDEVOP_eoi` after each look at the device:
+    /// Xen holds the interrupt back until then, and this crate does not say it.
     ///
     /// # Errors
     ///
@@ -130,21 +135,27 @@ impl<P: Events + Clone> Channel<P> {
     ///
     /// Source: `EVTCHNOP_bind_pirq`, public/event_channel.h
     pub fn pirq(platform: &P, pirq: u32, flags: BindPirqFlags) -> Result<Self, OpenError> {
-        platform.event_channels().bind();
+        platform.event_channels().bind()?;
         Self::open(platform, Kind::Pirq(pirq), event_channel::bind_pirq(platform, pirq, flags))
     }
 
-    /// Takes over a port that is open already: the toolstack opens those of console and xenstore before the guest starts.
+    /// Takes over a port that is open already: the toolstack opens those of console and xenstore before the guest starts. Where
+    /// this fails, the port stays open.
     ///
     /// # Errors
     ///
     /// [`OpenError::InUse`] where the port has a channel, [`OpenError::Invalid`] where Xen says that it is not open.
     pub fn adopt(platform: &P, port: Port) -> Result<Self, OpenError> {
-        platform.event_channels().bind();
+        platform.event_channels().bind()?;
         let kind = adoptable(platform, port)?;
         let slot = make_room(platform, port)?;
         let generation = slot.adopt(kind.sender()).ok_or(OpenError::InUse)?;
-        Self::with(platform, port, kind, slot, generation)
+        let channel = Self::with(platform, port, kind, slot, generation);
+        channel.let_in().inspect_err(|_| {
+            // A channel that has no slot any more closes nothing when it is dropped.
+            let _ = slot.close(generation);
+        })?;
+        Ok(channel)
     }
 
     /// Makes a channel of what Xen has answered.
@@ -152,7 +163,10 @@ impl<P: Events + Clone> Channel<P> {
     fn open(platform: &P, kind: Kind, port: Result<Port, Errno>) -> Result<Self, OpenError> {
         let port = port.map_err(|errno| OpenError::from_errno(errno, kind.when_invalid()))?;
         match make_room(platform, port) {
-            Ok(slot) => Self::with(platform, port, kind, slot, slot.open(kind.sender())),
+            Ok(slot) => {
+                let channel = Self::with(platform, port, kind, slot, slot.open(kind.sender()));
+                channel.let_in().map(|()| channel)
+            }
             Err(error) => {
                 // Nobody has seen the port; there is nothing to do about one that cannot be closed.
                 let _ = event_channel::close(platform, port);
@@ -161,15 +175,24 @@ impl<P: Events + Clone> Channel<P> {
         }
     }
 
-    fn with(platform: &P, port: Port, kind: Kind, slot: &Slot, generation: u32) -> Result<Self, OpenError> {
-        let first = slot.look().count();
-        let channel = Self { platform: platform.clone(), port, generation, kind, first };
-        // A port of this number may have been masked before, or an event may have come before it had an owner.
-        if platform.event_channels().is_masked(platform, port.0) {
-            event_channel::unmask(platform, port).map_err(OpenError::Refused)?;
-        }
-        Ok(channel)
+    fn with(platform: &P, port: Port, kind: Kind, slot: &Slot, generation: u32) -> Self {
+        Self { platform: platform.clone(), port, generation, kind, first: slot.look().count() }
     }
+
+    /// A port of this number may have been masked before, or an event may have come before it had an owner.
+    fn let_in(&self) -> Result<(), OpenError> {
+        if self.table().is_masked(&self.platform, self.port.0) {
+            event_channel::unmask(&self.platform, self.port).map_err(OpenError::Refused)?;
+        }
+        Ok(())
+    }
+}
+
+/// Fixes the ABI, for a port whose events go to `vcpu`.
+fn bind_to<P: Events>(platform: &P, vcpu: VcpuId) -> Result<(), OpenError> {
+    let table = platform.event_channels();
+    table.bind()?;
+    if table.takes_events(platform, vcpu) { Ok(()) } else { Err(OpenError::NoVcpu(vcpu)) }
 }
 
 /// What a port that is open already is.
@@ -267,12 +290,7 @@ impl<P: Events> Channel<P> {
     /// Source: `EVTCHNOP_bind_vcpu`, public/event_channel.h
     pub fn bind_vcpu(&self, vcpu: VcpuId) -> Result<(), ChannelError> {
         self.slot()?;
-        let table = self.table();
-        let takes_events = match table.abi() {
-            Abi::TwoLevel => self.platform.vcpu_info(vcpu).is_some(),
-            Abi::Fifo => table.fifo.queues(vcpu).is_some(),
-        };
-        if !takes_events {
+        if !self.table().takes_events(&self.platform, vcpu) {
             return Err(ChannelError::NoVcpu(vcpu));
         }
         event_channel::bind_vcpu(&self.platform, self.port, vcpu).map_err(|errno| match errno {
@@ -297,13 +315,14 @@ impl<P: Events> Channel<P> {
         })
     }
 
-    /// Holds the channel's events back: they become one, which [`unmask`](Self::unmask) or a wait lets through.
+    /// Holds the channel's events back: they become one, which [`unmask`](Self::unmask) lets through, and nothing else. An event
+    /// that is being dispatched at this moment may still be counted.
     ///
     /// # Errors
     ///
     /// [`Stale`].
     pub fn mask(&self) -> Result<(), Stale> {
-        self.slot()?;
+        self.slot()?.mask();
         self.table().mask(&self.platform, self.port.0);
         Ok(())
     }
@@ -312,12 +331,13 @@ impl<P: Events> Channel<P> {
     ///
     /// # Errors
     ///
-    /// [`ChannelError::Stale`], or Xen's refusal.
+    /// [`ChannelError::Stale`], or Xen's refusal: the channel is held then, and the next settling or wait tries again.
     ///
     /// Source: `EVTCHNOP_unmask`, public/event_channel.h
     pub fn unmask(&self) -> Result<(), ChannelError> {
-        self.slot()?.release();
-        event_channel::unmask(&self.platform, self.port).map_err(ChannelError::Refused)
+        let slot = self.slot()?;
+        slot.unmask();
+        self.let_through(slot)
     }
 
     /// What happened since the channel was opened. Zeros for a stale one.

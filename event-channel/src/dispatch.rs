@@ -10,8 +10,8 @@ use crate::{Abi, Events, fifo, order, two_level};
 /// that was called.
 ///
 /// Atomics and wakes only: it takes no lock, allocates nothing, calls neither Xen nor the owner of a port. It may be entered on
-/// top of itself at any instruction. It is bounded: in the 2-level ABI each port is taken at most once in each pass, in the
-/// FIFO ABI each queue has a budget, and what is left calls for another upcall. Every pass serves every word or queue that has
+/// top of itself at any instruction. It is bounded: in the 2-level ABI there is no other budget than one pass over at most 4096
+/// ports, each of which is taken at most once; in the FIFO ABI each queue has a budget, and what is left calls for another upcall. Every pass serves every word or queue that has
 /// events, so that none starves another.
 ///
 /// A waker runs in the handler: it must not wait for a lock that the interrupted code may hold. It may close channels, the one

@@ -20,6 +20,8 @@ pub enum OpenError {
     Invalid,
     /// The caller: a policy, or Xen, does not let this domain have it.
     Denied(Errno),
+    /// The caller: the vCPU takes no events, see [`start_vcpu`](crate::start_vcpu).
+    NoVcpu(VcpuId),
     /// The peer: it is gone, or keeps no such port open for this domain.
     NoPeer,
     /// A lack: the domain has no port left. Close one, or do with a channel less.
@@ -29,7 +31,7 @@ pub enum OpenError {
     /// A lack: the ABI has no room for this port's events (`EVTCHNOP_expand_array` failed with this error). Ports that are open
     /// keep working.
     NoRoom(Port, Errno),
-    /// A lack: another vCPU, or the code that an upcall has interrupted, is making room; try again later.
+    /// A lack: another vCPU, or the code that an upcall has interrupted, is making room or choosing the ABI; try again later.
     Busy,
     /// Xen refused for a reason that is none of these.
     Refused(Errno),
@@ -150,11 +152,12 @@ impl fmt::Display for OpenError {
             Self::InUse => f.write_str("the interrupt or port is in use"),
             Self::Invalid => f.write_str("there is no such port, interrupt or vCPU"),
             Self::Denied(errno) => write!(f, "this domain may not have it: {errno}"),
+            Self::NoVcpu(vcpu) => write!(f, "vCPU {} takes no events", vcpu.0),
             Self::NoPeer => f.write_str("the other domain keeps no such port open"),
             Self::NoPorts => f.write_str("the domain has no port left"),
             Self::NoMemory => f.write_str("there is no memory for the port"),
             Self::NoRoom(port, errno) => write!(f, "there is no room for the events of port {}: {errno}", port.0),
-            Self::Busy => f.write_str("another vCPU is making room for ports"),
+            Self::Busy => f.write_str("another vCPU is making room for ports, or choosing the ABI"),
             Self::Refused(errno) => errno.fmt(f),
         }
     }

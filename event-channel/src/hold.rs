@@ -28,7 +28,7 @@ pub enum Found {
 /// Whether a channel's events come through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// They do.
+    /// They do, unless [`Channel::mask`] keeps them back.
     Open,
     /// Not before this system time, at which somebody must call [`Channel::lift`], [`Channel::settle`] or a wait: the owner sets
     /// its timer. An event that comes meanwhile is kept and counted then.
@@ -48,7 +48,8 @@ impl<P: Events> Channel<P> {
     ///
     /// # Errors
     ///
-    /// [`ChannelError::Stale`], or Xen's refusal to unmask the port.
+    /// [`ChannelError::Stale`], or Xen's refusal to unmask the port, which stays held then: the next settling, wait or
+    /// [`lift`](Self::lift) tries again.
     pub fn settle(&self, found: Found, now: Duration) -> Result<Settled, ChannelError> {
         let slot = self.slot()?;
         match found {
@@ -66,7 +67,7 @@ impl<P: Events> Channel<P> {
     ///
     /// # Errors
     ///
-    /// [`ChannelError::Stale`], or Xen's refusal to unmask the port.
+    /// As for [`settle`](Self::settle).
     pub fn lift(&self, now: Duration) -> Result<Settled, ChannelError> {
         let slot = self.slot()?;
         match self.hold_ends(slot) {
@@ -92,11 +93,21 @@ impl<P: Events> Channel<P> {
         Ok(Settled::Held(end))
     }
 
+    /// Ends a hold. What the owner has masked itself stays so.
     fn release(&self, slot: &Slot) -> Result<Settled, ChannelError> {
-        if slot.release().is_held() {
-            event_channel::unmask(&self.platform, self.port).map_err(ChannelError::Refused)?;
+        let before = slot.release();
+        if before.is_held() && !before.is_masked() {
+            self.let_through(slot)?;
         }
         Ok(Settled::Open)
+    }
+
+    /// Has Xen unmask the port. Where it refuses, the port is held, so that the next look tries again.
+    pub(crate) fn let_through(&self, slot: &Slot) -> Result<(), ChannelError> {
+        event_channel::unmask(&self.platform, self.port).map_err(|errno| {
+            slot.hold_until(0);
+            ChannelError::Refused(errno)
+        })
     }
 }
 

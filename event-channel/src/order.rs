@@ -55,7 +55,9 @@ pub(crate) fn clear(word: &AtomicU32, bits: u32) -> u32 {
 
 /// Sets bits of a 32-bit word and answers with what it was: a mask bit, a queue's bit.
 ///
-/// Pairs with Xen's reading of the same word; what was done before is visible to it.
+/// Pairs with Xen's reading of the same word; what was done before is visible to it. Pairs with itself as well: of two vCPUs, one
+/// that masks a port without an owner and one that gives it an owner and then looks at the mask (by setting no bits), the second
+/// one to get here sees what the other did before.
 #[inline]
 pub(crate) fn set(word: &AtomicU32, bits: u32) -> u32 {
     word.fetch_or(bits, AcqRel)
@@ -63,8 +65,8 @@ pub(crate) fn set(word: &AtomicU32, bits: u32) -> u32 {
 
 /// Sets bits of a 64-bit word: [`set`] of the 2-level ABI.
 #[inline]
-pub(crate) fn set_wide(word: &AtomicU64, bits: u64) {
-    word.fetch_or(bits, AcqRel);
+pub(crate) fn set_wide(word: &AtomicU64, bits: u64) -> u64 {
+    word.fetch_or(bits, AcqRel)
 }
 
 /// Calls for another upcall, after [`set`] has said for what.
@@ -155,7 +157,9 @@ pub(crate) fn grown(count: &AtomicU32, to: u32) {
     count.store(to, Release);
 }
 
-/// Relaxed, by another name where a reader might look for an order: masks are only read by the one that sets them, and by Xen.
+/// Relaxed, by another name where a reader might look for an order. Another vCPU may change the mask at any time: an event that
+/// is taken although its port has just been masked is counted, and one that is left although its port has just been unmasked
+/// calls again, because Xen unmasks and selects the word anew.
 #[inline(always)]
 pub(crate) fn mask(word: &AtomicU64) -> u64 {
     word.load(Relaxed)

@@ -25,10 +25,14 @@ const LIMIT: u64 = 1 << 29;
 const PROGRESS: u64 = LIMIT - STEP;
 /// One event more in [`PROGRESS`].
 const STEP: u64 = 1 << 4;
+/// Masked by the owner's wish, which outlasts a hold.
+const MASKED: u64 = 1 << 2;
 /// Masked, by [`Slot::hold`] or for being spurious.
 const HELD: u64 = 1 << 1;
 /// Another domain can signal this port.
 const LIMITED: u64 = 1 << 0;
+/// What a port loses with its owner.
+const OWNERS: u64 = OWNED | WAITING | MASKED | HELD | LIMITED;
 
 /// An event that nobody has sent, see [`Slot::hold`].
 const COUNT: u64 = 1 << 32;
@@ -66,6 +70,11 @@ impl Seen {
         self.0 & HELD != 0
     }
 
+    /// Whether the owner wants no events.
+    pub(crate) const fn is_masked(self) -> bool {
+        self.0 & MASKED != 0
+    }
+
     /// Whether there was an event since the port was last settled.
     pub(crate) const fn is_unsettled(self) -> bool {
         self.0 & (PROGRESS | LIMIT) != start(self.0 & LIMITED)
@@ -84,6 +93,11 @@ const fn start(limited: u64) -> u64 {
 /// The word without the events since the last settling.
 const fn settled(word: u64) -> u64 {
     word & !(PROGRESS | LIMIT) | start(word & LIMITED)
+}
+
+/// The word of a port that is held from now on, with a count that calls its owner to another look.
+const fn held(word: u64) -> u64 {
+    settled(word).wrapping_add(COUNT) | HELD
 }
 
 /// Who may signal a port.
@@ -170,7 +184,7 @@ impl Slot {
             tally.store(0, Relaxed);
         }
         self.held_until.store(0, Relaxed);
-        self.change(|word| settled(word & !(HELD | LIMITED | WAITING) | OWNED | sender.flag()));
+        self.change(|word| settled(word & !OWNERS | OWNED | sender.flag()));
         Ok(next)
     }
 
@@ -178,7 +192,7 @@ impl Slot {
     #[inline(never)]
     pub(crate) fn close(&self, generation: u32) -> Result<(), u32> {
         order::set_generation(&self.generation, generation, generation.wrapping_add(1))?;
-        self.change(|word| settled(word & !(OWNED | HELD | LIMITED | WAITING)));
+        self.change(|word| settled(word & !OWNERS));
         drop(self.waker.take());
         Ok(())
     }
@@ -187,7 +201,7 @@ impl Slot {
     pub(crate) fn abandon(&self) {
         let last = self.generation();
         if last % 2 == 1 && order::set_generation(&self.generation, last, last.wrapping_add(1)).is_ok() {
-            self.change(|word| settled(word & !(OWNED | HELD | LIMITED | WAITING)));
+            self.change(|word| settled(word & !OWNERS));
             self.waker.wake();
         }
     }
@@ -211,13 +225,32 @@ impl Slot {
     /// sleep now, with its next event behind the mask; so it has to look once more.
     pub(crate) fn hold(&self) -> Seen {
         self.storms.fetch_add(1, Relaxed);
-        self.change(|word| settled(word).wrapping_add(COUNT) | HELD)
+        self.change(held)
     }
 
-    /// Notes that the port, which the caller has masked, stays so until a time.
+    /// As [`hold`](Self::hold), for a port that had no owner when its event was counted, and may have one since. Answers with
+    /// what was there before.
+    pub(crate) fn hold_if_owned(&self) -> Seen {
+        self.change(|word| if word & OWNED == 0 { word } else { held(word) })
+    }
+
+    /// Notes that the port, which is masked, stays so until a time; 0 is when the owner next looks.
+    ///
+    /// The events so far have been settled by this. Without one that comes after it, a look has nobody to blame.
     pub(crate) fn hold_until(&self, nanoseconds: u64) {
         self.held_until.store(nanoseconds, Relaxed);
-        self.change(|word| word | HELD);
+        self.change(|word| settled(word) | HELD);
+    }
+
+    /// Notes that the owner wants no events.
+    pub(crate) fn mask(&self) {
+        self.change(|word| word | MASKED);
+    }
+
+    /// Notes that the owner wants events again, and ends a hold.
+    pub(crate) fn unmask(&self) {
+        self.change(|word| word & !MASKED);
+        self.release();
     }
 
     pub(crate) fn held_until(&self) -> u64 {

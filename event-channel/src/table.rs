@@ -4,12 +4,12 @@ use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
 use xen_hypercall::Frame;
-use xen_hypercall::abi::Port;
+use xen_hypercall::abi::{Port, VcpuId};
 
 use crate::atomic::{AtomicPtr, AtomicU8, Relaxed, Tally, array, constructor};
 use crate::fifo::Fifo;
 use crate::slot::Slot;
-use crate::{Abi, Events, order, words};
+use crate::{Abi, Events, OpenError, order, words};
 
 /// Ports of which one chunk keeps the counts: those of one word of the 2-level ABI.
 const SLOTS: usize = if cfg!(loom) { 4 } else { 64 };
@@ -81,9 +81,24 @@ const STARTING: u8 = 3;
 /// The state of the ABI.
 impl EventChannels {
     /// Fixes the ABI: a port is about to be opened.
-    pub(crate) fn bind(&self) {
-        // Another state than `FRESH` is as fixed.
-        let _ = order::change_state(&self.state, FRESH, TWO_LEVEL);
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Busy`] while the ABI is being chosen: Xen may lose the events of a port that is opened meanwhile.
+    pub(crate) fn bind(&self) -> Result<(), OpenError> {
+        match order::change_state(&self.state, FRESH, TWO_LEVEL) {
+            Err(STARTING) => Err(OpenError::Busy),
+            // Another state than `FRESH` is as fixed.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether the events of a vCPU are dispatched. [`bind`](Self::bind) comes first.
+    pub(crate) fn takes_events<P: Events>(&self, platform: &P, vcpu: VcpuId) -> bool {
+        match self.abi() {
+            Abi::TwoLevel => platform.vcpu_info(vcpu).is_some(),
+            Abi::Fifo => self.fifo.queues(vcpu).is_some(),
+        }
     }
 
     /// Begins to choose an ABI. The error says that this is not the time.
@@ -139,10 +154,18 @@ impl EventChannels {
     }
 
     /// Counts and masks a port that nobody owns.
+    ///
+    /// Another vCPU may be opening the port at this moment, and may have found it not masked: its new owner has to unmask it.
+    /// One that comes later sees the mask.
     #[cold]
     pub(crate) fn ignore<P: Events>(&self, platform: &P, port: u32) {
         self.ignored.fetch_add(1, Relaxed);
         self.mask(platform, port);
+        if let Some(slot) = self.slot(port)
+            && slot.hold_if_owned().is_waited_for()
+        {
+            slot.wake();
+        }
     }
 
     /// Masks a port.
@@ -157,11 +180,11 @@ impl EventChannels {
         }
     }
 
-    /// Whether a port is masked.
+    /// Whether a port is masked: at the latest by who masked it before its owner was on record.
     pub(crate) fn is_masked<P: Events>(&self, platform: &P, port: u32) -> bool {
         match self.abi() {
             Abi::TwoLevel => {
-                words::shared(platform).port(port).is_some_and(|(_, mask, bit)| order::mask(mask) & bit != 0)
+                words::shared(platform).port(port).is_some_and(|(_, mask, bit)| order::set_wide(mask, 0) & bit != 0)
             }
             Abi::Fifo => self.fifo.is_masked(port),
         }
@@ -236,4 +259,20 @@ pub(crate) fn get_or_make<'a, P: Events, T>(
         }
     }
     made(pointer)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hc_175_no_port_is_opened_while_the_abi_is_being_chosen() {
+        for abi in [Abi::TwoLevel, Abi::Fifo] {
+            let table = EventChannels::new();
+            assert_eq!(table.begin_start(), Ok(()));
+            assert_eq!(table.bind(), Err(OpenError::Busy));
+            table.end_start(abi);
+            assert_eq!((table.bind(), table.abi()), (Ok(()), abi));
+        }
+    }
 }

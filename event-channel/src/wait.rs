@@ -4,12 +4,14 @@
 //! another reason is looked at and slept over.
 
 use core::future::poll_fn;
+use core::slice;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
+use xen_hypercall::abi::Port;
 use xen_hypercall::{Errno, sched};
 
-use crate::{Channel, Events, Settled, Stale, Upcalls, WaitError, dispatch};
+use crate::{Channel, Events, Settled, Upcalls, WaitError, dispatch};
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,8 @@ pub enum Waited {
 }
 
 /// Waiting. What was seen is a [`Channel::count`] from before the last look at what the channel belongs to. A wait ends a hold whose
-/// time has come, and takes it as it is otherwise: [`Channel::settle`] before a wait makes the difference.
+/// time has come, and takes it as it is otherwise: [`Channel::settle`] before a wait makes the difference. A channel that its owner
+/// has masked has no event before [`Channel::unmask`]: a wait for one ends at the deadline.
 impl<P: Events> Channel<P> {
     /// Waits with upcalls open, as a kernel with nothing else to do on this vCPU does: events of other channels are served.
     ///
@@ -53,10 +56,7 @@ impl<P: Events> Channel<P> {
     ///
     /// Source: `SCHEDOP_poll`, public/sched.h
     pub fn wait_poll(&self, seen: u32, deadline: Duration, now: impl Fn() -> Duration) -> Result<Waited, WaitError> {
-        self.wait(seen, deadline, now, |settled, until| {
-            // A port that is held may be pending all the time, and would end the poll at once.
-            let port = [self.port];
-            let ports: &[_] = if settled == Settled::Open { &port } else { &[] };
+        self.wait(seen, deadline, now, |ports, until| {
             sched::poll(&self.platform, ports, Some(until))?;
             dispatch(&self.platform, self.platform.vcpu());
             Ok(())
@@ -65,25 +65,28 @@ impl<P: Events> Channel<P> {
 
     /// Answers with the count if it is another than `seen`; otherwise has the task woken when it is.
     ///
-    /// One task at a time: the last one that asked is the one that is woken. The deadline is the executor's business; a channel
-    /// that is held ([`Settled::Held`]) wakes nobody before [`lift`](Self::lift) or [`settle`](Self::settle) is called.
+    /// One task at a time: the last one that asked is the one that is woken. This ends a hold for a storm. The deadline is the
+    /// executor's business; a channel that is held until a time ([`Settled::Held`]) wakes nobody before [`lift`](Self::lift) or
+    /// [`settle`](Self::settle) is called.
     ///
     /// # Errors
     ///
-    /// [`Stale`], also for who waited when the channel became so.
-    pub fn poll_event(&self, context: &mut Context<'_>, seen: u32) -> Poll<Result<u32, Stale>> {
-        match self.slot()?.arm(context.waker(), seen) {
-            Ok(()) => Poll::Pending,
-            Err(count) => Poll::Ready(Ok(count)),
+    /// [`WaitError::Stale`], also for who waited when the channel became so, or Xen's refusal to unmask the port.
+    pub fn poll_event(&self, context: &mut Context<'_>, seen: u32) -> Poll<Result<u32, WaitError>> {
+        if let Err(count) = self.slot()?.arm(context.waker(), seen) {
+            return Poll::Ready(Ok(count));
         }
+        // Fails if the channel became stale before it was armed, and nobody wakes the task. A storm has no time to wait for.
+        self.lift(Duration::ZERO)?;
+        Poll::Pending
     }
 
     /// The count, as soon as it is another than `seen`. See [`poll_event`](Self::poll_event).
     ///
     /// # Errors
     ///
-    /// [`Stale`].
-    pub async fn event(&self, seen: u32) -> Result<u32, Stale> {
+    /// Those of [`poll_event`](Self::poll_event).
+    pub async fn event(&self, seen: u32) -> Result<u32, WaitError> {
         poll_fn(|context| self.poll_event(context, seen)).await
     }
 
@@ -93,14 +96,14 @@ impl<P: Events> Channel<P> {
         seen: u32,
         deadline: Duration,
         now: impl Fn() -> Duration,
-        sleep: impl Fn(Settled, Duration) -> Result<(), Errno>,
+        sleep: impl Fn(&[Port], Duration) -> Result<(), Errno>,
     ) -> Result<Waited, WaitError> {
         let before = self.platform.hold_upcalls();
         let result = loop {
             match self.look(seen, deadline, now()) {
                 Ok(Look::End(waited)) => break Ok(waited),
-                Ok(Look::Sleep(settled, until)) => {
-                    if let Err(errno) = sleep(settled, until) {
+                Ok(Look::Sleep(ports, until)) => {
+                    if let Err(errno) = sleep(ports, until) {
                         break Err(WaitError::Refused(errno));
                     }
                 }
@@ -115,7 +118,7 @@ impl<P: Events> Channel<P> {
         result
     }
 
-    fn look(&self, seen: u32, deadline: Duration, now: Duration) -> Result<Look, WaitError> {
+    fn look(&self, seen: u32, deadline: Duration, now: Duration) -> Result<Look<'_>, WaitError> {
         let count = self.slot()?.look().count();
         if count != seen {
             return Ok(Look::End(Waited::Counted(count)));
@@ -124,14 +127,18 @@ impl<P: Events> Channel<P> {
             return Ok(Look::End(Waited::TimedOut));
         }
         let settled = self.lift(now)?;
-        Ok(Look::Sleep(settled, settled.sooner(deadline)))
+        // A port that is held or masked may be pending all the time, and would end a poll at once.
+        let hears = settled == Settled::Open && !self.slot()?.look().is_masked();
+        let ports = if hears { slice::from_ref(&self.port) } else { &[] };
+        Ok(Look::Sleep(ports, settled.sooner(deadline)))
     }
 }
 
 /// What to do after a look at the count.
-enum Look {
+enum Look<'a> {
     End(Waited),
-    Sleep(Settled, Duration),
+    /// Until one of the ports has an event, or until a time.
+    Sleep(&'a [Port], Duration),
 }
 
 impl Settled {

@@ -66,14 +66,21 @@ fn hc_172_every_refusal_of_a_new_port_is_an_error_with_its_culprit() {
     }
 }
 
+/// A port that was opened here is closed again; one that the toolstack has opened could not be had back.
 #[test]
-fn hc_172_a_refusal_to_unmask_a_new_port_closes_it() {
+fn hc_172_a_refusal_to_unmask_closes_a_new_port_and_leaves_an_adopted_one_open() {
     let machine = Machine::new(1);
     let guest = machine.domain();
     let stray = xen_hypercall::event_channel::bind_ipi(&guest, VcpuId(0)).unwrap();
     machine.spurious_event(&guest, stray);
     machine.faults().fail(Target::event_channel(Command::UNMASK), When::Nth(1), Errno::PERM);
     assert_eq!(Channel::adopt(&guest, stray).err(), Some(OpenError::Refused(Errno::PERM)));
+    assert_eq!(guest.open_ports(), [stray]);
+    let adopted = Channel::adopt(&guest, stray).unwrap();
+    adopted.mask().unwrap();
+    drop(adopted);
+    machine.faults().fail(Target::event_channel(Command::UNMASK), When::Nth(1), Errno::PERM);
+    assert_eq!(Channel::ipi(&guest, VcpuId(0)).err(), Some(OpenError::Refused(Errno::PERM)));
     assert!(guest.open_ports().is_empty());
 }
 
@@ -277,10 +284,13 @@ fn a_vcpu_without_queues_is_given_no_events() {
     machine.faults().fail(Target::event_channel(Command::INIT_CONTROL), When::Nth(2), Errno::NOMEM);
     started(&guest, Preference::Fifo);
     let channel = Channel::unbound(&guest, guest.id()).unwrap();
+    let opened = || [Channel::ipi(&guest, VcpuId(1)), Channel::virq(&guest, Virq::TIMER, VcpuId(1))].map(Result::err);
     assert_eq!(channel.bind_vcpu(VcpuId(1)), Err(ChannelError::NoVcpu(VcpuId(1))));
+    assert_eq!(opened(), [Some(OpenError::NoVcpu(VcpuId(1))); 2]);
     assert_eq!(start_vcpu(&guest, VcpuId(2)), Err(StartError::NoVcpu(VcpuId(2))));
     assert_eq!(start_vcpu(&guest, VcpuId(1)), Ok(()));
     assert_eq!(channel.bind_vcpu(VcpuId(1)), Ok(()));
+    assert_eq!(opened(), [None; 2]);
 }
 
 /// More ports in one queue than a pass takes.

@@ -64,12 +64,12 @@ fn is_stale(channel: &Channel<Domain>) {
     assert_eq!(channel.bind_vcpu(VcpuId(0)), Err(ChannelError::Stale));
     assert_eq!(channel.wait_poll(count, ms(1), now), Err(WaitError::Stale));
     assert_eq!(channel.wait_block(count, ms(1), now), Err(WaitError::Stale));
-    assert_eq!(poll(channel, count, Waker::noop()), Poll::Ready(Err(Stale)));
+    assert_eq!(poll(channel, count, Waker::noop()), Poll::Ready(Err(WaitError::Stale)));
     assert_eq!(channel.statistics(), Statistics::default());
     assert_eq!(channel.count(), count);
 }
 
-fn poll(channel: &Channel<Domain>, seen: u32, waker: &Waker) -> Poll<Result<u32, Stale>> {
+fn poll(channel: &Channel<Domain>, seen: u32, waker: &Waker) -> Poll<Result<u32, WaitError>> {
     channel.poll_event(&mut Context::from_waker(waker), seen)
 }
 

@@ -7,12 +7,15 @@
 
 mod models;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use loom::thread;
 use models::{Guest, Work};
-use xen_event_channel::{Abi, Channel, Found, Preference, Settled, start};
-use xen_hypercall::abi::DomId;
+use xen_event_channel::{Abi, Channel, Found, Preference, Settled, WaitError, resume, start};
+use xen_hypercall::abi::{DomId, Port};
 
 /// What an owner keeps of its last look.
 struct Look {
@@ -207,13 +210,84 @@ fn m13_a_hold_does_not_hide_the_last_event() {
         let last = look(&channel, &work);
         let settled = settle(&channel, Found::Nothing);
         guest.upcall();
-        peer.join().unwrap();
-        guest.settle();
         let Settled::Held(end) = settled else { panic!("an event without work, and no hold") };
         assert_eq!(channel.lift(end), Ok(Settled::Open));
+        peer.join().unwrap();
         guest.settle();
         nothing_is_lost(&channel, &last, 1);
     });
+}
+
+/// A port's event is dispatched on one vCPU and finds no owner while another vCPU opens the port: the mask does not stay, and who
+/// waits by then is woken.
+#[test]
+fn m13_a_port_opened_while_it_is_masked_is_not_masked_for_good() {
+    // The third one is the first port of the second word.
+    for (preference, others) in [(Preference::TwoLevel, 0), (Preference::Fifo, 1), (Preference::TwoLevel, 3)] {
+        model(move || {
+            let guest = Guest::new();
+            start(&guest, preference).unwrap();
+            let others: Vec<_> = (0..others).map(|_| open(&guest)).collect();
+            let port = Port(others.len() as u32 + 1);
+            let vcpu = thread::spawn({
+                let guest = guest.clone();
+                move || {
+                    guest.signal(port);
+                    guest.upcall();
+                }
+            });
+            let (channel, task) = (open(&guest), Task::new());
+            let seen = channel.count();
+            let asked = task.asks(&channel, seen);
+            vcpu.join().unwrap();
+            guest.settle();
+            assert!(asked.is_ready() || channel.count() == seen || task.is_woken(), "asleep, and the count has moved");
+            settle(&channel, Found::Work);
+            let before = channel.count();
+            guest.signal(port);
+            guest.settle();
+            assert_ne!(channel.count(), before, "masked for good");
+        });
+    }
+}
+
+/// Who asks for a wake while the ports go is woken, or told at once.
+#[test]
+fn m14_who_asks_for_a_wake_during_a_resume_finds_out() {
+    model(|| {
+        let (guest, task) = (Guest::new(), Task::new());
+        let channel = open(&guest);
+        let vcpu = thread::spawn({
+            let guest = guest.clone();
+            move || resume(&guest, Preference::TwoLevel)
+        });
+        let asked = task.asks(&channel, channel.count());
+        assert_eq!(vcpu.join().unwrap(), Ok(Abi::TwoLevel));
+        assert!(asked.is_ready() || task.is_woken(), "asleep for good");
+    });
+}
+
+/// A task that may be woken. The flag is the host's: no order rests on it.
+struct Task(AtomicBool);
+
+impl Task {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(false)))
+    }
+
+    fn asks(self: &Arc<Self>, channel: &Channel<Guest>, seen: u32) -> Poll<Result<u32, WaitError>> {
+        channel.poll_event(&mut Context::from_waker(&Waker::from(Arc::clone(self))), seen)
+    }
+
+    fn is_woken(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 fn settle(channel: &Channel<Guest>, found: Found) -> Settled {

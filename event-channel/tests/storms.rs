@@ -5,14 +5,18 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::{ABIS, Pair, connect, ms, started};
 use xen_event_channel::{
-    BURST, Channel, Found, LONGEST_HOLD, Progress, SHORTEST_HOLD, SPURIOUS_IN_A_ROW, Settled, Watchdog,
+    BURST, Channel, ChannelError, Found, LONGEST_HOLD, Progress, SHORTEST_HOLD, SPURIOUS_IN_A_ROW, Settled, Waited,
+    Watchdog,
 };
+use xen_hypercall::Errno;
+use xen_hypercall::abi::event_channel::Command;
 use xen_hypercall::abi::{Port, VcpuId, Virq};
-use xen_sim::Machine;
+use xen_sim::{EventFault, Machine, Target, When};
 
 /// More than [`BURST`], and so many more that a missing limit shows.
 const STORM: u32 = 10 * BURST;
@@ -180,11 +184,84 @@ fn hc_092_a_look_without_an_event_is_nobodys_fault() {
         assert_eq!(pair.settle(Found::Nothing), Settled::Open);
     }
     assert_eq!(pair.ours.statistics().spurious, 0);
+
+    // Nor is it while the port is held: the hold ends at its time, however often the owner looks meanwhile.
+    let mut held = Settled::Open;
+    for _ in 0..=SPURIOUS_IN_A_ROW {
+        pair.signal(1);
+        held = pair.settle(Found::Nothing);
+    }
+    let Settled::Held(end) = held else { panic!("not held") };
+    for _ in 0..100 {
+        assert_eq!(pair.settle(Found::Nothing), held);
+    }
+    pair.machine.advance(end - pair.machine.now());
+    assert_eq!(pair.settle(Found::Nothing), Settled::Open);
+    assert_eq!(pair.ours.statistics().spurious, SPURIOUS_IN_A_ROW + 1);
 }
 
-/// The events never come; the watchdog says when to look, and what was done is found.
+/// The owner looks again at the latest when it waits, and that is enough.
+#[test]
+fn hc_172_an_unmask_that_is_refused_is_tried_again_at_the_next_look() {
+    for abi in ABIS {
+        let pair = Pair::new(abi);
+        let refuse = || {
+            pair.machine.faults().fail(Target::event_channel(Command::UNMASK), When::Nth(1), Errno::NOMEM);
+            ChannelError::Refused(Errno::NOMEM)
+        };
+        let comes_through = || {
+            let seen = pair.ours.count();
+            pair.signal(1);
+            pair.ours.count() == seen + 1
+        };
+        pair.signal(STORM);
+        let refused = Err(refuse());
+        assert_eq!(pair.ours.settle(Found::Work, pair.machine.now()), refused);
+        assert!(!comes_through(), "{abi:?}: it was refused");
+        assert_eq!(pair.settle(Found::Work), Settled::Open);
+        assert!(comes_through(), "{abi:?}: after a hold");
+        pair.ours.mask().unwrap();
+        let refused = Err(refuse());
+        assert_eq!(pair.ours.unmask(), refused);
+        assert_eq!(pair.ours.lift(pair.machine.now()), Ok(Settled::Open));
+        assert!(comes_through(), "{abi:?}: after a mask");
+    }
+}
+
+/// The event of the peer's work is lost; the watchdog says when to look, and the work is found.
 #[test]
 fn hc_093_work_without_an_event_is_found() {
+    for abi in ABIS {
+        let (pair, work) = (Pair::new(abi), &AtomicU32::new(0));
+        let mut watchdog = Watchdog::new(ms(100), LONGEST_HOLD);
+        let start = pair.machine.now();
+        watchdog.arm(start);
+        pair.machine.faults().disturb_events(&pair.guest, When::Nth(1), EventFault::Lose);
+        let (ours, theirs) = (&pair.ours, &pair.theirs);
+        let run = pair.machine.run(|scope| {
+            scope.spawn(&pair.peer, move |peer| {
+                // The second look is in vain, the third one finds it.
+                assert_eq!(theirs.wait_poll(theirs.count(), start + ms(400), || peer.now()), Ok(Waited::TimedOut));
+                work.store(1, Ordering::Relaxed);
+                theirs.notify().unwrap();
+            });
+            scope.spawn(&pair.guest, move |guest| {
+                while work.load(Ordering::Relaxed) == 0 {
+                    let deadline = watchdog.deadline().expect("something is outstanding");
+                    let waited = ours.wait_poll(ours.count(), deadline, || guest.now()).unwrap();
+                    assert_eq!(waited, Waited::TimedOut, "{abi:?}: the event is lost");
+                    watchdog.looked(Progress::None, guest.now());
+                }
+            });
+        });
+        assert_eq!(run, Ok(()), "{abi:?}");
+        let took = pair.machine.now() - start;
+        assert!(took >= ms(700) && took < ms(710), "{abi:?}: found after {took:?}");
+    }
+}
+
+#[test]
+fn hc_093_looks_in_vain_come_ever_later() {
     let pair = Pair::new(ABIS[0]);
     let mut watchdog = Watchdog::new(ms(100), LONGEST_HOLD);
     let start = pair.machine.now();
@@ -192,7 +269,7 @@ fn hc_093_work_without_an_event_is_found() {
     let mut looks = Vec::new();
     while let Some(deadline) = watchdog.deadline().filter(|deadline| *deadline < start + Duration::from_secs(5)) {
         let waited = pair.ours.wait_poll(pair.ours.count(), deadline, || pair.guest.now()).unwrap();
-        assert_eq!(waited, xen_event_channel::Waited::TimedOut);
+        assert_eq!(waited, Waited::TimedOut);
         looks.push(deadline - start);
         // The clock of the watchdog is its own: it may be told a little later than it asked for.
         watchdog.looked(Progress::None, deadline);

@@ -15,6 +15,7 @@ use std::time::Duration;
 use common::{ABIS, Pair, ms};
 use xen_event_channel::{BURST, Channel, Events, Found, SPURIOUS_IN_A_ROW, Settled, Upcalls, WaitError, Waited};
 use xen_hypercall::Errno;
+use xen_hypercall::abi::event_channel;
 use xen_hypercall::abi::sched::Command;
 use xen_hypercall::abi::{Number, VcpuId, Virq};
 use xen_sim::{Domain, EventFault, Target, When};
@@ -168,6 +169,40 @@ fn a_wait_gets_the_event_behind_a_hold() {
     }
 }
 
+/// The owner's mask is not a hold: a wait sleeps behind it until its deadline, and no settling ends it.
+#[test]
+fn a_wait_sleeps_behind_the_owners_mask() {
+    for (abi, wait) in ABIS.into_iter().flat_map(|abi| WAITS.map(|wait| (abi, wait))) {
+        let (pair, _timer) = with_timer(abi);
+        pair.signal(2 * BURST);
+        pair.ours.mask().unwrap();
+        assert_eq!(pair.settle(Found::Work), Settled::Open);
+        let seen = pair.ours.count();
+        pair.signal(1);
+        let calls = || pair.machine.trace().count(Number::SCHED_OP, None);
+        let (before, deadline) = (calls(), pair.machine.now() + ms(50));
+        assert_eq!(wait(&pair.ours, seen, deadline, &pair.guest), Ok(Waited::TimedOut), "{abi:?}");
+        assert!(calls() - before < 5, "{abi:?}: it sleeps {} times", calls() - before);
+        pair.ours.unmask().unwrap();
+        assert_eq!(wait(&pair.ours, seen, deadline + ms(50), &pair.guest), Ok(Waited::Counted(seen + 1)), "{abi:?}");
+    }
+}
+
+/// A mask that its channel has closed with is not the next channel's.
+#[test]
+fn the_owners_mask_goes_with_the_owner() {
+    for abi in ABIS {
+        let pair = Pair::new(abi);
+        pair.ours.mask().unwrap();
+        drop(pair.ours);
+        let (next, peers) = common::connect(&pair.guest, &pair.peer);
+        let seen = next.count();
+        (0..2 * BURST).for_each(|_| peers.notify().unwrap());
+        assert_eq!(next.settle(Found::Work, pair.machine.now()), Ok(Settled::Open));
+        assert_eq!(next.count(), seen + BURST + 3, "{abi:?}: a settling ends the storm's hold");
+    }
+}
+
 #[test]
 fn hc_172_a_refused_sleep_is_an_error_and_leaves_upcalls_open() {
     let targets = [Target::sched(Command::POLL), Target::sched(Command::BLOCK)];
@@ -235,6 +270,38 @@ fn a_storm_wakes_who_waits() {
         assert_eq!(count.0.load(Ordering::Relaxed), 1, "{abi:?}");
         assert!(pair.ours.count() > seen);
     }
+}
+
+/// A task that never settles loses nothing but time: asking for the next event ends the hold.
+#[test]
+fn hc_090_a_task_that_does_not_settle_gets_every_event() {
+    for abi in ABIS {
+        let pair = Pair::new(abi);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut context = Context::from_waker(&waker);
+        for n in 1..=3 * BURST {
+            let before = count.0.load(Ordering::Relaxed);
+            // The storm's own count is one to look at as well.
+            while pair.ours.poll_event(&mut context, pair.ours.count()).is_ready() {}
+            pair.signal(1);
+            assert_eq!(count.0.load(Ordering::Relaxed), before + 1, "{abi:?}: woken for event {n}");
+        }
+        assert!(pair.ours.statistics().storms >= 2, "{abi:?}");
+    }
+}
+
+#[test]
+fn hc_172_a_task_is_told_that_its_hold_does_not_end() {
+    let pair = Pair::new(ABIS[0]);
+    pair.signal(2 * BURST);
+    pair.machine.faults().fail(Target::event_channel(event_channel::Command::UNMASK), When::Nth(1), Errno::NOMEM);
+    let poll = || pair.ours.poll_event(&mut Context::from_waker(Waker::noop()), pair.ours.count());
+    assert_eq!(poll(), Poll::Ready(Err(WaitError::Refused(Errno::NOMEM))));
+    assert_eq!(poll(), Poll::Pending);
+    let seen = pair.ours.count();
+    pair.signal(1);
+    assert_eq!(pair.ours.count(), seen + 1);
 }
 
 /// Without an upcall handler, as in early boot.

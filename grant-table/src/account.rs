@@ -18,8 +18,8 @@ use crate::table::{GrantTable, taken};
 ///
 /// Everything that it grants goes to one peer. Its guarantee is set aside from the moment on when it is open, so that no other
 /// device can use it up; its limits keep it from using up what others need. A peer that keeps pages mapped fills its own
-/// account's quarantine and no other: pages of a closed account that are still mapped count against the next account for that
-/// peer.
+/// account's quarantine and no other: pages in quarantine from a closed account count against the quarantine of the next account
+/// for that peer, so that to reconnect clears nothing, and not against its guarantee or its limit.
 ///
 /// Dropping it closes it. Grants live on, and what they hold goes back to the table as they end.
 pub struct Account<P: Memory> {
@@ -45,7 +45,7 @@ impl<P: Memory> Account<P> {
     ///
     /// [`InvalidPeer`](Refusal::InvalidPeer), [`InvalidLimits`](Refusal::InvalidLimits); [`NoGrants`](Refusal::NoGrants)
     /// where the guarantee cannot be met, [`NoAccounts`](Refusal::NoAccounts), [`NoMemory`](Refusal::NoMemory) and
-    /// [`Table`](Refusal::Table).
+    /// [`Table`](Refusal::Table): the first account finds out what version the table has, and how long it may become.
     pub fn open(platform: P, peer: DomId, limits: Limits) -> Result<Self, Refusal> {
         if !peer.is_ordinary() {
             return Err(Refusal::InvalidPeer);
@@ -54,6 +54,7 @@ impl<P: Memory> Account<P> {
             return Err(Refusal::InvalidLimits);
         }
         let table = platform.grant_table();
+        table.ensure_begun(&platform)?;
         let slot = occupy(table, peer).ok_or(Refusal::NoAccounts)?;
         let holder = Holder { epoch: table.epoch(), serial: table.serial(), peer, slot };
         let account = Self { platform, limits, holder };
@@ -82,7 +83,7 @@ impl<P: Memory> Account<P> {
         P: Clone,
     {
         let taken = self.take(count.get().min(PER_WORD))?;
-        Ok(Reservation { platform: self.platform.clone(), holder: self.holder, taken })
+        Ok(Reservation { platform: self.platform.clone(), holder: self.holder, limits: self.limits, taken })
     }
 
     pub(crate) const fn holder(&self) -> Holder {
@@ -150,12 +151,12 @@ impl<P: Memory> Account<P> {
         table.slot(self.holder.slot).charge(count, &self.limits, table.common()).map_err(Refusal::from)
     }
 
-    /// Other CPUs kept moving the references that were allowed, and those free ones that the search passed.
+    /// A reference was allowed, so that one is free, but other CPUs kept moving it out of the search's way.
     #[cold]
     fn not_found(&self, charged: u32) -> Refusal {
         let table = self.table();
         table.slot(self.holder.slot).repay(charged, table.common());
-        Refusal::NoGrants
+        Refusal::Contended
     }
 
     /// Sets the guarantee aside. Each turn makes the table longer, which has an end.
@@ -189,6 +190,7 @@ impl<P: Memory> fmt::Debug for Account<P> {
 pub struct Reservation<P: Memory> {
     platform: P,
     holder: Holder,
+    limits: Limits,
     taken: Taken,
 }
 
@@ -209,19 +211,27 @@ impl<P: Memory> Reservation<P> {
     ///
     /// # Errors
     ///
-    /// [`NoGrants`](Refusal::NoGrants) when none is left, and for the caller's mistakes as [`Page::grant`].
+    /// [`NoGrants`](Refusal::NoGrants) when none is left; [`QuarantineFull`](Refusal::QuarantineFull), and for the caller's
+    /// mistakes, as [`Page::grant`].
     pub fn grant(&mut self, page: Page<P>, access: Access) -> Result<Grant<P>, GrantError<Page<P>>> {
-        if self.platform.grant_table().epoch() != self.holder.epoch {
-            return Err(GrantError { reason: Refusal::Stale, page });
+        match self.next(&page) {
+            Ok((gref, frame)) => Ok(Grant::issue(page, frame, gref, self.holder, access)),
+            Err(reason) => Err(GrantError { reason, page }),
         }
-        let frame = match page.frame_in(self.platform.grant_table()) {
-            Ok(frame) => frame,
-            Err(reason) => return Err(GrantError { reason, page }),
-        };
-        match self.taken.pop() {
-            Some(gref) => Ok(Grant::issue(page, frame, GrantRef(gref), self.holder, access)),
-            None => Err(GrantError { reason: Refusal::NoGrants, page }),
+    }
+
+    /// The next reference, and the page's frame.
+    fn next(&mut self, page: &Page<P>) -> Result<(GrantRef, u64), Refusal> {
+        let table = self.platform.grant_table();
+        if table.epoch() != self.holder.epoch {
+            return Err(Refusal::Stale);
         }
+        let frame = page.frame_in(table)?;
+        if table.slot(self.holder.slot).usage().quarantined >= self.limits.quarantine {
+            return Err(Refusal::QuarantineFull);
+        }
+        let gref = self.taken.pop().ok_or(Refusal::NoGrants)?;
+        Ok((GrantRef(gref), frame))
     }
 }
 
@@ -249,12 +259,14 @@ impl From<Refused> for Refusal {
     }
 }
 
-/// A place for an account: one that such an account left something in, or an empty one.
+/// A place for an account: the one in which the most of this peer's pages are in quarantine, or an empty one.
 fn occupy(table: &GrantTable, peer: DomId) -> Option<u16> {
-    let slots = table.slots();
-    let lingering = slots.iter().position(|slot| slot.lingers(peer) && slot.occupy(peer));
-    let found = lingering.or_else(|| slots.iter().position(|slot| slot.is_free() && slot.occupy(peer)));
-    found.map(|index| index as u16)
+    let slots = table.slots().iter().enumerate();
+    let lingering =
+        slots.clone().filter(|(_, slot)| slot.lingers(peer)).max_by_key(|(_, slot)| slot.usage().quarantined);
+    let free = slots.filter(|(_, slot)| slot.is_free());
+    let found = lingering.into_iter().chain(free).find(|(_, slot)| slot.occupy(peer));
+    found.map(|(index, _)| index as u16)
 }
 
 /// Fills the front of `into` and tells how far.

@@ -104,8 +104,8 @@ impl<P: Memory> Grant<P> {
     }
 
     fn memory(&self) -> SharedMem {
-        // SAFETY: the page is mapped, and ours but for the peer, for as long as the grant is borrowed, which is as long as the
-        // value lives. Threads that share the grant only read.
+        // SAFETY: the page is mapped writable, and ours but for the peer, for as long as the grant is borrowed, which is as long as
+        // the value lives. Threads that share the grant only load, which needs no order; to write, one has it alone.
         unsafe { SharedMem::new(self.page.frame().cast(), PAGE_SIZE) }
     }
 

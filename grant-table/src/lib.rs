@@ -12,7 +12,7 @@
 //! * An [`Account`] says to whom a device grants, how many references it always has, and how many at most. A [`Reservation`] holds
 //!   references for a moment when granting must not fail.
 //! * A page that is still mapped when its grant is dropped is in *quarantine*. [`GrantTable::reap`] frees those that came
-//!   back. Each account has a cap on it.
+//!   back. From an account's cap on, its pages in quarantine stop it from granting more.
 //! * [`GrantTable`] is what a kernel has one of. It needs no lock, and grows as it is used.
 //!
 //! ```
@@ -50,12 +50,12 @@
 //!
 //! | the peer | what happens |
 //! |---|---|
-//! | keeps a page mapped | [`StillMapped`]; dropped, the page is lost for as long, within the account's cap |
-//! | keeps more than that | [`Refusal::QuarantineFull`] for its own device; no other device notices |
+//! | keeps a page mapped | [`StillMapped`]; dropped, the page is lost for as long. At most what the account had granted goes this way |
+//! | keeps as many as the cap | no more is granted: [`Refusal::QuarantineFull`] for its own device; no other device notices |
 //! | maps at the very moment of the revocation | one of the two comes first; there is no third outcome |
 //! | uses a reference after its revocation | Xen refuses: the entry is invalid, and its number is not used again soon |
 //! | changes the page at any time | a copy has other bytes; nothing refers to them |
-//! | reads the whole page | it finds the payload and zeros ([`Page::fill`], [`Page::grant_zeroed`]) |
+//! | reads the whole page | it finds the payload and zeros, or what it wrote itself ([`Page::fill`], [`Page::grant_to_fill`]) |
 //! | grants a page and takes it away, or never had it | [`MapError`], [`CopyError`] |
 //!
 //! # Sources

@@ -57,6 +57,25 @@ pub(crate) fn charge(usage: &AtomicU64, known: u64, wanted: u64) -> Result<(), u
     usage.compare_exchange_weak(known, wanted, Ordering::Acquire, Ordering::Relaxed).map(drop)
 }
 
+/// Replaces an account's numbers by ones that use fewer references, if they are still `known`. Pairs with [`charge`].
+#[inline]
+pub(crate) fn release(usage: &AtomicU64, known: u64, wanted: u64) -> Result<(), u64> {
+    usage.compare_exchange_weak(known, wanted, Ordering::Release, Ordering::Relaxed).map(drop)
+}
+
+/// Takes an account's place if its owner is still `known`. Pairs with [`vacate`]: what the last account did to the numbers
+/// happened before.
+#[inline]
+pub(crate) fn occupy(owner: &AtomicU32, known: u32, wanted: u32) -> bool {
+    owner.compare_exchange(known, wanted, Ordering::Acquire, Ordering::Relaxed).is_ok()
+}
+
+/// Leaves an account's place to others. Pairs with [`occupy`].
+#[inline]
+pub(crate) fn vacate(owner: &AtomicU32, left: u32) {
+    owner.store(left, Ordering::Release);
+}
+
 /// Takes from an account's numbers references that it has given back; tells what they were. Pairs with [`charge`].
 #[inline]
 pub(crate) fn repay(usage: &AtomicU64, less: u64) -> u64 {

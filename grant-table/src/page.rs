@@ -9,7 +9,7 @@ use xen_hypercall::Frame;
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::GrantRef;
 
-use crate::account::{Account, Holder};
+use crate::account::Account;
 use crate::error::{GrantError, Refusal};
 use crate::grant::{Access, Grant};
 use crate::platform::Memory;
@@ -89,22 +89,37 @@ impl<P: Memory> Page<P> {
     ///
     /// [`TooLong`] if it does not fit; the page is as before.
     pub fn fill(&mut self, payload: &[u8]) -> Result<(), TooLong> {
-        let old = self.residue.len();
-        let (start, rest) = self.raw().split_at_mut_checked(payload.len()).ok_or(TooLong)?;
-        start.copy_from_slice(payload);
-        if let Some(stale) = rest.get_mut(..old.saturating_sub(payload.len())) {
+        self.fill_with(payload.len(), |start| start.copy_from_slice(payload))
+    }
+
+    /// Has `fill` write the first `len` bytes, and makes the rest zeros. Answers with what `fill` did.
+    ///
+    /// `fill` finds the bytes as they were: what it does not write goes to whoever the page is granted to next.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] if there are not so many; `fill` is not called, and the page is as before.
+    pub fn fill_with<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R, TooLong> {
+        if len > PAGE_SIZE {
+            return Err(TooLong);
+        }
+        // All of it, should `fill` not come back.
+        let old = core::mem::replace(&mut self.residue, Residue::ALL).len();
+        let (start, rest) = self.raw().split_at_mut_checked(len).ok_or(TooLong)?;
+        if let Some(stale) = rest.get_mut(..old.saturating_sub(len)) {
             stale.fill(0);
         }
-        self.residue = Residue::Bytes(payload.len() as u16);
-        Ok(())
+        let filled = fill(start);
+        self.residue = Residue::Bytes(len as u16);
+        Ok(filled)
     }
 
     /// Grants the page to the account's peer, with what is in it.
     ///
     /// # Errors
     ///
-    /// The page comes back, with the reason. [`NoGrants`](Refusal::NoGrants) and [`NoMemory`](Refusal::NoMemory) pass;
-    /// [`QuarantineFull`](Refusal::QuarantineFull) is the peer's doing; [`Stale`](Refusal::Stale) and
+    /// The page comes back, with the reason. [`NoGrants`](Refusal::NoGrants) and [`NoMemory`](Refusal::NoMemory) pass,
+    /// [`Contended`](Refusal::Contended) at once; [`QuarantineFull`](Refusal::QuarantineFull) is the peer's doing; [`Stale`](Refusal::Stale) and
     /// [`OtherDomain`](Refusal::OtherDomain) are the caller's. [`Table`](Refusal::Table) and
     /// [`FrameTooHigh`](Refusal::FrameTooHigh) are limits of the machine.
     #[inline]
@@ -119,14 +134,30 @@ impl<P: Memory> Page<P> {
         }
     }
 
-    /// Grants the page for the account's peer to fill. What was in it is zeroed before, unless it was that peer's already.
+    /// Grants the page for the account's peer to fill. What was in it is zeroed before, unless this peer wrote or saw all of it
+    /// when it had the page by the same account: the bytes that it then finds may be its own.
+    ///
+    /// What comes back is what the peer left there. Where not all of it was to be written, and the rest would be taken for
+    /// fresh, [`grant_zeroed`](Self::grant_zeroed) is the one to use.
     ///
     /// # Errors
     ///
     /// As for [`grant`](Self::grant).
     #[inline]
+    pub fn grant_to_fill(mut self, account: &Account<P>) -> Result<Grant<P>, GrantError<Self>> {
+        if self.residue != Residue::Seen(account.holder().serial) {
+            self.scrub();
+        }
+        self.grant(account, Access::ReadWrite)
+    }
+
+    /// Grants the page, all zeros, for the account's peer to fill.
+    ///
+    /// # Errors
+    ///
+    /// As for [`grant`](Self::grant).
     pub fn grant_zeroed(mut self, account: &Account<P>) -> Result<Grant<P>, GrantError<Self>> {
-        self.scrub(account.holder());
+        self.scrub();
         self.grant(account, Access::ReadWrite)
     }
 
@@ -160,15 +191,13 @@ impl<P: Memory> Page<P> {
         unsafe { core::ptr::drop_in_place(&raw mut this.platform) };
     }
 
-    /// Removes what the peer has not seen yet.
-    fn scrub(&mut self, holder: Holder) {
-        if self.residue != Residue::Seen(holder.serial) {
-            let stale = self.residue.len();
-            if let Some(stale) = self.raw().get_mut(..stale) {
-                stale.fill(0);
-            }
-            self.residue = Residue::ZEROED;
+    /// Makes all of it zeros.
+    fn scrub(&mut self) {
+        let stale = self.residue.len();
+        if let Some(stale) = self.raw().get_mut(..stale) {
+            stale.fill(0);
         }
+        self.residue = Residue::ZEROED;
     }
 
     const fn raw(&mut self) -> &mut [u8; PAGE_SIZE] {

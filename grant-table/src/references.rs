@@ -14,6 +14,14 @@ use crate::sync::{AtomicU64, Ordering, constructor, each};
 /// References in a word.
 pub(crate) const PER_WORD: u32 = 32;
 
+/// How often the words are searched once more for a reference that others keep moving.
+const LAPS: usize = 16;
+
+/// The half of a word that can be taken at once.
+const AWAKE: u64 = u32::MAX as u64;
+/// Both halves.
+const ANY: u64 = u64::MAX;
+
 /// How often waking the references that rest in a word is tried while others change the word.
 const TRIES: usize = 8;
 
@@ -58,24 +66,27 @@ impl<const WORDS: usize> References<WORDS> {
         }
     }
 
-    /// Takes up to `count` references of one word among the first `in_use` words. `None` if it met no free one in two laps:
-    /// in the first it woke those that rested.
+    /// Takes up to `count` references of one word among the first `in_use` words.
+    ///
+    /// The first lap wakes those that rest; from then on it takes either kind, so that none is missed for being woken just
+    /// now. `None` if it met no free one in 16 laps more: there is none, or others moved one out of its way each time.
     #[inline]
     pub(crate) fn take(&self, in_use: impl FnOnce() -> usize, count: u32) -> Option<Taken> {
         let place = self.cursor.load(Ordering::Relaxed);
-        self.take_at(place, count).or_else(|| self.search(place, in_use(), count))
+        self.take_at(place, count, AWAKE).or_else(|| self.search(place, in_use(), count))
     }
 
-    /// Takes references of the word at a place.
+    /// Takes references of the word at a place, of those `halves` of it. One step takes a reference from wherever it is by then.
     #[inline]
-    fn take_at(&self, place: u64, count: u32) -> Option<Taken> {
+    fn take_at(&self, place: u64, count: u32, halves: u64) -> Option<Taken> {
         let index = place as usize % WORDS;
         let word = self.words.get(index)?;
-        let there = word.load(Ordering::Relaxed) as u32;
+        let there = either(look(word, halves) & halves);
         if there == 0 {
             return None;
         }
-        let bits = order::take(word, u64::from(lowest(there, count))) as u32;
+        let wanted = u64::from(lowest(there, count));
+        let bits = either(order::take(word, (wanted | wanted << PER_WORD) & halves));
         (bits != 0).then_some(Taken { word: index as u32, bits })
     }
 
@@ -84,10 +95,11 @@ impl<const WORDS: usize> References<WORDS> {
     #[cold]
     fn search(&self, from: u64, in_use: usize, count: u32) -> Option<Taken> {
         let mut place = from;
-        for _ in 0..2 * in_use + 1 {
+        for step in 0..(1 + LAPS) * in_use + 1 {
             self.words.get(place as usize % WORDS).map(wake);
             place = within(place + 1, in_use, WORDS);
-            if let Some(taken) = self.take_at(place, count) {
+            let halves = if step < in_use { AWAKE } else { ANY };
+            if let Some(taken) = self.take_at(place, count, halves) {
                 self.cursor.fetch_max(place, Ordering::Relaxed);
                 return Some(taken);
             }
@@ -128,6 +140,18 @@ impl<const WORDS: usize> References<WORDS> {
 const fn within(place: u64, in_use: usize, words: usize) -> u64 {
     let index = place as usize % words;
     if index < in_use { place } else { place + (words - index) as u64 }
+}
+
+/// What a word says. Where it must not be missed that is what it says now: a load may be late, a change is not.
+#[inline]
+fn look(word: &AtomicU64, halves: u64) -> u64 {
+    if halves == ANY { word.fetch_or(0, Ordering::Relaxed) } else { word.load(Ordering::Relaxed) }
+}
+
+/// The references that have a bit in either half.
+#[inline]
+const fn either(word: u64) -> u32 {
+    (word | word >> PER_WORD) as u32
 }
 
 /// The `count` lowest bits of those that are set.
@@ -214,6 +238,25 @@ mod tests {
             let distance = (0..).take_while(|_| one(&references) != next).count() as u32;
             assert!(distance >= elsewhere, "{next} after {distance} others, with {elsewhere} free elsewhere");
         }
+    }
+
+    /// Each thread never has more than two, and there are as many: one is always free for it, and seldom where it was.
+    #[test]
+    fn storm_of_takes_with_none_to_spare() {
+        let steps = std::env::var("DOMU_STORM_STEPS").map_or(20_000, |steps| steps.parse().expect("a number of steps"));
+        let references = References::<4>::new();
+        (0..4).for_each(|word| references.add(Taken { word, bits: 0b11 }));
+        let run = || {
+            for _ in 0..if cfg!(miri) { 20 } else { steps } {
+                let (first, second) = (one(&references), one(&references));
+                put(&references, first);
+                let third = one(&references);
+                put(&references, second);
+                put(&references, third);
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(run))));
+        assert_eq!(references.count(), 8);
     }
 
     /// It is of the word at the cursor: without its rest it would be the next one.

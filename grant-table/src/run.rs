@@ -182,11 +182,18 @@ impl<P: Memory> GrantRun<P> {
                 entry.permit(holder.peer, frame, flags);
             }
         }
-        // SAFETY: the pages are mapped, adjacent, and ours but for the peer, for as long as the grant lives.
+        // SAFETY: the pages are mapped writable, adjacent, of one allocation, and ours but for the peer, for as long as the grant
+        // lives. A `SharedMem` is not `Sync`, so that the grant is one thread's.
         let memory = unsafe { SharedMem::new(run.first.cast(), run.len()) };
         let live = (1 << run.count.get()) - 1;
         run.blank = Blank::No;
         Self { run: ManuallyDrop::new(run), memory, grefs, live, holder, flags }
+    }
+
+    /// The first page that the peer has not given back, or the first one of all.
+    pub(crate) fn first_live(&self) -> GrantRef {
+        let [first, ..] = self.grefs;
+        self.grefs.get(self.live.trailing_zeros() as usize).copied().unwrap_or(first)
     }
 
     /// Takes back what can be.

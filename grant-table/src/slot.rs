@@ -27,6 +27,9 @@ pub(crate) struct Usage {
     pub(crate) guaranteed: u32,
     /// Of those that are used: in quarantine.
     pub(crate) quarantined: u32,
+    /// Of those in quarantine: left by an account that had the place before. They are neither of the guarantee nor below the
+    /// limit of the one that has it now.
+    pub(crate) inherited: u32,
 }
 
 impl Usage {
@@ -35,21 +38,40 @@ impl Usage {
             used: (word & MASK) as u32,
             guaranteed: (word >> FIELD & MASK) as u32,
             quarantined: (word >> (2 * FIELD) & MASK) as u32,
+            inherited: (word >> (3 * FIELD) & MASK) as u32,
         }
     }
 
     const fn pack(self) -> u64 {
-        self.used as u64 | (self.guaranteed as u64) << FIELD | (self.quarantined as u64) << (2 * FIELD)
+        let (used, guaranteed) = (self.used as u64, (self.guaranteed as u64) << FIELD);
+        let (quarantined, inherited) =
+            ((self.quarantined as u64) << (2 * FIELD), (self.inherited as u64) << (3 * FIELD));
+        used | guaranteed | quarantined | inherited
     }
 
-    /// How many of those that are used came from the common pool.
+    /// How many of those that are used count against the guarantee and the limit.
+    const fn own(self) -> u32 {
+        self.used.saturating_sub(self.inherited)
+    }
+
+    /// How many of its own came from the common pool.
     const fn beyond(self) -> u32 {
-        self.used.saturating_sub(self.guaranteed)
+        self.own().saturating_sub(self.guaranteed)
     }
 
-    /// How many the account keeps from all others.
-    const fn kept(self) -> u32 {
-        if self.used > self.guaranteed { self.used } else { self.guaranteed }
+    /// How many are set aside for the account and not used.
+    const fn aside(self) -> u32 {
+        self.guaranteed.saturating_sub(self.own())
+    }
+
+    /// Without one page of those in quarantine. No page tells whose it was: what was inherited counts as what comes back first.
+    const fn reaped(self) -> Self {
+        Self {
+            used: self.used.saturating_sub(1),
+            guaranteed: self.guaranteed,
+            quarantined: self.quarantined.saturating_sub(1),
+            inherited: self.inherited.saturating_sub(1),
+        }
     }
 }
 
@@ -93,9 +115,11 @@ impl Slot {
         self.owner.load(Ordering::Relaxed) & OPEN != 0
     }
 
-    /// Whether an account for `peer` that was closed has left something here.
+    /// Whether an account for `peer` that was closed has left pages in quarantine here, and nothing else. Where grants are left
+    /// as well nobody can move in: what they give back must not count as the new account's.
     pub(crate) fn lingers(&self, peer: DomId) -> bool {
-        !self.is_open() && self.peer() == Some(peer) && self.usage().used > 0
+        let usage = self.usage();
+        !self.is_open() && self.peer() == Some(peer) && usage.used > 0 && usage.used == usage.quarantined
     }
 
     /// Whether nothing is here.
@@ -103,11 +127,35 @@ impl Slot {
         !self.is_open() && self.usage().used == 0
     }
 
-    /// Takes the place for an account, unless another CPU was faster.
+    /// Takes the place for an account, unless another CPU was faster, or there is more here than pages of this peer in
+    /// quarantine. That is looked at with the place in hand: it may have changed hands since it was chosen.
     pub(crate) fn occupy(&self, peer: DomId) -> bool {
         let seen = self.owner.load(Ordering::Relaxed);
-        let taken = u32::from(peer.0) | OPEN | KNOWN;
-        seen & OPEN == 0 && self.owner.compare_exchange(seen, taken, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let closed = u32::from(peer.0) | KNOWN;
+        if seen & OPEN != 0 || !order::occupy(&self.owner, seen, closed | OPEN) {
+            return false;
+        }
+        let inherited = self.inherit(if seen == closed { u32::MAX } else { 0 });
+        if !inherited {
+            order::vacate(&self.owner, seen);
+        }
+        inherited
+    }
+
+    /// Makes what is left here the new account's inheritance, if it is not more than it may be.
+    fn inherit(&self, most: u32) -> bool {
+        let mut known = self.usage.load(Ordering::Relaxed);
+        loop {
+            let usage = Usage::unpack(known);
+            if usage.used != usage.quarantined || usage.used > most {
+                return false;
+            }
+            let wanted = Usage { inherited: usage.quarantined, ..usage };
+            match order::charge(&self.usage, known, wanted.pack()) {
+                Ok(()) => return true,
+                Err(now) => known = now,
+            }
+        }
     }
 
     /// Guarantees so many references from now on, if the common pool has them.
@@ -116,7 +164,7 @@ impl Slot {
             let known = self.usage.load(Ordering::Relaxed);
             let usage = Usage::unpack(known);
             let wanted = Usage { guaranteed: count, ..usage };
-            let missing = wanted.kept() - usage.kept();
+            let missing = wanted.aside().saturating_sub(usage.aside());
             let drawn = order::draw(common, missing);
             if drawn < missing {
                 order::pool(common, drawn);
@@ -133,8 +181,8 @@ impl Slot {
     pub(crate) fn vacate(&self, common: &AtomicU32) {
         let guaranteed = u64::from(self.usage().guaranteed);
         let before = Usage::unpack(order::repay(&self.usage, guaranteed << FIELD));
-        order::pool(common, before.kept() - before.used);
-        self.owner.fetch_and(!OPEN, Ordering::Relaxed);
+        order::pool(common, before.aside());
+        order::vacate(&self.owner, self.owner.load(Ordering::Relaxed) & !OPEN);
     }
 
     /// Allows the account up to `count` more references, `limit` in all; tells how many. The bits of so many are free.
@@ -142,7 +190,7 @@ impl Slot {
     pub(crate) fn charge(&self, count: u32, limits: &Limits, common: &AtomicU32) -> Result<u32, Refused> {
         let known = self.usage.load(Ordering::Relaxed);
         let usage = Usage::unpack(known);
-        let own = usage.used + count <= usage.guaranteed && usage.quarantined < limits.quarantine;
+        let own = usage.own() + count <= usage.guaranteed && usage.quarantined < limits.quarantine;
         if own && order::charge(&self.usage, known, known + u64::from(count)).is_ok() {
             return Ok(count);
         }
@@ -158,7 +206,7 @@ impl Slot {
             if usage.quarantined >= limits.quarantine {
                 return Err(Refused::Quarantine);
             }
-            let count = count.min(limits.most.saturating_sub(usage.used));
+            let count = count.min(limits.most.saturating_sub(usage.own()));
             if count == 0 {
                 return Err(Refused::Limit);
             }
@@ -185,8 +233,18 @@ impl Slot {
         self.usage.fetch_add(ONE_QUARANTINED, Ordering::Relaxed);
     }
 
-    pub(crate) fn reaped(&self) {
-        self.usage.fetch_sub(ONE_QUARANTINED, Ordering::Relaxed);
+    /// Takes back the reference of a page in quarantine. The bit is free again before.
+    pub(crate) fn reaped(&self, common: &AtomicU32) {
+        let mut known = self.usage.load(Ordering::Relaxed);
+        loop {
+            let before = Usage::unpack(known);
+            let after = before.reaped();
+            match order::release(&self.usage, known, after.pack()) {
+                Ok(()) if after.aside() > before.aside() => return,
+                Ok(()) => return order::pool(common, 1),
+                Err(now) => known = now,
+            }
+        }
     }
 
     /// Forgets what was here. Nobody else may use it meanwhile.
@@ -200,7 +258,7 @@ impl Usage {
     /// Draws from the common pool what `count` more references need of it: how many of them can be had, and how many were
     /// drawn.
     fn draw(self, count: u32, common: &AtomicU32) -> Result<(u32, u32), Refused> {
-        let own = self.guaranteed.saturating_sub(self.used);
+        let own = self.aside();
         if count <= own {
             return Ok((count, 0));
         }
@@ -289,8 +347,7 @@ mod tests {
         assert_eq!(slot.charge(1, &LIMITS, &common), Ok(1));
         slot.quarantined();
         assert_eq!(slot.charge(1, &LIMITS, &common), Err(Refused::Quarantine));
-        slot.reaped();
-        slot.repay(1, &common);
+        slot.reaped(&common);
         assert_eq!(slot.charge(1, &LIMITS, &common), Ok(1));
     }
 
@@ -301,10 +358,34 @@ mod tests {
         assert_eq!(slot.charge(4, &LIMITS, &common), Ok(4));
         slot.vacate(&common);
         assert_eq!(left(&common), 5, "what is still used is not free");
-        assert!(!slot.is_free() && slot.lingers(DomId(5)) && !slot.lingers(DomId(6)));
+        assert!(!slot.is_free() && !slot.lingers(DomId(5)), "grants are left");
+        assert!(!slot.occupy(DomId(5)) && !slot.is_open());
+        (0..4).for_each(|_| slot.quarantined());
+        assert!(slot.lingers(DomId(5)) && !slot.lingers(DomId(6)));
+        assert!(!slot.occupy(DomId(6)) && !slot.lingers(DomId(6)));
         assert!(slot.occupy(DomId(5)) && !slot.occupy(DomId(5)));
-        assert!(slot.guarantee(6, &common));
-        assert_eq!(left(&common), 3, "what is left counts against the new guarantee");
+    }
+
+    #[test]
+    fn what_was_inherited_costs_the_guarantee_and_the_limit_nothing() {
+        let common = AtomicU32::new(20);
+        let slot = opened(&common);
+        assert_eq!(slot.charge(4, &LIMITS, &common), Ok(4));
+        (0..4).for_each(|_| slot.quarantined());
+        slot.vacate(&common);
+        assert_eq!(left(&common), 16);
+        let limits = Limits { quarantine: 9, ..LIMITS };
+        assert!(slot.occupy(DomId(5)) && slot.guarantee(limits.guaranteed, &common));
+        assert_eq!(left(&common), 13, "all of the guarantee is set aside");
+        assert_eq!(slot.charge(9, &limits, &common), Ok(8), "the limit is of its own");
+        assert_eq!(left(&common), 8);
+        slot.reaped(&common);
+        assert_eq!((left(&common), slot.usage().inherited), (9, 3), "and what comes back is not of the guarantee");
+        slot.repay(8, &common);
+        assert_eq!(left(&common), 14);
+        (0..3).for_each(|_| slot.reaped(&common));
+        slot.vacate(&common);
+        assert!(slot.is_free() && left(&common) == 20);
     }
 
     #[test]

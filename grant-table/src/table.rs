@@ -136,6 +136,11 @@ impl GrantTable {
         }
         table.references.clear();
         table.slots.iter().for_each(Slot::clear);
+        table
+            .shared
+            .iter()
+            .chain(&table.status)
+            .for_each(|frame| frame.store(core::ptr::null_mut(), Ordering::Relaxed));
         table.common.store(0, Ordering::Relaxed);
         table.frames.store(0, Ordering::Relaxed);
         table.version.store(0, Ordering::Relaxed);
@@ -223,9 +228,9 @@ impl GrantTable {
             self.ledger.insert(held);
             return false;
         }
-        self.slot(held.slot).reaped();
         self.counters.reaped();
-        self.put(taken(held.gref), held.slot);
+        self.references.put(taken(held.gref));
+        self.slot(held.slot).reaped(&self.common);
         true
     }
 

@@ -112,7 +112,7 @@ fn hc_083_reconnecting_does_not_help_the_peer() {
         let report: Vec<_> = world.front.grant_table().accounts().collect();
         assert_eq!((report.len(), report[0].quarantined), (1, kept));
         held.extend(hold(&world, vec![world.grant(&account, Access::ReadWrite)]));
-        assert_eq!(world.statistics().common, FREE - 4, "what is in quarantine is of the guarantee");
+        assert_eq!(world.statistics().common, FREE - 4 - kept, "what was there before is not of the guarantee");
     }
     let account = world.account(limits(4, 16, 3));
     assert_eq!(world.page().grant(&account, Access::ReadWrite).unwrap_err().reason, Refusal::QuarantineFull);
@@ -120,6 +120,41 @@ fn hc_083_reconnecting_does_not_help_the_peer() {
     assert_eq!(world.reap(), 3);
     assert_eq!(world.front.grant_table().accounts().count(), 0);
     assert_eq!(world.statistics().common, world.statistics().free);
+}
+
+/// Two devices with one back end domain: what the one left behind when it went away is not the other's.
+#[test]
+fn hc_087_a_closed_account_leaves_the_guarantee_of_another_alone() {
+    let world = World::new();
+    let (one, other) = (world.account(limits(8, 8, 8)), world.account(limits(8, 8, 8)));
+    let grants: Vec<_> = (0..8).map(|_| world.grant(&one, Access::ReadWrite)).collect();
+    drop((one, other));
+    let other = world.account(limits(8, 8, 8));
+    assert_eq!(exhaust(&world, &other).0.len(), 8);
+    let held = hold(&world, grants);
+    assert_eq!(exhaust(&world, &other).0.len(), 8, "nor its quarantine, for it was open before");
+    drop(other);
+    let full = world.account(limits(8, 8, 8));
+    assert_eq!(world.page().grant(&full, Access::ReadOnly).unwrap_err().reason, Refusal::QuarantineFull);
+    drop(held);
+    assert_eq!((world.reap(), exhaust(&world, &full).0.len()), (8, 8));
+    drop(full);
+    assert_eq!(world.statistics().common, world.statistics().free);
+}
+
+/// What is in hand is not charged again, but the peer's pages are looked at again.
+#[test]
+fn hc_083_references_in_hand_do_not_pass_a_full_quarantine() {
+    let world = World::new();
+    let account = world.account(limits(8, 8, 1));
+    let grant = world.grant(&account, Access::ReadWrite);
+    let mut reserved = account.reserve(NonZeroU32::new(4).unwrap()).unwrap();
+    let held = hold(&world, vec![grant]);
+    assert_eq!(reserved.grant(world.page(), Access::ReadOnly).unwrap_err().reason, Refusal::QuarantineFull);
+    assert_eq!(reserved.len(), 4);
+    drop(held);
+    assert_eq!(world.reap(), 1);
+    reserved.grant(world.page(), Access::ReadOnly).unwrap();
 }
 
 #[test]

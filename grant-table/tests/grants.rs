@@ -10,7 +10,7 @@ use common::{World, pages_left};
 use xen_grant_table::{Access, Grant, GrantTable, Limits, MapError, Mapping, PageRun, ReadMapping, Refusal};
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::grant_table::{GrantFlags, GrantRef};
-use xen_shared_ring::Region;
+use xen_shared_ring::{PeerError, Region};
 use xen_sim::Domain;
 
 const LIMITS: Limits = Limits { guaranteed: 4, most: 64, quarantine: 8 };
@@ -64,6 +64,12 @@ fn hc_022_hc_079_a_page_still_mapped_is_an_error_and_goes_to_quarantine() {
         let mapping = ReadMapping::map(world.back.clone(), world.front.id(), &[grant.gref()]).unwrap();
         let refused = grant.revoke().unwrap_err();
         assert_eq!(refused.to_string(), "the peer still has the page mapped");
+        let gref = refused.as_grant().gref().0;
+        assert_eq!(
+            PeerError::from(&refused),
+            PeerError::GrantStillInUse { gref },
+            "what a driver gives the device up for"
+        );
         let left = pages_left(&world.front);
         drop(refused);
         assert_eq!(pages_left(&world.front), left, "the page is not freed");

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
 use common::{World, exhaust, pages_left};
-use xen_grant_table::{Access, GrantTable, Limits, Mapping, Memory, PageRun, ReadMapping, Refusal};
+use xen_grant_table::{Access, Account, GrantTable, Limits, Mapping, Memory, PageRun, ReadMapping, Refusal};
 use xen_hypercall::Errno;
 use xen_hypercall::abi::Mfn;
 use xen_hypercall::abi::grant_table::Command;
@@ -189,6 +189,28 @@ fn version_2_stays_after_a_resume() {
     migrate(&world);
     let account = world.account(LIMITS);
     world.grant(&account, Access::ReadWrite).revoke().unwrap();
+}
+
+/// The version is known before anything is granted, whatever the account's guarantee.
+#[test]
+fn version_2_is_known_to_the_first_account_after_a_resume() {
+    let world = version_2(Machine::builder(1).allow(Leniency::PromptUnmap).first_frame(1 << 33).build());
+    migrate(&world);
+    let account = world.account(Limits { guaranteed: 0, ..LIMITS });
+    world.grant(&account, Access::ReadWrite).revoke().unwrap();
+}
+
+#[test]
+fn hc_172_a_frame_that_is_mapped_is_not_asked_for_again() {
+    let world = version_2(Machine::builder(1).allow(Leniency::PromptUnmap).build());
+    let target = xen_sim::Target::grant_table(Command::GET_STATUS_FRAMES);
+    world.machine.faults().fail(target, xen_sim::When::Nth(1), Errno::NOMEM);
+    let open = || Account::open(world.front.clone(), world.back.id(), LIMITS);
+    assert_eq!(open().unwrap_err(), Refusal::Table(Error::Call(Errno::NOMEM)));
+    world.grant(&open().unwrap(), Access::ReadWrite).revoke().unwrap();
+    let trace = world.machine.trace().to_string();
+    let calls = |name| trace.matches(name).count();
+    assert_eq!((calls("GNTTABOP_setup_table"), calls("GNTTABOP_get_status_frames")), (1, 2), "{trace}");
 }
 
 #[test]

@@ -39,8 +39,13 @@ const IN_USE: u16 = READING | GrantFlags::WRITING.bits();
 const FRAMES: [u32; 2] = [10, 11];
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
+    check_with(4, model);
+}
+
+/// With so many preemptions, unless told otherwise.
+fn check_with(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(4));
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(model);
 }
 
@@ -110,18 +115,17 @@ fn m7_revoke_v1_against_map() {
     });
 }
 
-/// Xen says in the status that it maps, and looks at the flags once more.
+/// Xen says in the status that it maps, looks at the flags once more, and reads the frame then.
 fn xen_v2(entry: &EntryV2, status: &AtomicU16, memory: &Memory) {
     let flags = entry.flags.load(Ordering::Acquire);
     if flags == 0 {
         return;
     }
-    let frame = entry.frame.load(Ordering::Relaxed) as u32;
     status.fetch_or(IN_USE, Ordering::AcqRel);
     fence(Ordering::SeqCst);
     if entry.flags.load(Ordering::Acquire) == flags {
-        assert_eq!(frame, FRAMES[0]);
-        memory.write(frame);
+        assert_eq!(entry.frame.load(Ordering::Relaxed) as u32, frame_of(flags), "the frame is that of the flags");
+        memory.write(frame_of(flags));
     }
     status.fetch_and(!IN_USE, Ordering::Release);
 }
@@ -139,6 +143,8 @@ fn m7_revoke_v2_against_map() {
         entry.permit(PEER, FRAMES[0].into(), WRITABLE);
         if entry.withdraw(status).is_ok() {
             memory.write(FRAMES[0]);
+            memory.write(FRAMES[1]);
+            entry.permit(PEER, FRAMES[1].into(), READABLE);
         }
         xen.join().unwrap();
     });
@@ -203,6 +209,71 @@ fn m12_two_cpus_with_guarantees() {
         other.join().unwrap();
         assert_eq!(pool.references.count(), 2);
         assert_eq!(pool.common.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// Two words with one reference in each, and each CPU has one for certain. What the other one has put back is never missed,
+/// though it is in a word that the search has passed, or rests.
+#[test]
+fn m12_none_to_spare_in_two_words() {
+    check_with(3, || {
+        let references = Arc::new(References::<2>::new());
+        (0..2).for_each(|word| references.add(Taken { word, bits: 1 }));
+        let run = |references: &References<2>| {
+            for _ in 0..2 {
+                references.put(references.take(|| 2, 1).expect("one is always free"));
+            }
+        };
+        let other = {
+            let references = references.clone();
+            thread::spawn(move || run(&references))
+        };
+        run(&references);
+        other.join().unwrap();
+        assert_eq!(references.count(), 2);
+    });
+}
+
+/// One account goes while another one moves into its place: the numbers stay right.
+#[test]
+fn m12_a_place_changes_hands() {
+    check(|| {
+        let shared = Arc::new((Slot::new(), AtomicU32::new(1)));
+        assert!(shared.0.occupy(PEER) && shared.0.guarantee(1, &shared.1));
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                if shared.0.occupy(DomId(8)) && shared.0.guarantee(1, &shared.1) {
+                    assert_eq!(shared.0.usage().guaranteed, 1);
+                }
+            })
+        };
+        shared.0.vacate(&shared.1);
+        other.join().unwrap();
+        let guaranteed = shared.0.usage().guaranteed;
+        assert_eq!(shared.1.load(Ordering::Relaxed) + guaranteed, 1);
+    });
+}
+
+/// A page that is reaped while its account takes a reference: each is counted once.
+#[test]
+fn m12_reaping_while_taking() {
+    check(|| {
+        let shared = Arc::new((Slot::new(), AtomicU32::new(3)));
+        let (slot, common) = &*shared;
+        assert!(slot.occupy(PEER) && slot.charge(1, &LIMITS, common) == Ok(1));
+        slot.quarantined();
+        slot.vacate(common);
+        assert!(slot.occupy(PEER) && slot.guarantee(1, common));
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.0.reaped(&shared.1))
+        };
+        let limits = Limits { quarantine: 2, ..LIMITS };
+        assert_eq!(slot.charge(2, &limits, common), Ok(2));
+        slot.repay(2, common);
+        other.join().unwrap();
+        assert_eq!((common.load(Ordering::Relaxed), slot.usage().used), (2, 0));
     });
 }
 

@@ -75,15 +75,38 @@ fn hc_169_a_page_to_fill_is_scrubbed_whatever_was_in_it() {
     let world = World::new();
     let account = world.account(LIMITS);
     let other = world.account(LIMITS);
-    let grant = secret_page(&world).grant_zeroed(&account).unwrap();
+    let grant = secret_page(&world).grant_to_fill(&account).unwrap();
     assert!(is_zero(&seen(&world, &grant)));
     let page = peer_writes(&world, grant, b"of one peer");
-    let grant = page.grant_zeroed(&other).unwrap();
+    let grant = page.grant_to_fill(&other).unwrap();
     assert!(is_zero(&seen(&world, &grant)), "what one peer wrote is not for another");
     let mut page = peer_writes(&world, grant, b"a failed read");
     page.bytes_mut()[50..50 + SECRET.len()].copy_from_slice(SECRET);
-    let grant = page.grant_zeroed(&other).unwrap();
+    let grant = page.grant_to_fill(&other).unwrap();
     assert!(is_zero(&seen(&world, &grant)), "what we wrote since is not for it either");
+}
+
+#[test]
+fn hc_168_a_page_of_zeros_is_one_whoever_had_it() {
+    let world = World::new();
+    let account = world.account(LIMITS);
+    let page = peer_writes(&world, world.page().grant_zeroed(&account).unwrap(), b"a whole frame");
+    let grant = page.grant_zeroed(&account).unwrap();
+    assert!(is_zero(&seen(&world, &grant)), "a short frame does not end with this one");
+}
+
+#[test]
+fn hc_165_a_page_filled_in_place_ends_with_zeros() {
+    let world = World::new();
+    let mut page = secret_page(&world);
+    assert_eq!(page.fill_with(4097, |_| ()), Err(TooLong));
+    assert!(!is_zero(page.bytes()), "as before");
+    assert_eq!(page.fill_with(5, |start| (start.copy_from_slice(b"words"), start.len()).1), Ok(5));
+    assert_eq!((&page.bytes()[..5], is_zero(&page.bytes()[5..])), (&b"words"[..], true));
+    let fill = std::panic::AssertUnwindSafe(|| page.fill_with(9, half_way));
+    std::panic::catch_unwind(fill).unwrap_err();
+    page.fill(b"").unwrap();
+    assert!(is_zero(page.bytes()), "nothing of what was begun");
 }
 
 /// To scrub a page costs more than all the rest; what the same peer wrote it knows.
@@ -92,8 +115,8 @@ fn hc_169_a_page_to_fill_is_scrubbed_whatever_was_in_it() {
 fn a_page_that_goes_to_its_peer_again_is_not_scrubbed() {
     let world = World::new();
     let account = world.account(LIMITS);
-    let page = peer_writes(&world, world.page().grant_zeroed(&account).unwrap(), b"its own words");
-    let grant = page.grant_zeroed(&account).unwrap();
+    let page = peer_writes(&world, world.page().grant_to_fill(&account).unwrap(), b"its own words");
+    let grant = page.grant_to_fill(&account).unwrap();
     assert_eq!(&seen(&world, &grant)[..13], b"its own words");
 }
 
@@ -102,7 +125,7 @@ fn a_page_that_goes_to_its_peer_again_is_not_scrubbed() {
 fn what_a_peer_wrote_stays_for_whoever_reads_it() {
     let world = World::new();
     let (account, other) = (world.account(LIMITS), world.account(LIMITS));
-    let page = peer_writes(&world, world.page().grant_zeroed(&account).unwrap(), b"a block");
+    let page = peer_writes(&world, world.page().grant_to_fill(&account).unwrap(), b"a block");
     let grant = page.grant(&other, Access::ReadOnly).unwrap();
     assert_eq!(&seen(&world, &grant)[..7], b"a block", "a block that is read and then written elsewhere");
 }
@@ -114,6 +137,11 @@ fn pages_are_their_owners() {
     is_send::<Grant<Domain>>();
     is_send::<xen_grant_table::GrantRun<Domain>>();
     is_send::<Mapping<Domain>>();
+}
+
+fn half_way(bytes: &mut [u8]) {
+    bytes.fill(1);
+    panic!("half way");
 }
 
 fn peer_writes(world: &World, grant: Grant<Domain>, text: &[u8]) -> Page<Domain> {

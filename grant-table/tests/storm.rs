@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use common::World;
 use xen_grant_table::{
-    Access, Account, Grant, GrantRun, GrantTable, Limits, Mapping, Memory, PageRun, ReadMapping, Refusal,
+    Access, Account, AccountReport, Grant, GrantRun, GrantTable, Limits, Mapping, Memory, PageRun, ReadMapping, Refusal,
 };
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_sim::Domain;
@@ -161,8 +161,7 @@ impl Storm {
         let table = self.world.front.grant_table();
         let numbers = table.statistics();
         let held: u32 = table.accounts().map(|account| account.held + account.quarantined).sum();
-        let kept: u32 =
-            table.accounts().map(|account| account.guaranteed.max(account.held + account.quarantined)).sum();
+        let kept: u32 = table.accounts().map(|account| account.inherited + account.guaranteed.max(own(&account))).sum();
         let quarantined: u32 = table.accounts().map(|account| account.quarantined).sum();
         let all = if numbers.frames == 0 { 0 } else { 504 };
         assert_eq!(numbers.free + held, all, "{at}: references");
@@ -180,6 +179,11 @@ impl Storm {
         let numbers = self.world.statistics();
         assert_eq!((numbers.free, numbers.common, numbers.quarantined), (504, 504, 0), "{at}: all is back");
     }
+}
+
+/// What an account uses of its guarantee.
+const fn own(account: &AccountReport) -> u32 {
+    account.held + account.quarantined - account.inherited
 }
 
 /// Numbers by chance, the same for the same seed (splitmix64).

@@ -18,12 +18,15 @@ const _: () = assert!(size_of::<Frame>() == PAGE_SIZE && align_of::<Frame>() == 
 
 /// A kernel's page allocator, and its knowledge of what Xen calls each page.
 ///
-/// Cloning a platform gives another handle for the same domain: a zero-sized type in a kernel, an `Arc` in a simulator.
-///
 /// # Implementation safety
 ///
+/// * All values of a type that names one grant table, and all clones of a value, are handles for the same domain with the same
+///   allocator: a zero-sized type in a kernel, an `Arc` in a simulator. So are values of different types that name one grant
+///   table; a page that one of them gave may come back by another.
 /// * Pages from [`alloc`](Self::alloc) are zeroed, mapped readable and writable, adjacent in the given order, and
-///   nobody else's until [`dealloc`](Self::dealloc) gets them back.
+///   nobody else's until [`dealloc`](Self::dealloc) gets them back. Those of one call are one allocation, as Rust has it: the
+///   pointer has provenance for all of them.
+/// * [`alloc`](Self::alloc), [`gfn`](Self::gfn) and [`Hypercall::call`] are about the same domain.
 /// * [`gfn`](Self::gfn) tells the page that is mapped at that address, and no other one. (What it tells may differ after
 ///   a suspend.)
 pub unsafe trait Pages: Hypercall {

@@ -28,7 +28,7 @@ impl Events {
 
     /// Does something while upcalls are held back. What comes meanwhile is counted right afterwards.
     ///
-    /// A wait or a sleep in `work` lets upcalls through from there on.
+    /// A wait or a sleep in `work` lets upcalls through while it lasts.
     pub fn held_back<T>(&self, work: impl FnOnce() -> T) -> T {
         let before = XEN.hold_upcalls();
         let result = work();

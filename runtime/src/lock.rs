@@ -23,7 +23,6 @@ pub(crate) struct HoldingUpcalls {
 
 // SAFETY: `lock` excludes others, and nothing else here lets anybody in.
 unsafe impl lock_api::RawMutex for HoldingUpcalls {
-    #[expect(clippy::declare_interior_mutable_const, reason = "it is the trait's way to make a new one")]
     const INIT: Self = Self { lock: spin::Mutex::new(()), open: AtomicBool::new(false) };
 
     /// Upcalls are held back, and let through again, on the same vCPU.

@@ -26,7 +26,7 @@ pub(crate) fn write(memory: &SharedMem, offset: usize, from: &[u8]) -> usize {
     count
 }
 
-fn word(memory: &SharedMem, place: usize) -> &AtomicU32 {
+const fn word(memory: &SharedMem, place: usize) -> &AtomicU32 {
     let words: NonNull<AtomicU32> = memory.start().cast();
     // SAFETY: the callers stay below `len`, and the memory has `len / 4` words.
     let at = unsafe { words.add(place / 4) };

@@ -25,8 +25,16 @@ use crate::violation::Violation;
 
 /// A domain of a [`Machine`](crate::Machine): what a kernel's drivers are generic over.
 ///
-/// Cloning gives another handle. It can be used from any thread; which vCPU makes a call follows from where it is made:
-/// inside [`Scope::spawn`](crate::Scope::spawn) and in upcalls it is theirs, elsewhere it is the first one.
+/// Cloning gives another handle. Which vCPU makes a call follows from where it is made: inside
+/// [`Scope::spawn`](crate::Scope::spawn) and in upcalls it is theirs, elsewhere it is the first one.
+///
+/// # Threads
+///
+/// Hypercalls are made by the threads of a [`Machine::run`](crate::Machine::run), of which one runs at a time, and outside
+/// of it by the thread that made the machine. Others panic: Xen, or another domain in the same process, would copy bytes at
+/// the same time as they are used elsewhere by accesses of another size, which Rust does not allow even to atomics. Pages
+/// can be allocated, granted and given back by any thread. For memory that two domains share the same rule stands, but
+/// nobody checks it: outside a run it is for one thread at a time.
 #[derive(Clone)]
 pub struct Domain(Arc<Inner>);
 
@@ -80,6 +88,7 @@ impl Domain {
     #[must_use]
     pub fn now(&self) -> Duration {
         let now = {
+            self.0.machine.check_thread();
             let mut state = self.0.machine.lock();
             state.begin_step();
             state.now()
@@ -132,6 +141,10 @@ impl Domain {
 
     /// Has the domain's next suspends end in a resume elsewhere: without its ports and grants, its pages under other
     /// numbers. By default suspends are cancelled.
+    ///
+    /// What other domains have mapped of it is, on real Xen, memory that it has left behind. Here it stays the same memory
+    /// until the domain gives the page back. That no domain's code uses such a mapping any more is up to who calls
+    /// [`suspend`](xen_hypercall::sched::suspend), which is unsafe for that reason, among others.
     pub fn migrate_on_suspend(&self) {
         self.0.machine.lock().dom_mut(self.0.id).suspend = SuspendOutcome::Resumed;
     }
@@ -149,6 +162,7 @@ impl Domain {
             // The page is kept, so that nobody else suffers.
             return state.violation(violation);
         }
+        let entry = state.stand_in(entry);
         state.memory.free(&entry);
     }
 }
@@ -221,6 +235,11 @@ unsafe impl Memory for Domain {
     }
 
     fn reserve_foreign(&self, count: NonZeroUsize) -> Option<NonNull<Frame>> {
+        /// More than a test uses, and few enough to have a list of.
+        const MOST: usize = 1 << 20;
+        if count.get() > MOST {
+            return None;
+        }
         let first = self.0.machine.lock().dom_mut(self.0.id).mappings.reserve(count.get());
         NonNull::new(std::ptr::without_provenance_mut(first as usize))
     }

@@ -57,6 +57,7 @@ impl Hostile<'_> {
 
     /// Does something with the state; then what happens after every call.
     fn act<T>(&self, what: impl FnOnce(&mut State) -> T) -> T {
+        self.machine.check_thread();
         let result = {
             let mut state = self.machine.lock();
             state.begin_step();
@@ -164,7 +165,7 @@ impl Hostile<'_> {
         self.act(|state| state.close(self.id(), port))
     }
 
-    /// Dies: ports closed, mappings gone.
+    /// Dies: ports closed. What it has mapped stays so until it is let go of; see [`Machine::destroy`].
     pub fn die(&self) {
         self.act(|state| state.destroy(self.id()));
     }

@@ -73,6 +73,12 @@
 //!   several pages needs pages that their owner allocated together.
 //! * Frame numbers are the machine's, as in PV. A domain starts with upcalls unmasked.
 //! * Time passes with calls, one microsecond each, and when a test says so. A loop that makes no call stands still.
+//! * What a destroyed domain has mapped stays mapped until the test drops it; what others have mapped of a domain that is
+//!   migrated stays the domain's memory until it gives the page back. See [`Machine::destroy`], [`Domain::migrate_on_suspend`].
+//! * A domain can map what it granted to itself, as on Xen. Its own code then has two ways to the same page, and must not use
+//!   the granted page as its own before the mapping is gone.
+//! * A FIFO port that is closed while it is linked into a queue is given out again at once. Xen waits until the guest has
+//!   taken it out of the queue.
 //! * In a vCPU's info the processor's counter has the frequency zero: a guest's clock tells the machine's time exactly.
 //!
 //! [`Hypercall`]: xen_hypercall::Hypercall

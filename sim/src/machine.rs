@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use xen_hypercall::abi::{DomId, Port, VcpuId, Virq};
 
 use crate::builder::{Builder, DomainBuilder, DomainConfig, MachineConfig, OnViolation};
 use crate::domain::{Domain, Inner};
+use crate::run;
 use crate::state::State;
 use crate::trace::Trace;
 use crate::violation::Violation;
@@ -18,11 +20,15 @@ use crate::violation::Violation;
 ///
 /// Everything that it leaves to chance follows from its seed: the same program with the same seed does the same. The
 /// seed is in every report. When a test panics, the machine prints its seed and the last calls.
+///
+/// Outside [`run`](Self::run) it is for the thread that made it; see [`Domain`](Domain#threads).
 pub struct Machine(pub(crate) Arc<Shared>);
 
 /// What the machine and the handles of its domains have in common.
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// The thread that made the machine.
+    home: ThreadId,
     /// Signalled when another vCPU is to run.
     pub(crate) turn: Condvar,
     pub(crate) fuel: u64,
@@ -61,6 +67,7 @@ impl Machine {
     pub(crate) fn from_config(config: &MachineConfig) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::new(State::new(config)),
+            home: thread::current().id(),
             turn: Condvar::new(),
             fuel: config.fuel,
             on_violation: config.on_violation,
@@ -151,8 +158,11 @@ impl Machine {
         self.0.deliver_upcalls();
     }
 
-    /// Destroys a domain: its ports are closed, its mappings are gone, its calls fail. What it granted stays in the
-    /// hands of those who have it mapped.
+    /// Destroys a domain: its ports are closed, its calls fail. What it granted stays in the hands of those who have it
+    /// mapped.
+    ///
+    /// What it has mapped itself stays mapped, and its peers' entries in use, until the test drops its mappings: a dead
+    /// domain can unmap, and nothing else. Real Xen, too, lets go of a dead domain's pages late, and tells nobody when.
     pub fn destroy(&self, domain: &Domain) {
         self.0.lock().destroy(domain.id());
         self.0.turn.notify_all();
@@ -199,6 +209,12 @@ impl Shared {
     /// The state. What a panic left behind is still consistent: panics come between calls.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Panics on a thread that is neither a vCPU's nor the machine's own: what it does would race with theirs.
+    pub(crate) fn check_thread(&self) {
+        let known = thread::current().id() == self.home || run::is_vcpu(self) || thread::panicking();
+        assert!(known, "xen-sim: outside `Machine::run` only the thread that made a machine can have it do something");
     }
 
     fn enter(&self, domain: &Domain) {

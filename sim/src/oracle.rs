@@ -7,6 +7,7 @@ use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::{GrantFlags, GrantRef};
 use xen_hypercall::abi::{DomId, Gfn};
 
+use crate::grant::{Era, Mapping};
 use crate::state::{State, Writing};
 use crate::{Domain, Machine};
 
@@ -50,6 +51,7 @@ impl Machine {
     /// gives it leave for, whether it knows of it or not.
     #[must_use]
     pub fn readable_by(&self, domain: &Domain) -> Vec<Readable> {
+        self.0.check_thread();
         let state = self.0.lock();
         state.reach(domain.id()).into_iter().map(Reach::read).collect()
     }
@@ -115,15 +117,16 @@ impl State {
     }
 
     fn mapped(&self, domain: DomId) -> Vec<Reach> {
-        let mappings = self.dom(domain).mappings.iter();
-        let reach = mappings.map(|(_, mapping)| Reach {
+        let of_others = |mapping: &&Mapping| mapping.granter != domain && mapping.era == Era::Present;
+        let mappings = self.dom(domain).mappings.iter().map(|(_, mapping)| mapping).filter(of_others);
+        let reach = mappings.map(|mapping| Reach {
             owner: mapping.granter,
             gref: mapping.gref,
             gfn: mapping.gfn,
             access: if mapping.writing == Writing::Yes { Access::ReadWrite } else { Access::ReadOnly },
             page: mapping.page,
         });
-        reach.filter(|reach| reach.owner != domain).collect()
+        reach.collect()
     }
 }
 

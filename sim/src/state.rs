@@ -238,10 +238,10 @@ impl State {
         }
     }
 
-    /// Gives the domain back to Xen: ports closed, mappings gone, memory lost to nobody.
+    /// Ends a domain: ports closed, memory lost to nobody. Its mappings stay until its code lets go of them; until then its
+    /// code can use the pages.
     pub(crate) fn destroy(&mut self, id: DomId) {
         self.close_all(id);
-        self.drop_mappings(id);
         self.note(id, "destroyed");
         let dom = self.dom_mut(id);
         dom.destroyed = true;
@@ -259,7 +259,8 @@ impl State {
 
     /// Adjacent pages for a domain's kernel, as far as it may have them.
     pub(crate) fn alloc(&mut self, domain: DomId, count: NonZeroUsize) -> Option<crate::memory::Page> {
-        if self.memory.in_use(domain) + count.get() > self.dom(domain).max_pages {
+        let wanted = self.memory.in_use(domain).checked_add(count.get())?;
+        if wanted > self.dom(domain).max_pages {
             return None;
         }
         let (page, damage) = self.memory.alloc(domain, count)?;

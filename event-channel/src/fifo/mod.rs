@@ -11,7 +11,7 @@ use xen_hypercall::abi::VcpuId;
 use xen_hypercall::abi::event_channel::{FIFO_LINK_MASK, FIFO_LINKED, FIFO_MASKED, FIFO_PENDING};
 
 use crate::Events;
-use crate::atomic::{AtomicU32, Relaxed};
+use crate::atomic::Relaxed;
 use crate::dispatch::attend;
 use crate::order;
 use crate::words::Vcpu;
@@ -116,6 +116,6 @@ impl Fifo {
     }
 
     pub(crate) fn is_masked(&self, port: u32) -> bool {
-        self.word(port).is_some_and(|word: &AtomicU32| word.load(Relaxed) & MASKED != 0)
+        self.word(port).is_some_and(|word| order::set(word, 0) & MASKED != 0)
     }
 }

@@ -53,7 +53,8 @@ impl<P: Memory> Pages<P> {
         if !(0..self.count).all(adjacent) {
             return Err(MapError::NotAdjacent);
         }
-        // SAFETY: the pages are mapped, adjacent, and reached here only.
+        // SAFETY: the pages are mapped, adjacent, and reached here only. Those that are mapped for reading are a `ReadMapping`'s,
+        // which only loads.
         Ok(unsafe { SharedMem::new(first.cast(), self.count * PAGE_SIZE) })
     }
 

@@ -29,14 +29,21 @@ impl GrantTable {
         self.begin_locked(platform)
     }
 
+    /// Finds out what the version is, and how long the table may become, unless that is known.
+    pub(crate) fn ensure_begun<P: Memory>(&self, platform: &P) -> Result<(), Refusal> {
+        if self.version.load(Ordering::Relaxed) != 0 {
+            return Ok(());
+        }
+        let _lock = Lock::wait(self).ok_or(Refusal::NoGrants)?;
+        self.ensure_begun_locked(platform)
+    }
+
     /// Makes the table longer by a frame, unless another CPU just did.
     #[cold]
     pub(crate) fn grow<P: Memory>(&self, platform: &P) -> Result<(), Refusal> {
         let before = self.frames.load(Ordering::Relaxed);
         let _lock = Lock::wait(self).ok_or(Refusal::NoGrants)?;
-        if self.version.load(Ordering::Relaxed) == 0 {
-            self.begin_locked(platform).map_err(Refusal::Table)?;
-        }
+        self.ensure_begun_locked(platform)?;
         let frame = self.frames.load(Ordering::Relaxed);
         if frame != before {
             return Ok(());
@@ -49,6 +56,13 @@ impl GrantTable {
         self.frames.store(frame + 1, Ordering::Relaxed);
         let added = (frame * self.per_frame()..(frame + 1) * self.per_frame()).step_by(PER_WORD as usize);
         order::pool(&self.common, added.map(|first| self.add_word(first)).sum());
+        Ok(())
+    }
+
+    fn ensure_begun_locked<P: Memory>(&self, platform: &P) -> Result<(), Refusal> {
+        if self.version.load(Ordering::Relaxed) == 0 {
+            self.begin_locked(platform).map_err(Refusal::Table)?;
+        }
         Ok(())
     }
 
@@ -73,18 +87,13 @@ impl GrantTable {
         Ok(())
     }
 
+    /// Maps a frame, and that of its status words. What a growth before had mapped when it failed is not asked for again.
     fn map_frame<P: Memory>(&self, platform: &P, frame: u32) -> Result<(), Error> {
-        let shared = platform.map_table_frame(TableFrame::Shared, frame)?;
-        if self.is_v2() {
-            self.map_status(platform, frame * V2_PER_FRAME / STATUS_PER_FRAME, frame)?;
+        if place(&self.shared, frame).is_none() {
+            store(&self.shared, frame, platform.map_table_frame(TableFrame::Shared, frame)?);
         }
-        store(&self.shared, frame, shared);
-        Ok(())
-    }
-
-    /// Maps the frame of the status words of a frame, unless it is that of the frame before.
-    fn map_status<P: Memory>(&self, platform: &P, status: u32, frame: u32) -> Result<(), Error> {
-        if (frame * V2_PER_FRAME).is_multiple_of(STATUS_PER_FRAME) || place(&self.status, status).is_none() {
+        let status = frame * V2_PER_FRAME / STATUS_PER_FRAME;
+        if self.is_v2() && place(&self.status, status).is_none() {
             store(&self.status, status, platform.map_table_frame(TableFrame::Status, status)?);
         }
         Ok(())

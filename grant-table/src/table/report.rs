@@ -69,6 +69,8 @@ pub struct AccountReport {
     pub held: u32,
     /// In quarantine.
     pub quarantined: u32,
+    /// Of those in quarantine: from accounts for the same peer that were closed before.
+    pub inherited: u32,
     /// Guaranteed.
     pub guaranteed: u32,
 }
@@ -102,6 +104,7 @@ impl Iterator for Accounts<'_> {
                     open: slot.is_open(),
                     held: usage.used.saturating_sub(usage.quarantined),
                     quarantined: usage.quarantined,
+                    inherited: usage.inherited,
                     guaranteed: usage.guaranteed,
                 });
             }

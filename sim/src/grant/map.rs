@@ -3,8 +3,9 @@
 use xen_hypercall::abi::grant_table::{GrantRef, Handle, MapFlags, MapGrantRef, Status, UnmapGrantRef};
 use xen_hypercall::abi::{DomId, Gfn};
 
-use super::{Mapping, Purpose};
+use super::{Era, Mapping, Purpose};
 use crate::builder::Leniency;
+use crate::memory::Entry;
 use crate::state::{Effect, State, Writing};
 use crate::violation::Violation;
 
@@ -31,7 +32,7 @@ impl State {
         }
         let writing = if flags.contains(MapFlags::READONLY) { Writing::No } else { Writing::Yes };
         let (gfn, page) = self.pin(granter, gref, user, writing, Purpose::Map)?;
-        let handle = self.enter(user, Mapping { granter, gref, address, writing, page, gfn });
+        let handle = self.enter(user, Mapping { granter, gref, address, writing, page, gfn, era: Era::Present });
         Ok((handle, gfn.address()))
     }
 
@@ -59,8 +60,12 @@ impl State {
 
     fn remove_mapping(&mut self, user: DomId, handle: Handle) {
         let mappings = &mut self.dom_mut(user).mappings;
-        let Some(Mapping { granter, gref, address, writing, .. }) = mappings.by_handle.remove(&handle) else { return };
+        let Some(mapping) = mappings.by_handle.remove(&handle) else { return };
+        let Mapping { granter, gref, address, writing, era, .. } = mapping;
         mappings.addresses.insert(address, None);
+        if era == Era::LeftBehind {
+            return;
+        }
         if self.is_lenient(Leniency::PromptUnmap) {
             self.unpin(granter, gref, writing);
         } else {
@@ -68,7 +73,7 @@ impl State {
         }
     }
 
-    /// What is left of a domain's mappings when it dies.
+    /// A domain has no mappings any more: it was resumed elsewhere.
     pub(crate) fn drop_mappings(&mut self, user: DomId) {
         let handles: Vec<Handle> = self.dom(user).mappings.iter().map(|(handle, _)| handle).collect();
         for handle in handles {
@@ -76,18 +81,20 @@ impl State {
         }
     }
 
-    /// Ends all use of a domain's pages at once: its table is a new one.
-    pub(crate) fn drop_users(&mut self, granter: DomId) {
-        for dom in self.domains.values_mut() {
-            let of_it = |mapping: &Mapping| mapping.granter == granter;
-            let gone: Vec<Handle> = dom.mappings.iter().filter(|(_, m)| of_it(m)).map(|(handle, _)| handle).collect();
-            for handle in gone {
-                if let Some(mapping) = dom.mappings.by_handle.remove(&handle) {
-                    dom.mappings.addresses.insert(mapping.address, None);
-                }
-            }
-        }
+    /// Ends all use of a domain's pages by its table, which is a new one. What others have mapped they keep; it is what the
+    /// domain left behind.
+    pub(crate) fn leave_users(&mut self, granter: DomId) {
+        let mappings = self.domains.values_mut().flat_map(|dom| dom.mappings.by_handle.values_mut());
+        mappings.filter(|mapping| mapping.granter == granter).for_each(|mapping| mapping.era = Era::LeftBehind);
         self.delayed.retain(|delayed| !matches!(delayed.effect, Effect::Unpin { granter: of, .. } if of == granter));
+    }
+
+    /// The page that stands for `entry` when its owner gives it back: another one, if a domain still maps the old one from
+    /// before its owner was migrated. On real Xen, too, these have been two since then.
+    pub(crate) fn stand_in(&mut self, entry: Entry) -> Entry {
+        let left_behind = |mapping: &Mapping| mapping.era == Era::LeftBehind && mapping.page == entry.page;
+        let mut mappings = self.domains.values().flat_map(|dom| dom.mappings.by_handle.values());
+        if mappings.any(left_behind) { self.memory.replace(&entry) } else { entry }
     }
 
     /// What speaks against giving a page back: somebody uses it, or could at any time.

@@ -68,6 +68,15 @@ pub(crate) struct Mapping {
     pub(crate) writing: Writing,
     pub(crate) page: Page,
     pub(crate) gfn: Gfn,
+    pub(crate) era: Era,
+}
+
+/// Which memory of its owner a mapping is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Era {
+    Present,
+    /// The memory that a domain left behind when it was migrated. No entry of its table stands for the mapping any more.
+    LeftBehind,
 }
 
 impl Mappings {

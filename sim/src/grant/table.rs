@@ -7,7 +7,7 @@ use xen_hypercall::abi::grant_table::{EntryV2, GrantRef, NR_RESERVED_ENTRIES, St
 
 use super::Table;
 use super::entry::Header;
-use crate::memory::Entry;
+use crate::memory::{Entry, Memory};
 use crate::state::State;
 
 impl Table {
@@ -23,6 +23,11 @@ impl Table {
 
     pub(crate) const fn version(&self) -> u32 {
         self.version
+    }
+
+    /// Looks the frames' numbers up again.
+    pub(crate) fn refresh(&mut self, memory: &Memory) {
+        self.shared.iter_mut().chain(&mut self.status).for_each(|frame| memory.refresh(frame));
     }
 
     /// How many frames of status words so many frames of entries need.

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use xen_hypercall::abi::Number;
+use xen_hypercall::abi::{Number, grant_table};
 use xen_hypercall::{Arg, Errno};
 
 /// Most arguments that a call has.
@@ -35,6 +35,11 @@ impl Call {
     /// The first argument, which for most calls is the command.
     pub(crate) fn command(&self) -> u32 {
         self.value(0) as u32
+    }
+
+    /// Whether it unmaps foreign pages.
+    pub(super) fn is_unmap(&self) -> bool {
+        self.number == Number::GRANT_TABLE_OP && self.command() == grant_table::Command::UNMAP_GRANT_REF.0
     }
 
     /// The structures that the call's command takes, `count` of them at the argument `index`.

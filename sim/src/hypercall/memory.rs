@@ -56,6 +56,7 @@ impl State {
                 self.violation(Violation::FreedWhileMapped { domain: caller.domain, page: gfn, gref, by });
                 return Ok(done);
             }
+            let entry = self.stand_in(entry);
             entry.page.fill(POISON);
             self.memory.set_use(gfn, Use::Gone);
         }
@@ -99,7 +100,7 @@ impl State {
         if index & MAP_INDEX_GRANT_TABLE_STATUS != 0 {
             return self.dom(domain).table.status_frames().get(page as usize).copied().ok_or(Errno::INVAL);
         }
-        self.grow_table(domain, page + 1).map_err(|_| Errno::INVAL)?;
+        self.grow_table(domain, page.checked_add(1).ok_or(Errno::INVAL)?).map_err(|_| Errno::INVAL)?;
         self.dom(domain).table.frames().get(page as usize).copied().ok_or(Errno::INVAL)
     }
 }

@@ -78,9 +78,10 @@ impl State {
         outcome
     }
 
-    /// Why the call fails before it begins: by a fault, or because the domain is gone.
+    /// Why the call fails before it begins: by a fault, or because the domain is gone. The dead can let go of what they have
+    /// mapped, and do nothing else; Xen does that for them, some time after their death.
     fn refusal(&mut self, caller: Caller, call: &Call) -> Option<Errno> {
-        if !self.exists(caller.domain) {
+        if !self.exists(caller.domain) && !call.is_unmap() {
             return Some(Errno::SRCH);
         }
         let errno = self.faults.of_call(call.number, call.command(), caller.domain)?;

@@ -71,18 +71,29 @@ impl State {
     }
 
     /// What a domain finds after a migration: no port, no grant in use, no mapping, everything else as it was.
+    /// What others have mapped is the memory of before.
     fn resume(&mut self, domain: DomId) {
         self.drop_mappings(domain);
         self.reset_channels(domain);
         self.clear_words(domain);
-        self.drop_users(domain);
+        self.leave_users(domain);
         self.reset_table(domain);
-        self.memory.renumber(domain);
+        self.renumber(domain);
         for vcpu in &mut self.dom_mut(domain).vcpus {
             vcpu.timers = crate::time::Timers::default();
         }
         self.note(domain, "resumed");
         self.tell_time();
+    }
+
+    /// Gives all pages of a domain other numbers; Xen knows its own by these, too.
+    fn renumber(&mut self, domain: DomId) {
+        let Self { memory, domains, .. } = self;
+        memory.renumber(domain);
+        let Some(dom) = domains.get_mut(&domain) else { return };
+        memory.refresh(&mut dom.shared_info);
+        dom.placed.values_mut().for_each(|page| memory.refresh(page));
+        dom.table.refresh(memory);
     }
 
     pub(super) fn set_timer_op(&mut self, caller: Caller, call: &Call) -> Answer {

@@ -162,6 +162,25 @@ impl Memory {
         }
     }
 
+    /// Looks a page of a domain up again, whose number may be another one now.
+    pub(crate) fn refresh(&self, entry: &mut Entry) {
+        if let Some(now) = self.at(entry.page.frame()) {
+            *entry = now;
+        }
+    }
+
+    /// Puts a fresh page in a page's place, under its number. The old one is Xen's from now on, and never used again.
+    pub(crate) fn replace(&mut self, old: &Entry) -> Entry {
+        let fresh = (self.add(old.owner, NonZeroUsize::MIN, Use::Fresh, 0), 0);
+        let Some(place) = self.places.insert(old.gfn.0, fresh) else { return self.entry(fresh) };
+        let unused = std::mem::replace(&mut self.runs[fresh.0].frames[0], old.gfn.0);
+        self.runs[place.0].frames[place.1] = unused;
+        self.places.insert(unused, place);
+        self.runs[fresh.0].put(0, old.usage);
+        self.runs[place.0].put(place.1, Use::Xen);
+        self.entry(fresh)
+    }
+
     fn entry(&self, (run, index): (usize, usize)) -> Entry {
         let run = &self.runs[run];
         Entry { owner: run.owner, gfn: Gfn(run.frames[index]), page: run.chunk.page(index), usage: run.usage[index] }

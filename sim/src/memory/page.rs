@@ -8,7 +8,8 @@ use xen_hypercall::abi::frame::PAGE_SIZE;
 
 use crate::order::BYTES;
 
-/// A page of the machine's memory. Reached through atomics only: the guest may use it at the same time.
+/// A page of the machine's memory. Reached through atomics only: the guest may use it at the same time. Where that can be by
+/// accesses of another size (copies of bytes), [`Shared::check_thread`](crate::machine::Shared::check_thread) was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Page(NonNull<Frame>);
 

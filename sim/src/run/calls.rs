@@ -14,6 +14,7 @@ use crate::state::State;
 
 impl Shared {
     pub(crate) fn hypercall(&self, caller: Caller, call: &Call) -> isize {
+        self.check_thread();
         let outcome = self.lock().execute(caller, call);
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
@@ -38,6 +39,7 @@ impl Shared {
 
     /// Runs the upcalls that are due on this thread: its own vCPU's, and those of vCPUs that have no thread.
     pub(crate) fn deliver_upcalls(&self) {
+        self.check_thread();
         self.deliver(current_task(self));
     }
 
@@ -217,6 +219,11 @@ pub(super) fn as_vcpu(machine: &Shared, caller: Caller, task: Option<usize>, wor
 pub(crate) fn current_vcpu(machine: &Shared, domain: DomId) -> VcpuId {
     let is_it = |role: &&Role| role.machine == address(machine) && role.caller.domain == domain;
     ROLES.with_borrow(|roles| roles.iter().rev().find(is_it).map_or(VcpuId(0), |role| role.caller.vcpu))
+}
+
+/// Whether this thread runs a vCPU of the machine.
+pub(crate) fn is_vcpu(machine: &Shared) -> bool {
+    current_task(machine).is_some()
 }
 
 /// The task that this thread is, if any.

@@ -15,7 +15,7 @@ use crate::hypercall::{Caller, Sleep};
 use crate::machine::Shared;
 use crate::{Domain, Machine};
 use calls::as_vcpu;
-pub(crate) use calls::current_vcpu;
+pub(crate) use calls::{current_vcpu, is_vcpu};
 
 /// Why a [`Machine::run`] did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]

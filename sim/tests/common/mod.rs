@@ -56,6 +56,10 @@ impl Table {
         Self(domain.map_table_frame(TableFrame::Shared, 0).expect("the first frame is there"))
     }
 
+    pub(crate) const fn frame(self) -> NonNull<Frame> {
+        self.0
+    }
+
     /// Makes an entry, as the header says: domain, frame, then flags.
     pub(crate) fn grant(self, gref: u32, to: DomId, page: Gfn, flags: GrantFlags) -> GrantRef {
         let at = gref as usize * 8;

@@ -21,9 +21,11 @@ pub struct Buffer {
 /// The pages of a [`Buffer`] as the other domain sees them: it may read and write any word at any moment.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    pages: Rc<[Page]>,
+    /// Only held, so that the pages stay.
+    _pages: Rc<[Page]>,
     /// The pages, again: a reference to all of them for each word would cost Miri minutes.
     start: NonNull<AtomicU32>,
+    words: usize,
 }
 
 impl Buffer {
@@ -32,7 +34,7 @@ impl Buffer {
     pub fn new(pages: usize) -> Self {
         let pages: Rc<[Page]> = (0..pages).map(|_| Page([const { AtomicU32::new(0) }; WORDS])).collect();
         let start = NonNull::from(&*pages).cast();
-        Self::of(Peer { pages, start })
+        Self::of(Peer { words: pages.len() * WORDS, _pages: pages, start })
     }
 
     /// The same pages as the other domain sees them.
@@ -41,10 +43,10 @@ impl Buffer {
         self.peer.clone()
     }
 
-    fn of(peer: Peer) -> Self {
+    const fn of(peer: Peer) -> Self {
         // SAFETY: the pages are atomics that live as long as this value holds them, inside one allocation; and all who hold them
         // are of one thread, as an `Rc` cannot be sent.
-        let memory = unsafe { SharedMem::new(peer.start.cast(), size_of_val(&*peer.pages)) };
+        let memory = unsafe { SharedMem::new(peer.start.cast(), 4 * peer.words) };
         Self { peer, memory }
     }
 }
@@ -66,8 +68,8 @@ unsafe impl Region for Buffer {
 impl Peer {
     /// How many words there are.
     #[must_use]
-    pub fn words(&self) -> usize {
-        self.pages.len() * WORDS
+    pub const fn words(&self) -> usize {
+        self.words
     }
 
     /// Reads a word; 0 beyond the end.
@@ -83,8 +85,8 @@ impl Peer {
         }
     }
 
-    fn at(&self, place: usize) -> Option<&AtomicU32> {
-        if place >= self.words() {
+    const fn at(&self, place: usize) -> Option<&AtomicU32> {
+        if place >= self.words {
             return None;
         }
         // SAFETY: below the number of words of the pages.

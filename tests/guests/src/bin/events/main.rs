@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+mod heap;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -36,6 +38,7 @@ const CHECKS: &[(&str, Check<String>)] = &[
     ("hc_095 an event that is pending when its channel is closed is nobody's", close_while_pending),
     ("hc_096 a peer that has closed its end is seen", peer_gone),
     ("hc_099 ports run out with an error, and all come back", out_of_ports),
+    ("a waker that frees memory in the upcall finds the heap free", heap::freeing_waker),
     ("hc_175 after a reset by the other ABI old channels are stale, new ones work", reset_to_the_other),
 ];
 
@@ -345,11 +348,22 @@ fn reset_to_the_other(guest: &Guest) -> Result<(), String> {
     let (next, from) = loopback(guest)?;
     let (old, seen) = (hears.count(), next.count());
     equal("the old channel", sends.notify(), Err(NotifyError::Stale))?;
-    equal("waiting for it", guest.clock().sleep(Duration::from_millis(1)).is_err(), true)?;
+    timer_after_reset(guest, &next)?;
     drop((hears, sends));
     notify(&from)?;
     equal("events of the new one", next.count().wrapping_sub(seen), 1)?;
     let _ = old;
     drop((next, from));
     load(guest)
+}
+
+/// The runtime's own channel, the timer's, is stale as well, and is opened again.
+fn timer_after_reset(guest: &Guest, next: &Channel<Xen>) -> Result<(), String> {
+    let time = Duration::from_millis(5);
+    let deadline = guest.clock().now() + time;
+    let waited = guest.events().wait(next, next.count(), deadline).map_err(failed("no wait"))?;
+    equal("waiting for nothing", waited, Waited::TimedOut)?;
+    ensure(guest.clock().now() >= deadline, "the wait ended early")?;
+    guest.clock().sleep(time).map_err(failed("no sleep"))?;
+    ensure(guest.clock().now() >= deadline + time, "the sleep ended early")
 }
