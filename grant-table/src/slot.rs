@@ -300,7 +300,7 @@ mod tests {
 
     fn opened(common: &AtomicU32) -> Slot {
         let slot = Slot::new();
-        assert!(slot.occupy(DomId(5)));
+        assert!(slot.occupy(DomId(5)) && !slot.occupy(DomId(5)));
         assert!(slot.guarantee(LIMITS.guaranteed, common));
         slot
     }

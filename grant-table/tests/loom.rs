@@ -255,6 +255,25 @@ fn m12_a_place_changes_hands() {
     });
 }
 
+/// What an account did to its place happened before another one does anything to it.
+#[test]
+fn m12_a_place_is_left_before_it_is_taken() {
+    check(|| {
+        let shared = Arc::new((AtomicU32::new(1), Memory::new()));
+        let next = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                if order::occupy(&shared.0, 0, 1) {
+                    shared.1.write(FRAMES[0]);
+                }
+            })
+        };
+        shared.1.write(FRAMES[0]);
+        order::vacate(&shared.0, 0);
+        next.join().unwrap();
+    });
+}
+
 /// A page that is reaped while its account takes a reference: each is counted once.
 #[test]
 fn m12_reaping_while_taking() {

@@ -120,7 +120,7 @@ impl<K: Kind> BackLife<K> {
     /// Makes a request, if there is a free slot.
     fn request(&mut self, dice: &mut Dice) {
         let Subject { model, memory, .. } = &self.subject;
-        if self.requested - self.taken < model.entries.into() {
+        if self.requested.saturating_sub(self.taken) < model.entries.into() {
             write(memory, self.subject.slot(self.requested), &K::Request::random(self.requested, dice));
             self.requested += 1;
             memory.store(word::REQ_PROD, model.index(self.requested));

@@ -21,7 +21,7 @@ const STORMS: [(&str, Build, u64); 3] = [
     ("ring storm, AddressSanitizer", Build::AddressSanitizer, 10_000_000),
     ("ring storm, Miri", Build::Miri, 20_000),
 ];
-/// The seed of all of them, so that what fails here fails everywhere; with this one even the short one meets every violation.
+/// The seed of all of them, so that what fails here fails everywhere. (`soak` takes fresh ones.)
 const SEED: u64 = 15;
 
 /// Returns all steps; those for tests that the workspace does not have are left out.
