@@ -98,7 +98,9 @@ fn hc_083_a_peer_that_gives_nothing_back_stops_its_own_device_only() {
     assert_eq!(world.page().grant(&bad, Access::ReadWrite).unwrap_err().reason, Refusal::QuarantineFull);
     assert_eq!(exhaust(&world, &good).0.len(), 64);
     drop(held);
+    let common = world.statistics().common;
     assert_eq!(world.reap(), 3);
+    assert_eq!(world.statistics().common, common, "they are of the guarantee");
     assert_eq!(exhaust(&world, &bad).0.len(), 64, "it was only slow");
 }
 
