@@ -47,6 +47,16 @@
 //! ```
 
 #![no_std]
+#![cfg_attr(
+    loom,
+    allow(
+        clippy::absurd_extreme_comparisons,
+        clippy::missing_const_for_fn,
+        clippy::modulo_one,
+        clippy::new_without_default,
+        reason = "models have tables of one word, and loom's atomics are not made at compile time"
+    )
+)]
 
 mod atomic;
 mod channel;

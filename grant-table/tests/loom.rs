@@ -4,6 +4,7 @@
 #![cfg(loom)]
 #![allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
     missing_docs,
     reason = "the files are those of the library, which uses all of them"

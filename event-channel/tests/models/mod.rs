@@ -176,7 +176,7 @@ unsafe impl Hypercall for Guest {
     }
 }
 
-fn page(gfn: Gfn) -> Page {
+const fn page(gfn: Gfn) -> Page {
     Page(NonNull::new(std::ptr::with_exposed_provenance_mut(gfn.0 as usize)).expect("a page"))
 }
 
