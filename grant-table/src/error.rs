@@ -80,8 +80,8 @@ impl<T: fmt::Debug> core::error::Error for GrantError<T> {}
 
 /// A grant that cannot be revoked now: the peer has the page mapped, or a copy is under way.
 ///
-/// The page stays the grant's. The peer may get no new mapping of it after this: version 2 has withdrawn its leave already,
-/// version 1 has not. So there is nothing to do with the grant but to [revoke it again](Self::into_grant) later, or to drop this:
+/// The page stays the grant's. Whether the peer can still map it anew depends on the table: version 2 has withdrawn its leave
+/// already, version 1 has not. So there is nothing to do with the grant but to [revoke it again](Self::into_grant) later, or to drop this:
 /// the page goes to quarantine then, where [`GrantTable::reap`](crate::GrantTable::reap) finds it.
 ///
 /// Where the protocol says that the peer has unmapped the page by now, this is a violation, which a [`PeerError`] tells.
@@ -95,7 +95,7 @@ impl<G> StillMapped<G> {
         &self.0
     }
 
-    /// The grant, as it was before.
+    /// The grant, to revoke it again. In version 2 the peer cannot map the page anew.
     pub fn into_grant(self) -> G {
         self.0
     }

@@ -119,8 +119,8 @@ impl<P: Memory> Page<P> {
     /// # Errors
     ///
     /// The page comes back, with the reason. [`NoGrants`](Refusal::NoGrants) and [`NoMemory`](Refusal::NoMemory) pass,
-    /// [`Contended`](Refusal::Contended) at once; [`QuarantineFull`](Refusal::QuarantineFull) is the peer's doing; [`Stale`](Refusal::Stale) and
-    /// [`OtherDomain`](Refusal::OtherDomain) are the caller's. [`Table`](Refusal::Table) and
+    /// [`Contended`](Refusal::Contended) at once; [`QuarantineFull`](Refusal::QuarantineFull) is the peer's doing;
+    /// [`Stale`](Refusal::Stale) and [`OtherDomain`](Refusal::OtherDomain) are the caller's. [`Table`](Refusal::Table) and
     /// [`FrameTooHigh`](Refusal::FrameTooHigh) are limits of the machine.
     #[inline]
     pub fn grant(self, account: &Account<P>, access: Access) -> Result<Grant<P>, GrantError<Self>> {

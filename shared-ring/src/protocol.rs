@@ -64,6 +64,12 @@ pub trait Prefix<Whole>: Slot {}
 
 impl<T: Slot> Prefix<T> for T {}
 
+/// Stops the compiler where a `T` cannot stand for a `Whole`: what is cut off a word would get lost in silence.
+pub(crate) const fn check_prefix<T, Whole>() {
+    assert!(size_of::<T>().is_multiple_of(4), "a prefix is whole 32-bit words");
+    assert!(size_of::<T>() <= size_of::<Whole>(), "a prefix is no longer than the message");
+}
+
 /// Bytes from one slot to the next, checked when the program is compiled.
 pub(crate) const fn stride<P: Protocol>() -> usize {
     const { larger::<P>() }

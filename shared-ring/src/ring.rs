@@ -75,7 +75,7 @@ use crate::error::{Full, PeerError};
 use crate::law::Notify;
 use crate::memory::Region;
 use crate::page::{RegionTooSmall, RingPage};
-use crate::protocol::{Entries, OnePage, Prefix, Protocol};
+use crate::protocol::{Entries, OnePage, Prefix, Protocol, check_prefix};
 use crate::role::{Back, Front, Role};
 use crate::untrusted::Untrusted;
 use crate::{law, order};
@@ -149,7 +149,7 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     /// The message comes back when there is no room, or the ring is broken.
     #[inline(always)]
     pub fn push<T: Prefix<R::Out<P>>>(&mut self, message: T) -> Result<(), Full<T>> {
-        const { assert!(fits::<T, R::Out<P>>(), "a prefix has whole 32-bit words and is no longer than the message") };
+        const { check_prefix::<T, R::Out<P>>() };
         if self.room() == 0 {
             cold_path();
             return Err(Full(message));
@@ -163,7 +163,7 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     /// less than to push them one by one.
     #[inline(always)]
     pub fn push_all<T: Prefix<R::Out<P>>>(&mut self, messages: impl IntoIterator<Item = T>) -> u32 {
-        const { assert!(fits::<T, R::Out<P>>(), "a prefix has whole 32-bit words and is no longer than the message") };
+        const { check_prefix::<T, R::Out<P>>() };
         let (page, first) = (self.page, self.pushed);
         let mut next = first;
         messages.into_iter().take(self.room() as usize).for_each(|message| {
@@ -390,11 +390,6 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     fn reach(&self) -> u32 {
         self.published.wrapping_add(R::peer_ahead(self.page.entries()))
     }
-}
-
-/// Whether a `T` can stand for a `Whole`: what is cut off a word would get lost in silence.
-const fn fits<T, Whole>() -> bool {
-    size_of::<T>().is_multiple_of(4) && size_of::<T>() <= size_of::<Whole>()
 }
 
 impl<R: Role, P: Protocol, M, S: Entries<P>> fmt::Debug for Ring<R, P, M, S> {

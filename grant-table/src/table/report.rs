@@ -77,9 +77,13 @@ pub struct AccountReport {
 
 impl fmt::Display for AccountReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, held, quarantined, guaranteed, .. } = self;
+        let Self { peer, held, quarantined, inherited, guaranteed, .. } = self;
         let open = if self.open { "open" } else { "closed" };
-        write!(f, "domain {peer}, {open}: {held} held, {quarantined} in quarantine, {guaranteed} guaranteed")
+        write!(f, "domain {peer}, {open}: {held} held, {quarantined} in quarantine")?;
+        if *inherited > 0 {
+            write!(f, " ({inherited} of them from accounts that were closed)")?;
+        }
+        write!(f, ", {guaranteed} guaranteed")
     }
 }
 
