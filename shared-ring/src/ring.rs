@@ -28,7 +28,7 @@
 //!
 //! # Cost
 //!
-//! The calls are always inlined: each is a handful of instructions where it is used, fewer than ring.h's macros give C,
+//! The calls are always inlined: each is a handful of instructions where it is used, about as many as ring.h's macros give C,
 //! and no quick path asks whether the ring is broken. [`push_all`](Ring::push_all) and [`drain`](Ring::drain) keep the
 //! indices in registers from message to message.
 //!
