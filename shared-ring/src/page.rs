@@ -97,10 +97,17 @@ impl<P: Protocol, S: Entries<P>> RingPage<P, S> {
         unsafe { SharedWord::new(at.cast()) }
     }
 
+    /// The place among the slots of this index. A place is an index of its own slot, the one that loops count in: it needs no
+    /// copy to be masked.
+    #[inline]
+    pub(crate) fn place(&self, index: u32) -> u32 {
+        index & (self.entries() - 1)
+    }
+
     /// The slot of this index.
     #[inline]
     pub(crate) fn slot(&self, index: u32) -> SlotPlace<'_, P> {
-        let place = index as usize & (self.entries() as usize - 1);
+        let place = self.place(index) as usize;
         let (once, times) = const { factors(stride::<P>() / 4) };
         // SAFETY: below the number of slots, all of which lie in the memory, as `new` saw.
         let start = unsafe { self.words.add(HEADER / 4 + place * once) };

@@ -164,14 +164,14 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
     #[inline(always)]
     pub fn push_all<T: Prefix<R::Out<P>>>(&mut self, messages: impl IntoIterator<Item = T>) -> u32 {
         const { check_prefix::<T, R::Out<P>>() };
-        let (page, first) = (self.page, self.pushed);
-        let mut next = first;
+        let (page, mut place, mut count) = (self.page, self.page.place(self.pushed), 0);
         messages.into_iter().take(self.room() as usize).for_each(|message| {
-            page.slot(next).store(&message);
-            next = next.wrapping_add(1);
+            page.slot(place).store(&message);
+            place = page.place(place.wrapping_add(1));
+            count += 1;
         });
-        self.pushed = next;
-        next.wrapping_sub(first)
+        self.pushed = self.pushed.wrapping_add(count);
+        count
     }
 
     /// Shows the peer what was pushed, and answers whether it wants an event for that.
