@@ -15,10 +15,13 @@ const ERROR: i16 = -1;
 /// The device's handle, in all requests.
 const HANDLE: u16 = 51712;
 
-/// What a file system hands to its driver: one segment.
+/// What a file system hands to its driver: one segment. Both orders of the first two fields are counted, as in C.
 #[repr(C)]
 struct Transfer {
+    #[cfg(feature = "id-first")]
+    id: u64,
     sector: u64,
+    #[cfg(not(feature = "id-first"))]
     id: u64,
     gref: u32,
     first: u8,
