@@ -4,7 +4,7 @@
 //! * [`Hypercall`]: the only door to the hypervisor, with one small type per way to issue a call
 //!   ([`issue`]). A simulator implements the same trait.
 //! * One module for each of Xen's hypercalls, with a function for each of its operations.
-//! * [`Pages`]: what a kernel supplies so that the crates above can share memory.
+//! * [`Pages`] and [`Clock`]: what a kernel supplies so that the crates above can share memory, and wait.
 //! * [`pvclock`]: the time that Xen gives its guests.
 //!
 //! Every operation is a free function that takes the hypervisor first and answers with a `Result` whose error is an
@@ -30,6 +30,7 @@ mod constants;
 
 pub mod abi;
 mod call;
+mod clock;
 pub mod callback;
 pub mod console_io;
 pub mod event_channel;
@@ -52,4 +53,5 @@ pub mod vm_assist;
 
 pub use abi::errno::Errno;
 pub use call::{Arg, Hypercall};
+pub use clock::Clock;
 pub use page::{Frame, Pages};

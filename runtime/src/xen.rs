@@ -8,7 +8,7 @@ use xen_event_channel::{EventChannels, Events};
 use xen_grant_table::{GrantTable, Memory, TableFrame};
 use xen_hypercall::abi::arch::{SharedInfo, VcpuInfo};
 use xen_hypercall::abi::{Gfn, Number, VcpuId};
-use xen_hypercall::{Arg, Errno, Frame, Hypercall, Pages, grant_table};
+use xen_hypercall::{Arg, Clock, Errno, Frame, Hypercall, Pages, grant_table};
 
 use crate::pages::{self, PAGE};
 use crate::{clock, platform};
@@ -99,5 +99,11 @@ unsafe impl Events for Xen {
 
     fn wake_at(&self, deadline: Duration) -> Result<(), Errno> {
         clock::wake_at(deadline)
+    }
+}
+
+impl Clock for Xen {
+    fn now(&self) -> Duration {
+        clock::Clock::new().now()
     }
 }

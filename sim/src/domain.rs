@@ -13,7 +13,7 @@ use xen_hypercall::abi::arch::{SharedInfo, VcpuInfo};
 use xen_hypercall::abi::sched::ShutdownReason;
 use xen_hypercall::abi::{DomId, Gfn, Number, Port, VcpuId};
 use xen_hypercall::grant_table::Error;
-use xen_hypercall::{Arg, Frame, Hypercall, Pages, grant_table};
+use xen_hypercall::{Arg, Clock, Frame, Hypercall, Pages, grant_table};
 
 use crate::builder::Leniency;
 use crate::hypercall::{Call, Caller};
@@ -273,6 +273,12 @@ impl Domain {
         };
         self.0.machine.report();
         answer
+    }
+}
+
+impl Clock for Domain {
+    fn now(&self) -> Duration {
+        Self::now(self)
     }
 }
 

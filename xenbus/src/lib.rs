@@ -1,0 +1,6 @@
+//! Xenstore and xenbus, for kernels that run as guests of Xen.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
