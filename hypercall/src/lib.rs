@@ -30,8 +30,8 @@ mod constants;
 
 pub mod abi;
 mod call;
-mod clock;
 pub mod callback;
+mod clock;
 pub mod console_io;
 pub mod event_channel;
 pub mod grant_table;

@@ -147,6 +147,12 @@ impl Producer {
         self.0.violation()
     }
 
+    /// Takes over the indices that the shared memory holds now, as [`attach`](Self::attach) does, and forgets a violation. For when
+    /// both sides agreed to begin anew in the same memory.
+    pub fn restart(&mut self) {
+        self.0.restart();
+    }
+
     /// Gives the shared memory back, for a new end after the peer was replaced.
     #[must_use]
     pub const fn detach(self) -> ByteRing {
@@ -206,6 +212,12 @@ impl Consumer {
         self.0.violation()
     }
 
+    /// Takes over the indices that the shared memory holds now, as [`attach`](Self::attach) does, and forgets a violation. For when
+    /// both sides agreed to begin anew in the same memory.
+    pub fn restart(&mut self) {
+        self.0.restart();
+    }
+
     /// Gives the shared memory back, for a new end after the peer was replaced.
     #[must_use]
     pub const fn detach(self) -> ByteRing {
@@ -227,10 +239,16 @@ impl End {
     /// An end at the indices that the shared memory holds. A new ring need not start at zero: a boot loader or an earlier
     /// kernel may have used it.
     fn attach(ring: ByteRing) -> Self {
-        let (consumed, produced, size) = (ring.consumed.load(), ring.produced.load(), ring.size);
+        let mut end = Self { ring, produced: 0, consumed: 0, health: Ok(()) };
+        end.restart();
+        end
+    }
+
+    fn restart(&mut self) {
+        let (consumed, produced, size) = (self.ring.consumed.load(), self.ring.produced.load(), self.ring.size);
         let possible = law::may_move(consumed, produced, consumed.wrapping_add(size));
-        let health = if possible { Ok(()) } else { Err(PeerError::Start { consumed, produced, size }) };
-        Self { ring, produced, consumed, health }
+        self.health = if possible { Ok(()) } else { Err(PeerError::Start { consumed, produced, size }) };
+        (self.consumed, self.produced) = (consumed, produced);
     }
 
     const fn unread(&self) -> u32 {

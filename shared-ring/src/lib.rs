@@ -36,7 +36,7 @@ pub use drain::Drain;
 pub use error::{Full, PeerError};
 pub use in_flight::InFlight;
 pub use law::Notify;
-pub use memory::{Region, SharedMem};
+pub use memory::{Region, SharedMem, SharedWord};
 pub use page::RegionTooSmall;
 pub use protocol::{Entries, OnePage, Prefix, Protocol, Slot, Slots};
 pub use ring::{BackRing, FrontRing, Ring};

@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use crate::bytes;
 #[cfg(loom)]
 use crate::bytes_loom as bytes;
+use crate::order;
 use crate::sync::{AtomicU32, Ordering};
 
 /// Bytes that another domain can write at any time.
@@ -82,7 +83,8 @@ impl SharedMem {
     }
 
     /// The memory as a control word, if it is one: four bytes, aligned.
-    pub(crate) fn into_word(self) -> Option<SharedWord> {
+    #[must_use]
+    pub fn into_word(self) -> Option<SharedWord> {
         let fits = self.len == 4 && self.start.addr().get().is_multiple_of(4);
         // SAFETY: such a word, of memory for which `new` had the promise.
         fits.then(|| unsafe { SharedWord::new(self.start.cast()) })
@@ -119,8 +121,20 @@ unsafe impl Region for SharedMem {
 }
 
 /// A 32-bit control word that another domain can write at any time: a ring index, a state, a feature word.
+///
+/// ```
+/// # use std::ptr::NonNull;
+/// # use std::sync::atomic::AtomicU32;
+/// use xen_shared_ring::SharedMem;
+///
+/// # let state = AtomicU32::new(1);
+/// # let page = unsafe { SharedMem::new(NonNull::from(&state).cast(), 4) };
+/// let word = page.into_word().expect("four bytes, aligned");
+/// word.publish(2);
+/// assert_eq!(word.look(), 2);
+/// ```
 #[derive(Debug)]
-pub(crate) struct SharedWord(NonNull<AtomicU32>);
+pub struct SharedWord(NonNull<AtomicU32>);
 
 // SAFETY: the memory belongs to no thread, and is only reached by atomic accesses of its natural size.
 unsafe impl Send for SharedWord {}
@@ -135,6 +149,19 @@ impl SharedWord {
     /// As for [`SharedMem::new`]; and `at` must be aligned to four bytes.
     pub(crate) const unsafe fn new(at: NonNull<u32>) -> Self {
         Self(at.cast())
+    }
+
+    /// Reads the word once; what is read of other memory afterwards is at least as new.
+    #[inline]
+    #[must_use]
+    pub fn look(&self) -> u32 {
+        order::peer_index(self)
+    }
+
+    /// Writes the word once, after everything that was written to other memory before.
+    #[inline]
+    pub fn publish(&self, value: u32) {
+        order::publish(self, value);
     }
 
     /// Reads the word once, in no order with other memory.
