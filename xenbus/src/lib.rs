@@ -6,4 +6,9 @@
 extern crate alloc;
 
 pub mod connection;
+mod state;
+pub mod store;
+mod sync;
 pub mod wire;
+
+pub use store::Store;

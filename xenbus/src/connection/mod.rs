@@ -230,6 +230,15 @@ impl<const N: usize> Connection<N> {
         Ok(sort(message, &mut self.slots, &mut self.dropped))
     }
 
+    /// Moves the deadline of a request in flight.
+    pub fn set_deadline(&mut self, call: CallId, to: Duration) {
+        if let Some(Slot::Waiting(asked, deadline)) = self.slots.get_mut(call.slot)
+            && asked.id == call.id
+        {
+            *deadline = to;
+        }
+    }
+
     /// Stops waiting for an answer.
     pub fn abandon(&mut self, call: CallId) {
         if let Some(place) = self.slots.get_mut(call.slot)

@@ -1,0 +1,394 @@
+//! What all handles of a store share: the connection, the ring under it, and who waits for what.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::Waker;
+use core::time::Duration;
+
+use xen_event_channel::{Channel, Events, Found};
+
+use super::Statistics;
+use super::error::Reason;
+use super::ring::Ring;
+use super::watches::Watches;
+use crate::connection::{CallId, Connection, Failure, Incoming, SendError};
+use crate::wire::{MessageType, RING_SIZE, Violation};
+
+/// Bytes that are taken from the daemon before others have a turn: what it can send meanwhile must not hold anybody up.
+const BUDGET: usize = 8 * RING_SIZE;
+
+/// How long a broken connection stays so before it is made anew: a daemon that breaks it each time costs no more than that.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the store waits for answers that nobody else waits for.
+const BACKGROUND: Duration = Duration::from_secs(5);
+
+/// The part of a store that is behind its lock.
+pub(super) struct Core<P: Events> {
+    connection: Connection,
+    ring: Ring,
+    pub(super) channel: Arc<Channel<P>>,
+    link: Link,
+    /// What it was before it was closed for a suspend.
+    before: Link,
+    mailboxes: Vec<Mailbox>,
+    /// Who waits for room, or for a time.
+    sleepers: Vec<(Duration, Waker)>,
+    pub(super) watches: Watches,
+    pub(super) epoch: u32,
+    pub(super) open_transactions: usize,
+    pub(super) statistics: Statistics,
+    /// The ring has changed, and the daemon was not told.
+    untold: bool,
+    /// The state of `chance`.
+    random: u64,
+}
+
+/// Whether messages can go to and fro.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Up,
+    /// Closed for new requests, before a suspend.
+    Closing,
+    /// The domain is suspended, or about to be.
+    Suspended,
+    /// The daemon is to begin anew, and has not said that it has.
+    Connecting,
+    /// Broken, and to be made anew at that time if the daemon can do that.
+    Broken(Violation, Duration),
+}
+
+/// What belongs to a request in flight.
+struct Mailbox {
+    call: CallId,
+    result: Option<Result<Vec<u8>, Reason>>,
+    waker: Option<Waker>,
+}
+
+/// Why a request did not start.
+pub(super) enum NotStarted {
+    /// Later there will be room.
+    Full,
+    Never(Reason),
+}
+
+impl<P: Events> Core<P> {
+    pub(super) fn new(ring: Ring, channel: Channel<P>, random: u64) -> Self {
+        let link = if ring.is_connected() { Link::Up } else { Link::Connecting };
+        Self {
+            connection: Connection::new(),
+            ring,
+            channel: Arc::new(channel),
+            link,
+            before: link,
+            mailboxes: Vec::new(),
+            sleepers: Vec::new(),
+            watches: Watches::new(),
+            epoch: 0,
+            open_transactions: 0,
+            statistics: Statistics::default(),
+            untold: false,
+            random,
+        }
+    }
+
+    /// Puts a request into the outbox.
+    pub(super) fn start(
+        &mut self,
+        kind: MessageType,
+        transaction: u32,
+        payload: &[u8],
+        deadline: Duration,
+    ) -> Result<CallId, NotStarted> {
+        match self.link {
+            Link::Up => {}
+            // What is open may be ended.
+            Link::Closing if transaction != 0 => {}
+            Link::Closing | Link::Suspended => return Err(NotStarted::Never(Reason::Suspending)),
+            Link::Connecting => return Err(NotStarted::Full),
+            Link::Broken(violation, _) if !self.ring.can_reconnect() => {
+                return Err(NotStarted::Never(violation.into()));
+            }
+            Link::Broken(..) => return Err(NotStarted::Full),
+        }
+        match self.connection.send(kind, transaction, &[payload], deadline) {
+            Ok(call) => {
+                self.statistics.requests = self.statistics.requests.wrapping_add(1);
+                self.mailboxes.push(Mailbox { call, result: None, waker: None });
+                Ok(call)
+            }
+            Err(SendError::Full) => Err(NotStarted::Full),
+            Err(SendError::TooLong { len }) => Err(NotStarted::Never(Reason::TooLong { len })),
+        }
+    }
+
+    /// The result of a request, once it has one. After that the request is forgotten.
+    pub(super) fn collect(&mut self, call: CallId) -> Option<Result<Vec<u8>, Reason>> {
+        let place = self.mailboxes.iter().position(|mailbox| mailbox.call == call)?;
+        self.mailboxes.get(place)?.result.as_ref()?;
+        self.mailboxes.swap_remove(place).result
+    }
+
+    /// Has a task woken when the request has a result.
+    pub(super) fn wake_with(&mut self, call: CallId, waker: &Waker) {
+        if let Some(mailbox) = self.mailboxes.iter_mut().find(|mailbox| mailbox.call == call) {
+            mailbox.waker = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn set_deadline(&mut self, call: CallId, deadline: Duration) {
+        self.connection.set_deadline(call, deadline);
+    }
+
+    /// A time up to `longest`, by chance as far as others can tell.
+    pub(super) fn chance(&mut self, longest: Duration) -> Duration {
+        // The step and the first multiplier of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators).
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        longest * (mixed >> 48) as u32 / (1 << 16)
+    }
+
+    /// Has a task woken when there may be room, or at a time.
+    pub(super) fn wake_at(&mut self, time: Duration, waker: &Waker) {
+        self.sleepers.retain(|(_, other)| !other.will_wake(waker));
+        self.sleepers.push((time, waker.clone()));
+    }
+
+    /// Nobody waits for the request any more.
+    pub(super) fn forget(&mut self, call: CallId) {
+        self.mailboxes.retain(|mailbox| mailbox.call != call);
+        self.connection.abandon(call);
+    }
+
+    /// Sends a request whose answer is of no interest. Without room it is not sent.
+    pub(super) fn send_only(&mut self, kind: MessageType, transaction: u32, payload: &[u8], now: Duration) {
+        if let Ok(call) = self.start(kind, transaction, payload, now + BACKGROUND) {
+            self.forget(call);
+        }
+    }
+
+    /// Moves what can be moved, both ways, and sees to deadlines.
+    pub(super) fn pump(&mut self, now: Duration) -> Found {
+        if !self.is_usable(now) {
+            self.expire(now);
+            return Found::Nothing;
+        }
+        let moved = self.receive(now).and_then(|received| {
+            self.ask_for_watches(now);
+            Ok(received + self.send()?)
+        });
+        // The daemon says why it has stopped, maybe before it has taken what we sent.
+        let moved = moved.and_then(|moved| self.ring.health().map(|()| moved));
+        let found = match moved {
+            Ok(0) => Found::Nothing,
+            Ok(_) => Found::Work,
+            Err(violation) => {
+                self.break_off(violation, now);
+                Found::Work
+            }
+        };
+        self.expire(now);
+        found
+    }
+
+    /// Tells the daemon that the ring has changed, if it has.
+    pub(super) fn tell(&mut self) {
+        if core::mem::take(&mut self.untold) {
+            // A daemon whose end is closed is one that does not answer, and deadlines are for that.
+            let _ = self.channel.notify();
+        }
+    }
+
+    /// The next time at which something is to be done without an event.
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        let sleepers = self.sleepers.iter().map(|(time, _)| *time);
+        let retry = match self.link {
+            Link::Broken(_, retry) if self.ring.can_reconnect() => Some(retry),
+            _ => None,
+        };
+        sleepers.chain(self.connection.next_deadline()).chain(retry).min()
+    }
+
+    pub(super) const fn link(&self) -> Link {
+        self.link
+    }
+
+    /// Lets no new requests in; those of open transactions excepted.
+    pub(super) fn close(&mut self) {
+        if self.link == Link::Up {
+            self.before = self.link;
+            self.link = Link::Closing;
+        }
+    }
+
+    /// Whether nothing is in flight.
+    pub(super) fn is_quiet(&self) -> bool {
+        let idle = self.connection.in_flight() == 0
+            && self.connection.outgoing().is_empty()
+            && !self.connection.is_within_message();
+        self.open_transactions == 0 && (idle || !matches!(self.link, Link::Up | Link::Closing))
+    }
+
+    pub(super) const fn suspend(&mut self) {
+        if !matches!(self.link, Link::Closing) {
+            self.before = self.link;
+        }
+        self.link = Link::Suspended;
+    }
+
+    /// Goes on as before.
+    pub(super) fn reopen(&mut self) {
+        if matches!(self.link, Link::Closing | Link::Suspended) {
+            self.link = self.before;
+        }
+        self.wake_sleepers(Duration::MAX);
+    }
+
+    /// Goes on with another ring and channel.
+    pub(super) fn replace(&mut self, ring: Ring, channel: Channel<P>) {
+        self.ring = ring;
+        self.channel = Arc::new(channel);
+        self.begin_anew(&Reason::Reset);
+        self.link = if self.ring.is_connected() { Link::Up } else { Link::Connecting };
+    }
+
+    /// Whether messages may go to and fro; makes the connection anew where it is time for that.
+    fn is_usable(&mut self, now: Duration) -> bool {
+        match self.link {
+            Link::Up | Link::Closing => true,
+            Link::Suspended => false,
+            Link::Broken(_, retry) if self.ring.can_reconnect() && retry <= now => {
+                self.ring.ask_to_reconnect();
+                self.link = Link::Connecting;
+                self.untold = true;
+                false
+            }
+            Link::Broken(..) => false,
+            Link::Connecting => {
+                let connected = self.ring.is_connected();
+                if connected {
+                    self.ring.restart();
+                    self.begin_anew(&Reason::Reset);
+                    self.link = Link::Up;
+                }
+                connected
+            }
+        }
+    }
+
+    fn receive(&mut self, now: Duration) -> Result<usize, Violation> {
+        let mut total = 0;
+        while total < BUDGET {
+            let count = self.ring.receive(self.connection.space())?;
+            if count == 0 {
+                break;
+            }
+            total += count;
+            self.untold = true;
+            self.take_in(count, now)?;
+        }
+        Ok(total)
+    }
+
+    /// Takes in bytes that the connection has room for, a message at most.
+    fn take_in(&mut self, count: usize, now: Duration) -> Result<(), Violation> {
+        let statistics = &mut self.statistics;
+        match self.connection.received(count)? {
+            Incoming::Partial => {}
+            Incoming::Answer { call, result } => {
+                statistics.answers = statistics.answers.wrapping_add(1);
+                let result = result.map(Vec::from).map_err(|failure| match failure {
+                    Failure::Refused(refusal) => refusal.into(),
+                    Failure::BadReply(bad) => bad.into(),
+                });
+                self.deliver(call, result);
+            }
+            Incoming::Late { asked, payload, .. } => {
+                statistics.late = statistics.late.wrapping_add(1);
+                let started =
+                    payload.filter(|_| asked == MessageType::TRANSACTION_START).and_then(super::ask::transaction_id);
+                // Nobody else would ever end it.
+                started.into_iter().for_each(|id| self.send_only(MessageType::TRANSACTION_END, id, b"F\0", now));
+            }
+            Incoming::Watched { token, path } => {
+                let counter =
+                    if self.watches.fire(token, path) { &mut statistics.events } else { &mut statistics.dropped };
+                *counter = counter.wrapping_add(1);
+            }
+            Incoming::Nobodys(_) => statistics.dropped = statistics.dropped.wrapping_add(1),
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<usize, Violation> {
+        let mut total = 0;
+        while !self.connection.outgoing().is_empty() {
+            let count = self.ring.send(self.connection.outgoing())?;
+            if count == 0 {
+                break;
+            }
+            self.connection.sent(count);
+            self.untold = true;
+            total += count;
+        }
+        Ok(total)
+    }
+
+    /// Asks for the watches that the daemon does not know, and takes back those that nobody has any more.
+    fn ask_for_watches(&mut self, now: Duration) {
+        while let Some((index, kind, payload)) = self.watches.next_chore() {
+            let Ok(call) = self.start(kind, 0, &payload, now + BACKGROUND) else { return };
+            self.watches.asked(index, call);
+        }
+    }
+
+    fn deliver(&mut self, call: CallId, result: Result<Vec<u8>, Reason>) {
+        if let Some(mailbox) = self.mailboxes.iter_mut().find(|mailbox| mailbox.call == call) {
+            mailbox.result = Some(result);
+            mailbox.waker.take().into_iter().for_each(Waker::wake);
+        }
+        if self.watches.expects(call)
+            && let Some(result) = self.collect(call)
+        {
+            self.watches.answered(call, &result);
+        }
+        self.wake_sleepers(Duration::MAX);
+    }
+
+    /// Ends requests whose deadline has come.
+    fn expire(&mut self, now: Duration) {
+        while let Some(call) = self.connection.expire(now) {
+            self.statistics.timed_out = self.statistics.timed_out.wrapping_add(1);
+            self.deliver(call, Err(Reason::TimedOut(Duration::ZERO)));
+        }
+        self.wake_sleepers(now);
+    }
+
+    /// Wakes those whose time has come.
+    fn wake_sleepers(&mut self, now: Duration) {
+        self.sleepers.extract_if(.., |(time, _)| *time <= now).for_each(|(_, waker)| waker.wake());
+    }
+
+    fn break_off(&mut self, violation: Violation, now: Duration) {
+        let retry = if self.epoch == 0 && self.statistics.broken == 0 { now } else { now + PAUSE };
+        self.statistics.broken = self.statistics.broken.wrapping_add(1);
+        self.link = Link::Broken(violation, retry);
+        self.end_all(&violation.into());
+    }
+
+    fn begin_anew(&mut self, reason: &Reason) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.end_all(reason);
+        self.watches.begin_anew();
+        self.open_transactions = 0;
+    }
+
+    /// Ends all requests in flight for this reason.
+    fn end_all(&mut self, reason: &Reason) {
+        self.connection.reset();
+        let calls: Vec<CallId> =
+            self.mailboxes.iter().filter(|mailbox| mailbox.result.is_none()).map(|mailbox| mailbox.call).collect();
+        calls.into_iter().for_each(|call| self.deliver(call, Err(reason.clone())));
+        self.wake_sleepers(Duration::MAX);
+    }
+}

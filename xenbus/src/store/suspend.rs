@@ -1,0 +1,85 @@
+//! A store while the domain is suspended.
+
+use core::time::Duration;
+
+use xen_event_channel::Channel;
+use xen_shared_ring::SharedMem;
+
+use super::core::Link;
+use super::error::{Reason, StoreError};
+use super::ring::Ring;
+use super::{NoRing, Platform, Store};
+
+/// A store on whose ring nothing happens, so that the domain can be suspended. Dropped, it goes on as before: for a suspend that
+/// was cancelled.
+#[must_use = "dropped, the store goes on"]
+#[derive(Debug)]
+pub struct Quiet<P: Platform> {
+    store: Store<P>,
+    resumed: bool,
+}
+
+impl<P: Platform> Store<P> {
+    /// Waits until no transaction is open and nothing is in flight, lets nothing new begin, and stops. New calls end as
+    /// [`Reason::Suspending`] meanwhile; calls inside of open transactions go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TimedOut`] when that takes longer than `within`, because a transaction stays open or the daemon does not answer.
+    /// Everything goes on as before then.
+    pub fn quiesce(&self, within: Duration) -> Result<Quiet<P>, StoreError> {
+        const QUIESCE: &str = "come to rest";
+        let deadline = self.now() + within;
+        let quiet = Quiet { store: self.outside(), resumed: false };
+        self.core().close();
+        loop {
+            let channel = self.channel();
+            let seen = channel.count();
+            self.poll();
+            {
+                let mut core = self.core();
+                if core.is_quiet() {
+                    core.suspend();
+                    return Ok(quiet);
+                }
+            }
+            if self.now() >= deadline {
+                return Err(StoreError::new(QUIESCE, "", Reason::TimedOut(within)));
+            }
+            self.pause(&channel, seen, deadline).map_err(|error| StoreError::new(QUIESCE, "", error))?;
+        }
+    }
+}
+
+impl<P: Platform> Quiet<P> {
+    /// Goes on after a resume, with the ring and the channel that the domain has now. Watches are registered again, and have all
+    /// fired.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRing`]; the store is of no use then.
+    pub fn resume(mut self, page: SharedMem, channel: Channel<P>) -> Result<(), NoRing> {
+        let ring = Ring::attach(page).ok_or(NoRing)?;
+        self.store.core().replace(ring, channel);
+        self.resumed = true;
+        self.store.poll();
+        Ok(())
+    }
+}
+
+impl<P: Platform> Drop for Quiet<P> {
+    fn drop(&mut self) {
+        if !self.resumed {
+            self.store.core().reopen();
+            self.store.poll();
+        }
+    }
+}
+
+impl<P: Platform> Store<P> {
+    /// Whether the store is at rest, for a suspend.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.core().link() == Link::Suspended
+    }
+}

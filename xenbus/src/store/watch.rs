@@ -1,0 +1,94 @@
+//! A watch, as its owner sees it.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use super::cell::Cell;
+use super::error::StoreError;
+use super::{Platform, Store};
+use crate::connection::Token;
+use crate::wire::Refusal;
+
+/// Tells when a node, or something below it, may have changed. Dropped, it is taken back.
+///
+/// However many changes there are, a watch holds one bit: [`take`](Self::take) it, then look at the nodes. Whatever changes
+/// during the look sets the bit again. It is set when the watch is new, and when the connection was made anew or the domain
+/// resumed: the watch is then registered again, and something may have been missed. It may also be set for no reason.
+pub struct Watch<P: Platform> {
+    store: Store<P>,
+    token: Token,
+    path: String,
+    cell: Arc<Cell>,
+}
+
+impl<P: Platform> Watch<P> {
+    pub(super) fn new(store: &Store<P>, token: Token, path: &str, cell: Arc<Cell>) -> Self {
+        Self { store: store.outside(), token, path: path.into(), cell }
+    }
+
+    /// What is watched.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether something may have changed since the last time. Looks at what has come, and never waits.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        self.store.poll();
+        self.cell.take()
+    }
+
+    /// Waits until something may have changed, or until `deadline` (system time), and says which it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Wait`](super::Reason::Wait) where Xen does not let the guest wait.
+    pub fn wait(&self, deadline: Duration) -> Result<bool, StoreError> {
+        loop {
+            let channel = self.store.channel();
+            let seen = channel.count();
+            if self.take() {
+                return Ok(true);
+            }
+            if self.store.now() >= deadline {
+                return Ok(false);
+            }
+            let waited = self.store.pause(&channel, seen, deadline);
+            waited.map_err(|error| StoreError::new("wait for a change of", &self.path, error))?;
+        }
+    }
+
+    /// Ready when something may have changed. One task at a time: the last one that asked is woken.
+    pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.cell.poll(context)
+    }
+
+    /// Waits until something may have changed, while somebody [serves](Store::serve) the store.
+    pub async fn changed(&self) {
+        poll_fn(|context| self.poll_changed(context)).await;
+    }
+
+    /// Why xenstore did not take the watch again, after a new connection or a resume. It tells of nothing then.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.cell.refusal()
+    }
+}
+
+impl<P: Platform> Drop for Watch<P> {
+    fn drop(&mut self) {
+        self.store.core().watches.remove(self.token);
+        self.store.poll();
+    }
+}
+
+impl<P: Platform> fmt::Debug for Watch<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("path", &self.path).field("token", &self.token).finish_non_exhaustive()
+    }
+}
