@@ -14,6 +14,11 @@ pub struct SharedPage {
     pub port: Port,
 }
 
+// SAFETY: an address and a number, which belong to no thread.
+unsafe impl Send for SharedPage {}
+// SAFETY: as above.
+unsafe impl Sync for SharedPage {}
+
 /// What the hypervisor and the toolstack told the guest at boot.
 #[derive(Clone, Copy, Debug)]
 pub struct BootInfo {

@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 use xen_event_channel::Events as _;
 use xen_hypercall::abi::arch::SharedInfo;
 use xen_hypercall::abi::sched::ShutdownReason;
+use xen_xenbus::Store;
 
 use crate::boot::BootInfo;
 use crate::clock::{self, Clock};
@@ -14,6 +15,7 @@ use crate::exit::ExitCode;
 use crate::memory::Region;
 use crate::pages;
 use crate::platform::{self, Memory};
+use crate::store;
 use crate::xen::{XEN, Xen};
 
 unsafe extern "Rust" {
@@ -68,6 +70,12 @@ impl Guest {
         Clock::new()
     }
 
+    /// Xenstore. `None` where the toolstack gives the guest none, as in a direct boot.
+    #[must_use]
+    pub fn store(&self) -> Option<Store<Xen>> {
+        store::get()
+    }
+
     /// The guest's event channels.
     #[must_use]
     pub const fn events(&self) -> Events {
@@ -83,6 +91,7 @@ pub(crate) fn run(boot: BootInfo, memory: &Memory) -> ! {
     }
     events::start(boot.command_line);
     console::connect(&boot);
+    store::connect(&boot);
     XEN.release_upcalls();
     if let Err(refused) = clock::start() {
         panic!("no timer: {refused}");

@@ -61,6 +61,7 @@ running! {
     mod pages;
     mod panic;
     mod shared_info;
+    mod store;
     mod xen;
 
     pub use clock::Clock;
@@ -77,3 +78,4 @@ pub use xen_event_channel as event_channel;
 pub use xen_grant_table as grant_table;
 pub use xen_hypercall as hypercall;
 pub use xen_rt_macros::entry;
+pub use xen_xenbus as xenbus;
