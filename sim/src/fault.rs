@@ -124,14 +124,14 @@ pub enum Limit {
 }
 
 #[derive(Debug)]
-struct Rule<F> {
-    fault: F,
+pub(crate) struct Rule<F> {
+    pub(crate) fault: F,
     when: When,
     occasions: u64,
 }
 
 impl<F> Rule<F> {
-    const fn new(fault: F, when: When) -> Self {
+    pub(crate) const fn new(fault: F, when: When) -> Self {
         Self { fault, when, occasions: 0 }
     }
 
@@ -196,7 +196,7 @@ impl Plan {
     }
 }
 
-fn first_that_strikes<'a, F: Copy + 'a>(
+pub(crate) fn first_that_strikes<'a, F: Clone + 'a>(
     rules: impl Iterator<Item = &'a mut Rule<F>>,
     rng: &mut ChaCha8Rng,
 ) -> Option<F> {
@@ -204,7 +204,7 @@ fn first_that_strikes<'a, F: Copy + 'a>(
     for rule in rules {
         let strikes = rule.strikes(rng);
         if strikes && first.is_none() {
-            first = Some(rule.fault);
+            first = Some(rule.fault.clone());
         }
     }
     first

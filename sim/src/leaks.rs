@@ -64,7 +64,8 @@ impl State {
             all.pages.extend(self.memory.allocated(id).map(|page| (id, page)));
             all.grants.extend(dom.table.live().map(|live| (id, live.gref)));
             all.mappings.extend(dom.mappings.iter().map(|(handle, _)| (id, handle)));
-            all.ports.extend(dom.channels.open().map(|port| (id, port)));
+            let ports = dom.channels.open().filter(|port| !dom.channels.is_to_store(*port));
+            all.ports.extend(ports.map(|port| (id, port)));
         }
         all
     }

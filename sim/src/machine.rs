@@ -138,6 +138,7 @@ impl Machine {
         } {
             self.0.lock().apply_delayed(due);
         }
+        self.0.lock().settle_store();
         self.0.deliver_upcalls();
         self.0.report();
     }

@@ -17,6 +17,7 @@ use crate::fault::Plan;
 use crate::grant::{Mappings, Table};
 use crate::memory::{Entry, Memory};
 use crate::run::Run;
+use crate::store::Store;
 use crate::time::Clock;
 use crate::trace::{Event, Trace, What};
 use crate::violation::Violation;
@@ -38,6 +39,7 @@ pub(crate) struct State {
     pub(crate) reported: usize,
     pub(crate) lenient: BTreeSet<Leniency>,
     pub(crate) run: Option<Run>,
+    pub(crate) store: Store,
 }
 
 /// One stream of random numbers for each purpose, so that more of one does not shift the others.
@@ -127,6 +129,7 @@ impl State {
             reported: 0,
             lenient: config.lenient.clone(),
             run: None,
+            store: Store::new(stream(7)),
         }
     }
 
@@ -213,6 +216,7 @@ impl State {
         self.tell_time();
         self.apply_delayed(self.step);
         self.fire_timers();
+        self.serve_store();
         self.audit();
     }
 
@@ -246,6 +250,7 @@ impl State {
         let dom = self.dom_mut(id);
         dom.destroyed = true;
         dom.shutdown = dom.shutdown.or(Some(ShutdownReason::CRASH));
+        self.forget_store(id);
     }
 
     /// The vCPU, where the domain has it.

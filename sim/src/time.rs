@@ -83,16 +83,19 @@ impl State {
         }
     }
 
-    /// When the next timer expires, of whatever vCPU.
+    /// When the next timer expires, of whatever vCPU or of xenstored.
     pub(crate) fn next_timer(&self) -> Option<Duration> {
-        self.domains.values().flat_map(|dom| &dom.vcpus).filter_map(|vcpu| vcpu.timers.next()).min()
+        let timers = self.domains.values().flat_map(|dom| &dom.vcpus).filter_map(|vcpu| vcpu.timers.next());
+        timers.chain(self.store.next_time()).min()
     }
 
     /// Moves the clock, to an earlier time too, and raises what is due.
     pub(crate) fn set_time(&mut self, now: Duration) {
+        self.store.set_back(self.now().saturating_sub(now));
         self.clock.set(now);
         self.tell_time();
         self.fire_timers();
+        self.settle_store();
     }
 
     /// Writes the time where guests look for it. The counter's frequency is told as zero, so that the time which they

@@ -5,6 +5,8 @@ use std::fmt;
 use xen_hypercall::abi::grant_table::{GrantRef, Handle};
 use xen_hypercall::abi::{DomId, Gfn, Port};
 
+use crate::store::Word;
+
 /// A mistake of a guest that real Xen does not report, but that corrupts memory, leaks it, or loses it there.
 ///
 /// By default the call in which it is found panics, with the machine's seed; see
@@ -85,6 +87,13 @@ pub enum Violation {
         /// The address.
         address: usize,
     },
+    /// A guest changed a word of its xenstore page that only the daemon writes.
+    StoreWordChanged {
+        /// Whose mistake it is.
+        domain: DomId,
+        /// The word.
+        word: Word,
+    },
     /// A page is still allocated.
     LeakedPage {
         /// By whom.
@@ -152,6 +161,9 @@ impl fmt::Display for Violation {
                     f,
                     "domain {domain} used the address {address:#x} for foreign pages: not reserved, or not in that state"
                 )
+            }
+            Self::StoreWordChanged { domain, word } => {
+                write!(f, "domain {domain} changed {word:?} of its xenstore page, which is the daemon's")
             }
             Self::LeakedPage { domain, page } => write!(f, "domain {domain} still has frame {:#x}", page.0),
             Self::LeakedGrant { domain, gref, to } => {

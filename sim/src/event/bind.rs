@@ -53,7 +53,9 @@ impl State {
         match channel.kind {
             Kind::Virq(virq) if is_per_vcpu(virq) => return Err(Errno::INVAL),
             Kind::Free | Kind::Reserved | Kind::Ipi => return Err(Errno::INVAL),
-            Kind::Unbound { .. } | Kind::Interdomain { .. } | Kind::Virq(_) => channel.vcpu = vcpu,
+            Kind::Unbound { .. } | Kind::Interdomain { .. } | Kind::Virq(_) | Kind::Store | Kind::Left => {
+                channel.vcpu = vcpu;
+            }
         }
         Ok(())
     }
@@ -79,7 +81,8 @@ impl State {
                 self.dom_mut(remote).channels.get_mut(port)?.kind = Kind::Unbound { remote: domain };
             }
             Kind::Virq(virq) => self.vcpu_mut(domain, vcpu)?.virqs[virq.0 as usize] = None,
-            Kind::Unbound { .. } | Kind::Ipi => {}
+            Kind::Store => self.store.close_port(domain),
+            Kind::Unbound { .. } | Kind::Ipi | Kind::Left => {}
         }
         self.dom_mut(domain).channels.get_mut(port)?.kind = Kind::Free;
         self.clear_pending(domain, port);
@@ -91,14 +94,15 @@ impl State {
         match self.dom(domain).channels.get(port)?.kind {
             Kind::Interdomain { remote, port } => self.deliver(remote, port),
             Kind::Ipi => self.deliver(domain, port),
-            Kind::Unbound { .. } => {}
+            Kind::Store => self.store.wake(domain),
+            Kind::Unbound { .. } | Kind::Left => {}
             Kind::Free | Kind::Reserved | Kind::Virq(_) => return Err(Errno::INVAL),
         }
         Ok(())
     }
 
     /// An event on its way, which a fault may lose or delay.
-    fn deliver(&mut self, domain: DomId, port: Port) {
+    pub(crate) fn deliver(&mut self, domain: DomId, port: Port) {
         match self.faults.of_event(domain) {
             None => self.set_pending(domain, port),
             Some(EventFault::Lose) => self.note(domain, format!("the event on port {} is lost", port.0)),

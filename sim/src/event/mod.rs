@@ -112,6 +112,10 @@ pub(crate) enum Kind {
     },
     Virq(Virq),
     Ipi,
+    /// Xenstored, in domain 0.
+    Store,
+    /// Xenstored was here, and is gone.
+    Left,
 }
 
 impl Channel {
@@ -141,12 +145,17 @@ impl Channels {
         used.map(|(_, port)| Port(port))
     }
 
+    /// Whether a port leads to xenstored, or did: such a port is the toolstack's gift.
+    pub(crate) fn is_to_store(&self, port: Port) -> bool {
+        self.get(port).is_ok_and(|channel| matches!(channel.kind, Kind::Store | Kind::Left))
+    }
+
     pub(crate) const fn is_fifo(&self) -> bool {
         matches!(self.abi, Abi::Fifo(_))
     }
 
     /// The lowest free port takes a new use.
-    fn take(&mut self, kind: Kind, vcpu: VcpuId) -> Result<Port, Errno> {
+    pub(crate) fn take(&mut self, kind: Kind, vcpu: VcpuId) -> Result<Port, Errno> {
         let port = self.ports.iter().position(|channel| channel.kind == Kind::Free).unwrap_or(self.ports.len());
         let form = if self.is_fifo() { FIFO_NR_CHANNELS } else { TWO_LEVEL_NR_CHANNELS };
         let number = u32::try_from(port).map_err(|_| Errno::NOSPC)?;

@@ -94,6 +94,8 @@ impl State {
             // The interrupt's number is where the other domain's would be.
             Kind::Virq(virq) => (ChannelState::VIRQ, end(DomId(virq.0 as u16), Port(0))),
             Kind::Ipi => (ChannelState::IPI, StatusEnd::default()),
+            Kind::Store => (ChannelState::INTERDOMAIN, end(DomId(0), Port(u32::from(domain.0)))),
+            Kind::Left => (ChannelState::UNBOUND, end(DomId(0), Port(0))),
         };
         status.vcpu = channel.vcpu;
         Ok(())

@@ -83,6 +83,7 @@ impl State {
             vcpu.timers = crate::time::Timers::default();
         }
         self.note(domain, "resumed");
+        self.resume_store(domain);
         self.tell_time();
     }
 

@@ -3,6 +3,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 use xen_hypercall::Frame;
 use xen_hypercall::abi::frame::PAGE_SIZE;
@@ -14,7 +15,18 @@ use super::Page;
 pub(super) struct Chunk {
     start: NonNull<Frame>,
     count: NonZeroUsize,
+    end: End,
 }
+
+/// When the memory goes back to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    WithTheMachine,
+    Never,
+}
+
+/// Chunks that outlive their machines: somebody may use them still. The list shows tools that look for leaks that it is meant.
+static KEPT: Mutex<Vec<Page>> = Mutex::new(Vec::new());
 
 // SAFETY: the chunk owns its memory; the pages in it are reached through `Page`.
 unsafe impl Send for Chunk {}
@@ -25,8 +37,16 @@ impl Chunk {
         // SAFETY: the layout is not empty.
         let start = unsafe { alloc_zeroed(layout) };
         match NonNull::new(start.cast()) {
-            Some(start) => Self { start, count },
+            Some(start) => Self { start, count, end: End::WithTheMachine },
             None => handle_alloc_error(layout),
+        }
+    }
+
+    /// Has the memory outlive the machine.
+    pub(super) fn keep(&mut self) {
+        if self.end == End::WithTheMachine {
+            self.end = End::Never;
+            KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(self.page(0));
         }
     }
 
@@ -52,6 +72,9 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
+        if self.end == End::Never {
+            return;
+        }
         // SAFETY: allocated in `new` with this layout; with the machine go all who could use it.
         unsafe { dealloc(self.start.as_ptr().cast(), layout(self.count)) };
     }

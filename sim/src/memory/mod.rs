@@ -87,6 +87,13 @@ impl Memory {
         self.entry((run, 0))
     }
 
+    /// Has a page outlive the machine.
+    pub(crate) fn keep(&mut self, page: Page) {
+        if let Some(run) = self.runs.iter_mut().find(|run| run.chunk.index(page.frame()).is_some()) {
+            run.chunk.keep();
+        }
+    }
+
     /// `count` adjacent pages of the domain's, zeroed, and the damage that was found in those.
     pub(crate) fn alloc(&mut self, owner: DomId, count: NonZeroUsize) -> Option<(Page, Vec<Damage>)> {
         let mut runs = self.runs.iter().enumerate().filter(|(_, run)| run.owner == owner);

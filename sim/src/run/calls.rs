@@ -154,9 +154,11 @@ impl State {
 
     /// Nobody runs: has the next thing happen that will happen by itself. Says whether there was one.
     pub(super) fn advance_idle(&mut self, deadline: Option<Duration>) -> bool {
-        if let Some(due) = self.delayed.iter().map(|delayed| delayed.due).min() {
+        let delayed = self.delayed.iter().map(|delayed| delayed.due).min();
+        if let Some(due) = delayed.into_iter().chain(self.store.next_step(self.now())).min() {
             self.step = self.step.max(due);
             self.apply_delayed(due);
+            self.serve_store();
             return true;
         }
         let Some(next) = [self.next_timer(), deadline].into_iter().flatten().min() else { return false };

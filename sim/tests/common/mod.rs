@@ -1,6 +1,8 @@
 //! A guest that writes its grant table by hand, so that the simulator is tested apart from the crates above it.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod wire;
+
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};

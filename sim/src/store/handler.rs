@@ -1,0 +1,167 @@
+//! Domain 0's side: the nodes as it sees them, and what its programs do when they change.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use rand::RngExt;
+use xen_hypercall::Errno;
+use xen_hypercall::abi::DomId;
+
+use super::Store;
+use super::path;
+use super::permission::Permission;
+use super::tree::{Change, Node, View};
+
+/// The nodes, for one who may do everything with them: domain 0. What it changes, guests are told of.
+#[derive(Debug)]
+pub struct Nodes<'a>(pub(super) &'a mut Store);
+
+impl Nodes<'_> {
+    /// A node's value; `None` where there is no such node.
+    #[must_use]
+    pub fn read(&mut self, path: &str) -> Option<Vec<u8>> {
+        self.find(path).map(|node| node.value)
+    }
+
+    /// A node's value as text; `None` where there is no such node, or it is no text.
+    #[must_use]
+    pub fn read_text(&mut self, path: &str) -> Option<String> {
+        self.read(path).and_then(|value| String::from_utf8(value).ok())
+    }
+
+    /// The names of a node's children; `None` where there is no such node.
+    #[must_use]
+    pub fn list(&mut self, path: &str) -> Option<Vec<String>> {
+        self.find(path).map(|node| node.children)
+    }
+
+    /// Who may use a node; `None` where there is no such node.
+    #[must_use]
+    pub fn permissions(&mut self, path: &str) -> Option<Vec<Permission>> {
+        self.find(path).map(|node| node.permissions.list().to_vec())
+    }
+
+    /// Writes a node, and makes it and those above where they are not there.
+    ///
+    /// # Panics
+    ///
+    /// If the path is none.
+    pub fn write(&mut self, path: &str, value: impl AsRef<[u8]>) {
+        self.change(path, |view, path| view.write(path, value.as_ref()));
+    }
+
+    /// Removes a node and what is below it, if it is there.
+    ///
+    /// # Panics
+    ///
+    /// If the path is none.
+    pub fn remove(&mut self, path: &str) {
+        self.change(path, |view, path| {
+            view.remove(path).or_else(|errno| if errno == Errno::NOENT { Ok(()) } else { Err(errno) })
+        });
+    }
+
+    /// Sets who may use a node, which must be there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or the list is empty.
+    pub fn set_permissions(&mut self, path: &str, list: &[Permission]) {
+        self.change(path, |view, path| view.set_permissions(path, list.to_vec()));
+    }
+
+    fn find(&mut self, path: &str) -> Option<Node> {
+        self.view(path, |view, path| view.read(path)).ok()
+    }
+
+    fn change(&mut self, path: &str, what: impl FnOnce(&mut View<'_>, &str) -> Result<(), Errno>) {
+        if let Err(errno) = self.view(path, what) {
+            panic!("xen-sim: domain 0 cannot change {path:?} in xenstore: {errno}");
+        }
+    }
+
+    fn view<T>(&mut self, path: &str, what: impl FnOnce(&mut View<'_>, &str) -> Result<T, Errno>) -> Result<T, Errno> {
+        let path = path::resolve(path.as_bytes(), DomId(0))?;
+        let quota = self.0.quota;
+        let mut view = View { tree: &mut self.0.tree, transaction: None, quota, who: DomId(0), changes: Vec::new() };
+        let answer = what(&mut view, &path);
+        let changes = view.changes;
+        self.0.fire(&changes);
+        answer
+    }
+
+    /// Has a node and those that are missing above it made with that list.
+    pub(super) fn make(&mut self, path: &str, value: &str, list: &[Permission]) {
+        self.write(path, value);
+        self.set_permissions(path, list);
+    }
+}
+
+/// What a program of domain 0 does about a changed node.
+type Work = Box<dyn FnMut(&mut Nodes<'_>, &str) + Send>;
+
+struct Handler {
+    path: String,
+    work: Option<Work>,
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The programs of domain 0 that watch nodes.
+#[derive(Debug, Default)]
+pub(super) struct Handlers {
+    all: Vec<Handler>,
+    /// Who is told of what, at which step.
+    told: VecDeque<(u64, usize, String)>,
+}
+
+impl Handlers {
+    pub(super) fn due(&self) -> Option<u64> {
+        self.told.iter().map(|(due, ..)| *due).min()
+    }
+}
+
+impl Store {
+    pub(super) fn add_handler(&mut self, path: &str, work: Work) {
+        self.handlers.all.push(Handler { path: path.to_owned(), work: Some(work) });
+        let handler = self.handlers.all.len() - 1;
+        self.tell(handler, path);
+    }
+
+    /// Has the programs that watch a node know of a change, some steps later.
+    pub(super) fn tell_handlers(&mut self, change: &Change) {
+        for handler in 0..self.handlers.all.len() {
+            if path::is_within(&change.path, &self.handlers.all[handler].path) {
+                self.tell(handler, &change.path);
+            }
+        }
+    }
+
+    fn tell(&mut self, handler: usize, path: &str) {
+        let known = self.handlers.told.iter().any(|(_, other, at)| *other == handler && at == path);
+        if !known {
+            let due = self.step + self.rng.random_range(1..=8);
+            self.handlers.told.push_back((due, handler, path.to_owned()));
+        }
+    }
+
+    pub(super) fn run_handlers(&mut self) {
+        let step = self.step;
+        let (due, later) = std::mem::take(&mut self.handlers.told).into_iter().partition(|(due, ..)| *due <= step);
+        self.handlers.told = later;
+        let due: VecDeque<(u64, usize, String)> = due;
+        for (_, handler, path) in due {
+            let Some(mut work) = self.handlers.all.get_mut(handler).and_then(|handler| handler.work.take()) else {
+                continue;
+            };
+            work(&mut Nodes(self), &path);
+            if let Some(handler) = self.handlers.all.get_mut(handler) {
+                handler.work = Some(work);
+            }
+        }
+    }
+}
