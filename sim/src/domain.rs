@@ -18,7 +18,7 @@ use xen_hypercall::{Arg, Clock, Frame, Hypercall, Pages, grant_table};
 use crate::builder::Leniency;
 use crate::hypercall::{Call, Caller};
 use crate::machine::Shared;
-use crate::memory::{Page, Use};
+use crate::memory::{Entry, Page, Use};
 use crate::run;
 use crate::state::SuspendOutcome;
 use crate::violation::Violation;
@@ -202,7 +202,9 @@ unsafe impl Pages for Domain {
     fn gfn(&self, page: NonNull<Frame>) -> Gfn {
         let gfn = {
             let mut state = self.0.machine.lock();
-            match state.memory.at(page).filter(|entry| entry.owner == self.0.id && entry.usage == Use::Allocated) {
+            // Xen puts a page that it was given back at the same frame again: its number is of use still.
+            let known = |entry: &Entry| entry.owner == self.0.id && matches!(entry.usage, Use::Allocated | Use::Gone);
+            match state.memory.at(page).filter(known) {
                 Some(entry) => entry.gfn,
                 None => {
                     let address = page.addr().get();

@@ -117,7 +117,7 @@ pub enum Limit {
     Ports(u32),
     /// Frames of the grant table. Less than there are leaves those.
     GrantFrames(u32),
-    /// Pages that its kernel has allocated at a time.
+    /// Pages that its kernel has allocated at a time, those included that it takes back from Xen.
     Pages(usize),
     /// Foreign pages that it has mapped at a time.
     Mappings(usize),

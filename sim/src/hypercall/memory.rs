@@ -6,7 +6,8 @@ use xen_hypercall::abi::{DomId, Gfn};
 
 use super::arguments::Operands;
 use super::{Answer, Call, Caller};
-use crate::memory::{Entry, POISON, Use};
+use crate::builder::Leniency;
+use crate::memory::{Entry, Use};
 use crate::state::State;
 use crate::violation::Violation;
 
@@ -52,27 +53,30 @@ impl State {
         let frames = self.frames(caller, call)?;
         for (done, gfn) in frames.iter().enumerate() {
             let Ok(entry) = self.own_page(caller.domain, gfn) else { return Ok(done) };
-            if let Some((gref, by)) = self.user_of(caller.domain, gfn) {
-                self.violation(Violation::FreedWhileMapped { domain: caller.domain, page: gfn, gref, by });
+            if !self.is_lenient(Leniency::UncheckedGrants)
+                && let Some(violation) = self.still_used(caller.domain, gfn)
+            {
+                self.violation(violation);
                 return Ok(done);
             }
             let entry = self.stand_in(entry);
-            entry.page.fill(POISON);
-            self.memory.set_use(gfn, Use::Gone);
+            self.memory.take_away(&entry);
         }
         Ok(frames.len())
     }
 
-    /// Gives pages back that were taken, at the frames where they were.
+    /// Gives pages back that were taken, at the frames where they were, as far as the domain may have more.
     fn populate_physmap(&mut self, caller: Caller, call: &Call) -> Answer {
         let frames = self.frames(caller, call)?;
         for (done, gfn) in frames.iter().enumerate() {
-            match self.memory.find(gfn) {
-                Some(entry) if entry.owner == caller.domain && entry.usage == Use::Gone => {
-                    entry.page.fill(0);
-                    self.memory.set_use(gfn, Use::Allocated);
-                }
-                _ => return Ok(done),
+            let taken = |entry: &Entry| entry.owner == caller.domain && entry.usage == Use::Gone;
+            let Some(entry) = self.memory.find(gfn).filter(taken) else { return Ok(done) };
+            if self.memory.in_use(caller.domain) >= self.dom(caller.domain).max_pages {
+                return Ok(done);
+            }
+            if let Some(damage) = self.memory.put_back(&entry) {
+                let (domain, offset) = (caller.domain, damage.offset);
+                self.violation(Violation::WrittenAfterFree { domain, page: gfn, offset });
             }
         }
         Ok(frames.len())

@@ -115,6 +115,20 @@ impl Memory {
         self.set_use(entry.gfn, Use::Freed);
     }
 
+    /// A page is Xen's again, until it is put back.
+    pub(crate) fn take_away(&mut self, entry: &Entry) {
+        self.free(entry);
+        self.set_use(entry.gfn, Use::Gone);
+    }
+
+    /// A page that was taken away is its owner's again, zeroed; and the damage that was found in it.
+    pub(crate) fn put_back(&mut self, entry: &Entry) -> Option<Damage> {
+        let damage = damaged(entry);
+        entry.page.fill(0);
+        self.set_use(entry.gfn, Use::Allocated);
+        damage
+    }
+
     pub(crate) fn set_use(&mut self, gfn: Gfn, usage: Use) {
         if let Some(&(run, index)) = self.places.get(&gfn.0) {
             self.runs[run].put(index, usage);
@@ -149,9 +163,11 @@ impl Memory {
         runs.flat_map(move |(at, run)| (0..run.frames.len()).map(move |index| self.entry((at, index))))
     }
 
-    /// Damage in pages that were given back. Those that were never used are looked at when they are.
+    /// Damage in pages that were given back, to the domain's memory or to Xen. Those that were never used are looked at when they
+    /// are.
     pub(crate) fn damage(&self, owner: DomId) -> Vec<Damage> {
-        self.of(owner).filter(|entry| entry.usage == Use::Freed).filter_map(|entry| damaged(&entry)).collect()
+        let given_back = |entry: &Entry| matches!(entry.usage, Use::Freed | Use::Gone);
+        self.of(owner).filter(given_back).filter_map(|entry| damaged(&entry)).collect()
     }
 
     /// Gives all pages of a domain other numbers, as a migration does in PV.
@@ -235,8 +251,8 @@ const fn is_free(usage: Use) -> bool {
 fn damaged(entry: &Entry) -> Option<Damage> {
     let expected = match entry.usage {
         Use::Fresh => 0,
-        Use::Freed => POISON,
-        _ => return None,
+        Use::Freed | Use::Gone => POISON,
+        Use::Allocated | Use::Xen => return None,
     };
     entry.page.find_other(expected).map(|offset| Damage { gfn: entry.gfn, offset })
 }
