@@ -117,6 +117,9 @@ pub use leaks::Checkpoint;
 pub use machine::Machine;
 pub use oracle::{Access, Fuel, Ledger, Readable};
 pub use run::{RunError, Scope};
-pub use store::{Introduction, Message, Nodes, Pace, Permission, Quota, Reaction, Requests, Right, Word, Xenstore};
+pub use store::{
+    Availability, Device, Introduction, Message, Nodes, Pace, Permission, Quota, Reaction, Requests, Right, Word,
+    Xenstore,
+};
 pub use trace::{Event, Trace, What};
 pub use violation::Violation;

@@ -5,7 +5,7 @@ mod common;
 use common::wire::{Client, ended, guest};
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::io::xs_wire::MessageType;
-use xen_sim::{Machine, Permission, Right};
+use xen_sim::{Machine, Permission, Quota, Right};
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
@@ -125,4 +125,131 @@ fn guests_speak_with_it_side_by_side() {
         vcpus.spawn(&b, |_| (0..10).for_each(|n| drop(second.write("/shared/b", &n.to_string()).unwrap())));
     });
     run.unwrap();
+}
+
+#[test]
+fn permissions_decide_who_reads_and_writes() {
+    let machine = Machine::new(3);
+    let (a, b) = common::pair(&machine);
+    let store = machine.xenstore();
+    [&a, &b].iter().for_each(|domain| store.introduce(domain));
+    let (mut first, mut second) = (Client::new(&a), Client::new(&b));
+    first.write("data/secret", "x").unwrap();
+    assert_eq!(second.read("/local/domain/1/data/secret"), error("EACCES"));
+    assert_eq!(second.read("/local/domain/1/data/none"), error("EACCES"), "nor may it know what is there");
+    assert_eq!(second.write("/local/domain/1/data/secret", "y"), error("EACCES"));
+    assert_eq!(second.ask(MessageType::RM, &ended("/local/domain/1/data/secret")), error("EACCES"));
+    assert_eq!(first.write("domid", "9"), error("EACCES"), "its home is not its own");
+    assert_eq!(first.write("new", "9"), error("EACCES"));
+    assert_eq!(first.write("control/shutdown", "").as_deref(), Ok(&b"OK\0"[..]), "but this is");
+    assert_eq!(first.ask(MessageType::GET_PERMS, &ended("data")).as_deref(), Ok(&b"n1\0"[..]));
+
+    let set = |list: &[&str]| [ended("data/secret"), list.iter().flat_map(|entry| ended(entry)).collect()].concat();
+    assert_eq!(first.ask(MessageType::SET_PERMS, &set(&["n1", "r2"])).as_deref(), Ok(&b"OK\0"[..]));
+    assert_eq!(second.read("/local/domain/1/data/secret").as_deref(), Ok(&b"x"[..]));
+    assert_eq!(second.write("/local/domain/1/data/secret", "y"), error("EACCES"), "it may read only");
+    let theirs = [ended("/local/domain/1/data/secret"), ended("b2")].concat();
+    assert_eq!(second.ask(MessageType::SET_PERMS, &theirs), error("EACCES"), "it is not the owner");
+    assert_eq!(first.ask(MessageType::SET_PERMS, &set(&["n1", "b2"])).as_deref(), Ok(&b"OK\0"[..]));
+    assert_eq!(second.write("/local/domain/1/data/secret", "y").as_deref(), Ok(&b"OK\0"[..]));
+    assert_eq!(second.write("/local/domain/1/data/secret/below", "").as_deref(), Ok(&b"OK\0"[..]));
+    let list = store.permissions("/local/domain/1/data/secret/below").unwrap();
+    assert_eq!(
+        list,
+        [Permission::new(b.id(), Right::None), Permission::new(b.id(), Right::Both)],
+        "who makes it owns it"
+    );
+    assert_eq!(first.ask(MessageType::SET_PERMS, &set(&["n2"])), error("EPERM"), "nodes are not given away");
+    assert_eq!(first.ask(MessageType::SET_PERMS, &set(&["x1"])), error("EINVAL"));
+    assert_eq!(first.ask(MessageType::SET_PERMS, &set(&[])), error("EINVAL"));
+}
+
+#[test]
+fn watches_tell_nothing_of_what_one_may_not_read() {
+    let machine = Machine::new(3);
+    let (a, b) = common::pair(&machine);
+    let store = machine.xenstore();
+    [&a, &b].iter().for_each(|domain| store.introduce(domain));
+    let (mut first, mut second) = (Client::new(&a), Client::new(&b));
+    second.watch("/local/domain/1", "spy").unwrap();
+    second.watch("@releaseDomain", "end").unwrap();
+    assert_eq!(second.event().unwrap().0, "/local/domain/1");
+    assert_eq!(second.event().unwrap().0, "@releaseDomain");
+    first.write("data/x", "1").unwrap();
+    store.remove("/local/domain/1/data/x");
+    machine.destroy(&a);
+    assert_eq!(second.event(), None);
+    store.write("/local/domain/1/data/shown", "");
+    store.set_permissions("/local/domain/1/data/shown", &[Permission::new(DomId(0), Right::Read)]);
+    assert_eq!(second.event(), Some(("/local/domain/1/data/shown".into(), "spy".into())));
+    store.remove("/local/domain/1/data/shown");
+    assert_eq!(second.event(), Some(("/local/domain/1/data/shown".into(), "spy".into())), "it could read it");
+}
+
+#[test]
+fn what_breaks_the_rules_is_refused_by_name() {
+    let (_machine, mut guest) = guest(4);
+    for path in ["", "/a//b", "/a/", "data/ä", "data/a b", &"x".repeat(2049), &format!("/{}", "x".repeat(3072))] {
+        assert_eq!(guest.read(path), error("EINVAL"), "{path:?}");
+    }
+    assert_eq!(guest.ask(MessageType::READ, b"no NUL"), error("EINVAL"));
+    assert_eq!(guest.ask(MessageType::WATCH, b"one string\0"), error("EINVAL"));
+    assert_eq!(guest.ask(MessageType::RM, b"/\0"), error("EINVAL"));
+    assert_eq!(guest.ask(MessageType::TRANSACTION_END, b"X\0"), error("EINVAL"));
+    for kind in [MessageType::CONTROL, MessageType::INTRODUCE, MessageType::RELEASE, MessageType::RESUME] {
+        assert_eq!(guest.ask(kind, b"1\0"), error("EACCES"), "{kind:?}");
+    }
+    assert_eq!(guest.ask(MessageType::SET_TARGET, b"1\x002\0"), error("EACCES"));
+    for kind in [MessageType::WATCH_EVENT, MessageType::ERROR, MessageType(20), MessageType(99), MessageType::INVALID] {
+        assert_eq!(guest.ask(kind, b"1\0"), error("ENOSYS"), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_guest_has_no_more_than_its_quota() {
+    let (machine, mut guest) = guest(5);
+    let own = 12 + 1; // what the toolstack gives it, and `device/suspend` has none of its own
+    machine.xenstore().set_quota(Quota { nodes: own + 2, node_size: 100, permissions: 2, watches: 2, transactions: 2 });
+    assert_eq!(guest.write("data/big", &"x".repeat(101)), error("ENOSPC"));
+    guest.write("data/a", "").unwrap();
+    guest.write("data/b/c/d", "").unwrap_err();
+    assert_eq!(guest.read("data/b"), error("ENOENT"), "nothing is made by halves");
+    let long = [ended("data/a"), ended("n1"), ended("r2"), ended("r3")].concat();
+    assert_eq!(guest.ask(MessageType::SET_PERMS, &long), error("ENOSPC"));
+    for token in ["1", "2"] {
+        guest.watch("data", token).unwrap();
+    }
+    assert_eq!(guest.watch("data", "3"), error("E2BIG"));
+    let _ = [guest.start(), guest.start()];
+    assert_eq!(guest.ask(MessageType::TRANSACTION_START, &[0]), error("ENOSPC"));
+    assert_eq!(machine.xenstore().transactions(&guest.domain), 2);
+    guest.ask(MessageType::RESET_WATCHES, &[0]).unwrap();
+    assert_eq!(machine.xenstore().transactions(&guest.domain), 0);
+}
+
+#[test]
+fn a_long_directory_comes_in_parts() {
+    let (machine, mut guest) = guest(6);
+    let store = machine.xenstore();
+    let names: Vec<String> = (0..700).map(|number| format!("name-{number}")).collect();
+    store.nodes(|nodes| names.iter().for_each(|name| nodes.write(&format!("/local/domain/1/data/{name}"), "")));
+    assert_eq!(guest.ask(MessageType::DIRECTORY, &ended("data")), error("E2BIG"));
+    let (mut all, mut generations) = (Vec::new(), Vec::new());
+    loop {
+        let request = [ended("data"), ended(&all.len().to_string())].concat();
+        let part = guest.ask(MessageType::DIRECTORY_PART, &request).unwrap();
+        assert!(part.len() <= 4096);
+        let end = part.iter().position(|byte| *byte == 0).unwrap();
+        generations.push(text(part[..end].to_vec()));
+        all.extend_from_slice(&part[end + 1..]);
+        if all.ends_with(&[0, 0]) || all == [0] {
+            break;
+        }
+    }
+    let list: Vec<String> = text(all).trim_end_matches('\0').split('\0').map(str::to_owned).collect();
+    assert_eq!(list, names);
+    assert!(generations.len() > 1 && generations.iter().all(|generation| *generation == generations[0]));
+    store.write("/local/domain/1/data/one-more", "");
+    let part = guest.ask(MessageType::DIRECTORY_PART, &[ended("data"), ended("999999")].concat()).unwrap();
+    assert!(part.ends_with(&[0, 0]) && !text(part).starts_with(&generations[0]), "another generation, nothing there");
 }

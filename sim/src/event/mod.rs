@@ -157,6 +157,20 @@ impl Channels {
     /// The lowest free port takes a new use.
     pub(crate) fn take(&mut self, kind: Kind, vcpu: VcpuId) -> Result<Port, Errno> {
         let port = self.ports.iter().position(|channel| channel.kind == Kind::Free).unwrap_or(self.ports.len());
+        self.take_at(port, kind, vcpu)
+    }
+
+    /// A free port that is not the lowest takes a new use.
+    pub(crate) fn take_beyond(&mut self, count: usize, kind: Kind, vcpu: VcpuId) -> Result<Port, Errno> {
+        let free = |channel: &Channel| channel.kind == Kind::Free;
+        let missing = (count + 1).saturating_sub(self.ports.iter().filter(|channel| free(channel)).count());
+        self.ports.extend(std::iter::repeat_n(Channel::new(Kind::Free), missing));
+        let mut all = self.ports.iter().enumerate().filter(|(_, channel)| free(channel));
+        let port = all.nth(count).map_or(self.ports.len(), |(port, _)| port);
+        self.take_at(port, kind, vcpu)
+    }
+
+    fn take_at(&mut self, port: usize, kind: Kind, vcpu: VcpuId) -> Result<Port, Errno> {
         let form = if self.is_fifo() { FIFO_NR_CHANNELS } else { TWO_LEVEL_NR_CHANNELS };
         let number = u32::try_from(port).map_err(|_| Errno::NOSPC)?;
         if number > self.max_ports || number >= form {

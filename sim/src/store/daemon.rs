@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use xen_hypercall::abi::DomId;
-use xen_hypercall::abi::io::xs_wire::{ConnectionState, RingError, ServerFeatures};
+use xen_hypercall::abi::io::xs_wire::{ConnectionState, MessageType, RingError, ServerFeatures};
 
 use super::connection::{Outgoing, Standing};
 use super::message::Message;
@@ -27,6 +27,7 @@ impl State {
     pub(crate) fn settle_store(&mut self) {
         /// A guest and the daemon do not go on for ever without the guest being run.
         const MOST: usize = 1 << 20;
+        self.serve_store();
         for _ in 0..MOST {
             let Some(due) = self.store.next_step(self.now()) else { return };
             self.step = self.step.max(due);
@@ -170,7 +171,10 @@ impl Store {
         let reaction = self.script.of(id, request, &mut self.rng);
         let answer = match reaction {
             Some(Reaction::Ignore) => return self.note(id, format!("ignores {}", describe(request))),
-            Some(Reaction::Refuse(name)) => Outgoing::answer(request.refusal(&name).to_bytes()),
+            Some(Reaction::Refuse(name)) => {
+                self.drop_transaction(id, request);
+                Outgoing::answer(request.refusal(&name).to_bytes())
+            }
             Some(Reaction::Bytes(bytes)) => Outgoing::raw(bytes),
             Some(Reaction::Late(time)) => {
                 let answer = Outgoing::answer(self.honest(id, request).to_bytes());
@@ -186,6 +190,15 @@ impl Store {
         self.note(id, format!("answers {} as the script says", describe(request)));
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.output.push_back(answer);
+        }
+    }
+
+    /// A transaction is over at its end, whatever that is.
+    fn drop_transaction(&mut self, id: DomId, request: &Message) {
+        if request.kind == MessageType::TRANSACTION_END
+            && let Some(connection) = self.connections.get_mut(&id)
+        {
+            connection.transactions.remove(&request.tx_id);
         }
     }
 
@@ -263,15 +276,17 @@ impl super::Connection {
     }
 }
 
+/// A request in words, for the trace.
 fn describe(request: &Message) -> String {
+    const SHOWN: usize = 60;
     let kind = request.kind.name().unwrap_or("an unknown request");
+    let what: String = request.first().chars().take(SHOWN).collect();
     match request.tx_id {
-        0 => format!("{kind} {}", request.first()),
-        _ => format!("{kind} {} in a transaction", request.first()),
+        0 => format!("{kind} {what}"),
+        _ => format!("{kind} {what} in a transaction"),
     }
 }
 
 fn outcome(answer: &Message) -> String {
-    use xen_hypercall::abi::io::xs_wire::MessageType;
     if answer.kind == MessageType::ERROR { answer.first() } else { "done".to_owned() }
 }

@@ -13,6 +13,8 @@ use super::permission::Permission;
 use super::tree::{Change, Node, View};
 
 /// The nodes, for one who may do everything with them: domain 0. What it changes, guests are told of.
+///
+/// The machine stands still while these are at hand: whoever makes a call of its then, waits for ever.
 #[derive(Debug)]
 pub struct Nodes<'a>(pub(super) &'a mut Store);
 
@@ -162,6 +164,36 @@ impl Store {
             if let Some(handler) = self.handlers.all.get_mut(handler) {
                 handler.work = Some(work);
             }
+        }
+    }
+}
+
+/// What the toolstacks of other hosts do.
+type Job = Box<dyn FnOnce(&mut Nodes<'_>) + Send>;
+
+/// What they do when a domain is resumed there.
+#[derive(Default)]
+pub(super) struct Elsewhere(Vec<(DomId, Job)>);
+
+impl fmt::Debug for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(domain, _)| domain)).finish()
+    }
+}
+
+impl Elsewhere {
+    pub(super) fn push(&mut self, domain: DomId, job: Job) {
+        self.0.push((domain, job));
+    }
+}
+
+impl Store {
+    pub(super) fn resume_elsewhere(&mut self, domain: DomId) {
+        let (now, later) = std::mem::take(&mut self.elsewhere.0).into_iter().partition(|(of, _)| *of == domain);
+        self.elsewhere.0 = later;
+        let now: Vec<(DomId, Job)> = now;
+        for (_, job) in now {
+            job(&mut Nodes(self));
         }
     }
 }

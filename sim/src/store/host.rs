@@ -157,10 +157,10 @@ impl Xenstore<'_> {
         self.with(|store| store.add_handler(path, Box::new(work)));
     }
 
-    /// Has the toolstack of another host write a node, or remove it, when the domain is resumed there. See
-    /// [`Domain::migrate_on_suspend`].
-    pub fn on_resume(&self, domain: &Domain, path: &str, value: Option<&[u8]>) {
-        self.with(|store| store.elsewhere.push((domain.id(), path.to_owned(), value.map(<[u8]>::to_vec))));
+    /// Has the toolstack of another host do something when the domain is next resumed there, before it goes on: other devices,
+    /// other features. See [`Domain::migrate_on_suspend`].
+    pub fn on_resume(&self, domain: &Domain, work: impl FnOnce(&mut Nodes<'_>) + Send + 'static) {
+        self.with(|store| store.elsewhere.push(domain.id(), Box::new(work)));
     }
 }
 

@@ -101,9 +101,7 @@ impl State {
             }
         };
         self.store.connect(domain, page, port);
-        let max_kib = self.dom(domain).max_pages * 4;
-        let vcpus = self.dom(domain).vcpus.len();
-        make_home(&mut Nodes(&mut self.store), domain, port, max_kib, vcpus);
+        self.make_home(domain, port);
         self.store.fire(&[Change::special("@introduceDomain")]);
         self.note(domain, "introduced to xenstored");
         Ok(())
@@ -120,19 +118,41 @@ impl State {
                 self.dom_mut(domain).channels.get_mut(port)?.kind = Kind::Store;
                 Ok(port)
             }
-            None => self.dom_mut(domain).channels.take(Kind::Store, VcpuId(0)),
+            // No guest may rely on the number, nor on its being the one from before a migration.
+            None => {
+                let beyond = self.store.rng.random_range(0..4);
+                let channels = &mut self.dom_mut(domain).channels;
+                let taken = channels.take_beyond(beyond, Kind::Store, VcpuId(0));
+                taken.or_else(|_| channels.take(Kind::Store, VcpuId(0)))
+            }
         }
     }
 
-    /// The domain has a new channel and nothing else: it was resumed elsewhere.
+    /// The domain was resumed elsewhere: it has its ring as it left it, a new channel, and the nodes that the toolstack there
+    /// has made.
     pub(crate) fn resume_store(&mut self, domain: DomId) {
         let Some(page) = self.store.page_of(domain) else { return };
         let Ok(port) = self.open_store_port(domain) else { return };
         self.store.connect(domain, page, port);
+        let target = format!("{}/memory/target", path::home(domain));
         let mut nodes = Nodes(&mut self.store);
-        nodes.write(&format!("{}/store/port", path::home(domain)), port.0.to_string());
+        let kib = nodes.read(&target);
+        nodes.remove(&path::home(domain));
+        self.make_home(domain, port);
+        let mut nodes = Nodes(&mut self.store);
+        if let Some(kib) = kib {
+            nodes.write(&target, kib);
+        }
+        self.store.replug(domain);
         self.store.resume_elsewhere(domain);
         self.follow_store();
+    }
+
+    /// The domain's own nodes, as they are at its start.
+    fn make_home(&mut self, domain: DomId, port: Port) {
+        let max_kib = self.dom(domain).max_pages * 4;
+        let vcpus = self.dom(domain).vcpus.len();
+        make_home(&mut Nodes(&mut self.store), domain, port, max_kib, vcpus);
     }
 
     /// A domain is gone.
@@ -218,21 +238,6 @@ impl Store {
     fn disconnect(&mut self, domain: DomId) -> bool {
         self.pages.remove(&domain);
         self.connections.remove(&domain).is_some()
-    }
-
-    /// What the other host's toolstack writes before the domain goes on there.
-    fn resume_elsewhere(&mut self, domain: DomId) {
-        let all = std::mem::take(&mut self.elsewhere);
-        let (now, later) = all.into_iter().partition(|(of, ..)| *of == domain);
-        self.elsewhere = later;
-        let now: Vec<(DomId, String, Option<Vec<u8>>)> = now;
-        let mut nodes = Nodes(self);
-        for (_, path, value) in now {
-            match value {
-                Some(value) => nodes.write(&path, value),
-                None => nodes.remove(&path),
-            }
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod permission;
 mod request;
 mod ring;
 mod script;
+mod toolstack;
 mod tree;
 mod watch;
 
@@ -22,7 +23,7 @@ use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::io::xs_wire::ServerFeatures;
 
 use connection::Connection;
-use handler::Handlers;
+use handler::{Elsewhere, Handlers};
 use script::Script;
 use tree::Tree;
 
@@ -36,6 +37,7 @@ pub use message::Message;
 pub use permission::{Permission, Right};
 pub use ring::Word;
 pub use script::{Reaction, Requests};
+pub use toolstack::{Availability, Device};
 pub use tree::Quota;
 
 /// The daemon, and everything that it knows.
@@ -64,8 +66,8 @@ pub(crate) struct Store {
     notes: Vec<(DomId, String)>,
     /// Words of the daemon's that a guest has changed.
     changed: Vec<(DomId, Word)>,
-    /// What the toolstack of the other host writes when a domain is resumed there.
-    elsewhere: Vec<(DomId, String, Option<Vec<u8>>)>,
+    devices: Vec<Device>,
+    elsewhere: Elsewhere,
 }
 
 /// How the daemon does what it does.
@@ -112,7 +114,8 @@ impl Store {
             signals: BTreeSet::new(),
             notes: Vec::new(),
             changed: Vec::new(),
-            elsewhere: Vec::new(),
+            devices: Vec::new(),
+            elsewhere: Elsewhere::default(),
         }
     }
 }

@@ -66,7 +66,7 @@ pub enum Reaction {
     Silent,
     /// It is carried out, and answered so much later.
     Late(Duration),
-    /// It is not carried out, and the answer is this error; `EAGAIN`, for instance.
+    /// It is not carried out, and the answer is this error; `EAGAIN`, for instance. A transaction that was to end is dropped.
     Refuse(String),
     /// It is not carried out, and these bytes go out.
     Bytes(Vec<u8>),

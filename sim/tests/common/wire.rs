@@ -80,6 +80,12 @@ impl Client {
         }
     }
 
+    /// Takes what stands in the ring, as bytes.
+    pub(crate) fn take_raw(&mut self) -> Vec<u8> {
+        self.take();
+        std::mem::take(&mut self.read)
+    }
+
     /// Takes what stands in the ring.
     pub(crate) fn take(&mut self) {
         let (cons, prod) = (self.word(RSP_CONS), self.word(RSP_PROD));
