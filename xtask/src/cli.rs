@@ -69,13 +69,18 @@ const RUN_HELP: &str = "\
 Without a name, the examples are listed. The guest's console is standard output, all else is on standard error; \
 what is typed (or piped in) goes to the guest's console.
 
-Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or an unexpected end, 124 when the time \
-limit passed, 130 after Ctrl-C, 2 when the guest could not be started.
+A scenario is a shell script that runs in domain 0 while the guest runs, with `$name` for xl and functions to wait for \
+lines of the guest's console, to use its part of xenstore, to save and restore it: xtask/src/dom0/library.sh describes them. \
+Its output is shown among the steps. When it fails, the guest is destroyed and its commands are shown.
+
+Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or an unexpected end, 103 when the scenario \
+failed, 124 when the time limit passed, 130 after Ctrl-C, 2 when the guest could not be started.
 
 Examples:
   cargo xtask run hello
   cargo xtask run hello --direct -- one two
-  cargo xtask run --elf path/to/kernel --memory 64";
+  cargo xtask run --elf path/to/kernel --memory 64
+  cargo xtask run echo --scenario tests/real-xen/scenarios/typing.sh";
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -103,6 +108,9 @@ pub struct Run {
     /// Adds a line to the guest's xl configuration; may be repeated
     #[arg(long, value_name = "LINE", conflicts_with = "direct")]
     pub config: Vec<String>,
+    /// Runs this shell script in domain 0 while the guest runs
+    #[arg(long, value_name = "FILE", conflicts_with = "direct")]
+    pub scenario: Option<PathBuf>,
     /// Shows the log of Xen and domain 0 as it comes
     #[arg(long, short)]
     pub verbose: bool,
@@ -218,5 +226,11 @@ mod tests {
     fn an_example_and_an_elf_file_exclude_each_other() {
         assert!(Cli::try_parse_from(["xtask", "run", "hello", "--elf", "x"]).is_err());
         assert!(Cli::try_parse_from(["xtask", "run", "--memory", "1", "hello"]).is_err());
+    }
+
+    #[test]
+    fn a_scenario_needs_a_toolstack() {
+        assert!(Cli::try_parse_from(["xtask", "run", "hello", "--scenario", "x"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "run", "hello", "--direct", "--scenario", "x"]).is_err());
     }
 }

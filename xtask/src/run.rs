@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::boot::{self, Ending, GuestSpec, Input, Outcome, Session};
 use crate::cli::Run;
@@ -31,7 +31,7 @@ pub fn run(options: &Run) -> Result<u8> {
     };
     drop(session);
     report(&outcome, &guest.elf, &progress);
-    Ok(outcome.ending.exit_status())
+    Ok(outcome.exit_status())
 }
 
 fn list() -> Result<u8> {
@@ -71,8 +71,13 @@ fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
         timeout: limit(options.timeout),
         input: Input::Stdin,
         config: options.config.clone(),
+        scenario: options.scenario.as_deref().map(scenario).transpose()?,
         ..GuestSpec::new(plain_name(&name), path)
     })
+}
+
+fn scenario(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read the scenario {}", path.display()))
 }
 
 /// Returns the limit for a number of seconds, where 0 is for none.
@@ -97,13 +102,17 @@ fn report(outcome: &Outcome, elf: &Path, progress: &Progress) {
         eprintln!();
     }
     progress.line("exit", outcome.ending.to_string());
+    let failed = outcome.scenario.as_ref().filter(|scenario| !scenario.succeeded());
+    if let Some(scenario) = failed {
+        paragraph(&format!("{scenario}:\n{}", scenario.trace.join("\n")));
+    }
     match &outcome.ending {
-        Ending::Exited(_) => return,
+        Ending::Exited(_) if failed.is_none() => return,
         Ending::Crashed { report } => paragraph(&crash::explain(report, &outcome.console, elf)),
         Ending::NotStarted(text) => paragraph(&diagnose::explain_refusal(text, &outcome.xen_log)),
         Ending::TimedOut(sign) => paragraph(&format!("{sign}; --timeout SECONDS gives it more time")),
         // After a panic, RIP is in its handler: the message has the place that counts.
-        Ending::Panicked | Ending::ShutDown(_) | Ending::Killed => {}
+        Ending::Exited(_) | Ending::Panicked | Ending::ShutDown(_) | Ending::Killed => {}
     }
     progress.note("logs", outcome.logs.display().to_string());
 }

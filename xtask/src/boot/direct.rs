@@ -37,6 +37,7 @@ pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcom
         elapsed: boot.recorder.elapsed(),
         xen_log: boot.xen_log,
         logs: folder,
+        scenario: None,
     })
 }
 

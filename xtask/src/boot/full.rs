@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::recorder::Recorder;
-use super::{BOOT_LIMIT, Ending, GuestSpec, Input, Outcome, Reason, Session, accelerator, logs};
+use super::{BOOT_LIMIT, Ending, GuestSpec, Input, Outcome, Reason, Scenario, Session, accelerator, logs};
 use crate::channel::{Item, Parser};
 use crate::dom0::{self, Dom0};
 use crate::progress::Step;
@@ -129,6 +129,8 @@ struct Boot<'a> {
     running: Option<Recorder>,
     /// Where in Xen's log the time of the current guest begins.
     log_start: usize,
+    /// What came of the current guest's scenario so far.
+    scenario: Scenario,
     /// What xl said about a guest that it refused.
     refusal: Vec<String>,
     outcomes: Vec<Outcome>,
@@ -152,6 +154,7 @@ impl<'a> Boot<'a> {
             deadline: Instant::now() + BOOT_LIMIT,
             running: None,
             log_start: 0,
+            scenario: Scenario::default(),
             refusal: Vec::new(),
             outcomes: Vec::new(),
             done: false,
@@ -199,6 +202,12 @@ impl<'a> Boot<'a> {
                 let text = std::mem::take(&mut self.refusal).join("\n");
                 self.conclude(Ending::NotStarted(format!("xl did not create the domain\n{text}")));
             }
+            "said" => {
+                session.progress.note("scenario", text);
+                self.scenario.said.push(text.to_owned());
+            }
+            "traced" => self.scenario.trace.push(text.to_owned()),
+            "scenario" => self.scenario.status = Some(text.parse().unwrap_or(i32::MAX)),
             "ended" => self.ended(text.parse().unwrap_or(u32::MAX), session),
             "destroyed" => self.stopped(Ending::Killed, session),
             "done" => self.done = true,
@@ -248,6 +257,8 @@ impl<'a> Boot<'a> {
     }
 
     fn conclude(&mut self, ending: Ending) {
+        let ran = self.running.is_some() && self.guest().scenario.is_some();
+        let scenario = std::mem::take(&mut self.scenario);
         let recorder = self.running.take().unwrap_or_else(Recorder::start);
         self.outcomes.push(Outcome {
             name: self.guest().name.clone(),
@@ -256,6 +267,7 @@ impl<'a> Boot<'a> {
             elapsed: recorder.elapsed(),
             xen_log: self.log.text()[self.log_start..].to_owned(),
             logs: self.logs.folder.clone(),
+            scenario: ran.then_some(scenario),
         });
         self.step = None;
         self.deadline = Instant::now() + NEXT_LIMIT;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 pub use self::accelerator::accelerator;
-pub use self::outcome::{Ending, Outcome, Reason};
+pub use self::outcome::{Ending, Outcome, Reason, Scenario};
 use crate::packages::{self, HYPERVISOR};
 use crate::progress::Progress;
 use crate::{cache, elf};
@@ -47,6 +47,10 @@ pub struct GuestSpec {
     pub input: Input,
     /// More lines for the guest's xl configuration, such as `disk = [...]` (full mode).
     pub config: Vec<String>,
+    /// A shell script that runs in domain 0 while the guest runs (full mode); `dom0/library.sh` has what it can use.
+    ///
+    /// The guest is waited for when the script has succeeded, and destroyed when it has failed.
+    pub scenario: Option<String>,
 }
 
 /// What is typed at a guest's console; its end is sent as Ctrl-D.
@@ -74,6 +78,7 @@ impl GuestSpec {
             timeout: Duration::from_secs(60),
             input: Input::None,
             config: Vec::new(),
+            scenario: None,
         }
     }
 }

@@ -19,6 +19,55 @@ pub struct Outcome {
     pub xen_log: String,
     /// The folder with the complete logs.
     pub logs: PathBuf,
+    /// What came of the scenario, if the guest had one and started.
+    pub scenario: Option<Scenario>,
+}
+
+impl Outcome {
+    /// Returns the exit status for a command line: the ending's, or 103 when the scenario failed or came to no end.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match (&self.ending, &self.scenario) {
+            (Ending::TimedOut(_), _) | (_, None) => self.ending.exit_status(),
+            (_, Some(scenario)) if scenario.succeeded() => self.ending.exit_status(),
+            _ => 103,
+        }
+    }
+}
+
+/// What came of a scenario.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scenario {
+    /// The lines of its standard output.
+    pub said: Vec<String>,
+    /// The commands that it ran, each after a `+`, and what they wrote to standard error.
+    pub trace: Vec<String>,
+    /// Its exit status; none if it came to no end.
+    pub status: Option<i32>,
+}
+
+impl Scenario {
+    /// Returns whether it ran to its end without a failure.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.status == Some(0)
+    }
+
+    /// Returns what follows `key` and a space in the first line that was said and begins so.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.said.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Some(0) => f.write_str("the scenario succeeded"),
+            Some(status) => write!(f, "the scenario failed with status {status}"),
+            None => f.write_str("the scenario came to no end"),
+        }
+    }
 }
 
 /// How a guest ended.

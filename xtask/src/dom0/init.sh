@@ -5,15 +5,11 @@
 # byte 1e, the token of this boot, a space, a word, and what belongs to the word.
 
 export PATH=/bin
+# Where libxl looks otherwise depends on Xen's version.
+export LIBXL_SAVE_HELPER=/bin/libxl-save-helper
 port=/dev/vport0p1
 consoles=/var/log/xen/console
-
-event() { printf '\036%s %s\n' "$token" "$*" >&4; }
-
-# Sends each line of a file as an event of its own.
-event_lines() {
-	while IFS= read -r line; do event "$1" "$line"; done <"$2"
-}
+. /domu/events.sh
 
 start_system() {
 	mount -t proc proc /proc
@@ -22,8 +18,10 @@ start_system() {
 	mkdir -p /dev/pts $consoles
 	mount -t devpts devpts /dev/pts
 	token=$(cat /domu/token)
-	for module in /domu/modules/*; do
-		insmod "$module" || echo "cannot load $module"
+	export token
+	for module in /domu/modules/*.ko; do
+		options=$(cat "$module.options" 2>/dev/null)
+		insmod "$module" $options || echo "cannot load $module"
 	done
 	while [ ! -e $port ]; do usleep 10000; done
 	exec 4<>$port
@@ -33,7 +31,7 @@ start_system() {
 start_toolstack() {
 	mount -t xenfs xenfs /proc/xen
 	xenstored --internal-db || event failed "xenstored did not start"
-	xen-init-dom0 >/tmp/init-dom0 2>&1 || event_lines failed /tmp/init-dom0
+	xen-init-dom0 >/tmp/init-dom0 2>&1 || event_lines failed </tmp/init-dom0
 	xenconsoled --log=all --log-dir=$consoles || event failed "xenconsoled did not start"
 	event toolstack
 }
@@ -72,25 +70,22 @@ connect_input() {
 	typist=$!
 }
 
-report_end() {
-	reason=$(sed -n 's/.*has shut down, reason code \([0-9]*\).*/\1/p' /tmp/xl | tail -n 1)
-	if [ -n "$reason" ]; then
-		event ended "$reason"
-	else
-		event destroyed
-	fi
+# The end of the guest as xl saw it, in the words of scenario.sh.
+ending_from_xl() {
+	sed -n 's/.*has shut down, reason code \([0-9]*\).*/ended \1/p' /tmp/xl | tail -n 1 >/tmp/ending
+	[ -s /tmp/ending ] || echo destroyed >/tmp/ending
 }
 
 run_guest() {
 	name=$(cat "$1/name")
 	log=$consoles/guest-$name.log
-	rm -f /tmp/xl.done
+	rm -f /tmp/xl.done /tmp/ending
 	event starting "$name"
 	{ xl create -F "$1/config" >/tmp/xl 2>&1; : >/tmp/xl.done; } &
 	while [ ! -e "$log" ] && [ ! -e /tmp/xl.done ]; do usleep 20000; done
 	if [ ! -e "$log" ]; then
 		sed -i '/^Parsing config/d' /tmp/xl
-		event_lines refused /tmp/xl
+		event_lines refused </tmp/xl
 		event failed
 		return
 	fi
@@ -99,12 +94,16 @@ run_guest() {
 	event created "$domain"
 	exec 3<"$log"
 	[ -e "$1/input" ] && connect_input "$domain" "$1/input"
-	while [ ! -e /tmp/xl.done ]; do
-		pump
-		usleep 50000
-	done
+	if [ -e "$1/scenario" ]; then
+		# The domain that xl created may be saved, and go on as another one: the scenario's end is what counts.
+		sh /domu/scenario.sh "$1/scenario" "$name" "$log" &
+		while [ ! -e /tmp/ending ]; do pump; usleep 50000; done
+	else
+		while [ ! -e /tmp/xl.done ]; do pump; usleep 50000; done
+		ending_from_xl
+	fi
 	drain
-	report_end
+	event "$(cat /tmp/ending)"
 	[ -n "$typist" ] && kill "$typist"
 	typist=
 	xl destroy "$name" 2>/dev/null

@@ -25,23 +25,52 @@ pub const PROGRAMS: &[&str] = &[
     "xenconsoled",
     "xen-init-dom0",
     "libxl-save-helper",
+    "xenstore-chmod",
+    "xenstore-control",
+    "xenstore-exists",
     "xenstore-list",
+    "xenstore-ls",
     "xenstore-read",
+    "xenstore-rm",
+    "xenstore-watch",
+    "xenstore-write",
 ];
 
 /// The programs that the packages must hold: those of domain 0, and what unpacks Linux.
 pub const NEEDED_PROGRAMS: &[&str] =
     &["busybox", "xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper", "xenstore-list", "xz"];
 
-/// The modules that init loads, besides those that they depend on.
-const MODULES: &[&str] =
-    &["virtio-pci", "virtio-console", "xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc"];
+/// The modules that init loads, besides those that they depend on; each may have options.
+const MODULES: &[&str] = &[
+    "virtio-pci",
+    "virtio-console",
+    "xen-privcmd",
+    "xenfs",
+    "xen-evtchn",
+    "xen-gntdev",
+    "xen-gntalloc",
+    "xen-blkback",
+    "loop",
+    // In KiB; a page is taken when it is written.
+    "brd rd_nr=4 rd_size=65536",
+];
 
-/// The parts of busybox that init uses.
-const APPLETS: &[&str] =
-    &["sh", "cat", "insmod", "kill", "mkdir", "mount", "sed", "sleep", "tail", "uname", "usleep", "ls", "wc"];
+/// The parts of busybox that init and scenarios use.
+const APPLETS: &[&str] = &[
+    "awk", "basename", "cat", "cmp", "cut", "date", "dd", "dirname", "dmesg", "env", "expr", "false", "find", "grep",
+    "head", "hexdump", "insmod", "kill", "ln", "losetup", "ls", "mkdir", "mkfifo", "mount", "mv", "ps", "printf", "rm",
+    "sed", "seq", "setsid", "sh", "sleep", "sort", "stat", "tail", "tee", "timeout", "touch", "tr", "true", "uname",
+    "uniq", "usleep", "wc", "xargs",
+];
 
-const INIT: &str = include_str!("init.sh");
+/// What init is made of, by its path in domain 0.
+const SCRIPTS: &[(&str, &str)] = &[
+    ("init", include_str!("init.sh")),
+    ("domu/events.sh", include_str!("events.sh")),
+    ("domu/scenario.sh", include_str!("scenario.sh")),
+    ("domu/library.sh", include_str!("library.sh")),
+    ("etc/xen/scripts/block", include_str!("block.sh")),
+];
 const LIBRARIES: &str = "lib/x86_64-linux-gnu";
 
 /// Domain 0's kernel and initial RAM file system.
@@ -88,6 +117,9 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
         if let Some(typed) = typed(&guest.input) {
             archive.file(&format!("{folder}/input"), &typed)?;
         }
+        if let Some(scenario) = &guest.scenario {
+            archive.file(&format!("{folder}/scenario"), scenario.as_bytes())?;
+        }
     }
     archive.finish()?.flush()?;
     Ok(())
@@ -123,7 +155,7 @@ fn files(tree: &Tree) -> Result<Files> {
 
 /// Describes what the base is made from; the modules are those of the kernel's package.
 fn base_key(image: &Path, files: &Files) -> Key {
-    let key = Key::default().with_file(image).with((INIT, MODULES, APPLETS));
+    let key = Key::default().with_file(image).with((SCRIPTS, MODULES, APPLETS));
     files.iter().fold(key, |key, (inside, file)| key.with(inside).with_file(file))
 }
 
@@ -136,7 +168,7 @@ fn write_base(tree: &Tree, files: &Files, target: &Path) -> Result<()> {
     }
     archive.link("var/run", "../run")?;
     archive.link("var/lock", "../run/lock")?;
-    archive.file("init", INIT.as_bytes())?;
+    SCRIPTS.iter().try_for_each(|(inside, text)| archive.file(inside, text.as_bytes()))?;
     // xl complains without it.
     archive.file("etc/xen/xl.conf", b"")?;
     write_programs(files, &mut archive)?;
@@ -153,7 +185,11 @@ fn write_programs(files: &Files, archive: &mut Archive<BufWriter<File>>) -> Resu
 fn write_modules(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result<()> {
     let modules = modules::load(tree, MODULES)?;
     for (index, module) in modules.iter().enumerate() {
-        archive.file(&format!("domu/modules/{index:02}-{}.ko", module.name), &module.content)?;
+        let path = format!("domu/modules/{index:02}-{}.ko", module.name);
+        archive.file(&path, &module.content)?;
+        if !module.options.is_empty() {
+            archive.file(&format!("{path}.options"), module.options.as_bytes())?;
+        }
     }
     Ok(())
 }

@@ -13,11 +13,15 @@ use crate::packages::Tree;
 pub(super) struct Module {
     /// Its name as insmod's argument wants it, without an ending.
     pub(super) name: String,
+    /// What follows the name on insmod's command line.
+    pub(super) options: String,
     /// The uncompressed object file.
     pub(super) content: Vec<u8>,
 }
 
 /// Reads modules and all that they depend on, dependencies first; one that is built into the kernel is left out.
+///
+/// A name may be followed by options.
 pub(super) fn load(tree: &Tree, names: &[&str]) -> Result<Vec<Module>> {
     let builtin = tree.files("modules.builtin");
     let builtin = builtin.first().map(std::fs::read_to_string).transpose()?.unwrap_or_default();
@@ -26,7 +30,8 @@ pub(super) fn load(tree: &Tree, names: &[&str]) -> Result<Vec<Module>> {
     Ok(loaded)
 }
 
-fn add(tree: &Tree, builtin: &str, name: &str, loaded: &mut Vec<Module>) -> Result<()> {
+fn add(tree: &Tree, builtin: &str, line: &str, loaded: &mut Vec<Module>) -> Result<()> {
+    let (name, options) = line.split_once(' ').unwrap_or((line, ""));
     let same = |other: &str| other.replace('_', "-") == name.replace('_', "-");
     let inside = builtin.lines().filter_map(|path| path.rsplit('/').next()?.strip_suffix(".ko"));
     if loaded.iter().any(|module| same(&module.name)) || inside.into_iter().any(same) {
@@ -35,7 +40,7 @@ fn add(tree: &Tree, builtin: &str, name: &str, loaded: &mut Vec<Module>) -> Resu
     let content = read(tree, &find(tree, name)?)?;
     let depends = depends(&content).with_context(|| format!("cannot read the module {name}"))?;
     depends.iter().try_for_each(|other| add(tree, builtin, other, loaded))?;
-    loaded.push(Module { name: name.to_owned(), content });
+    loaded.push(Module { name: name.to_owned(), options: options.to_owned(), content });
     Ok(())
 }
 

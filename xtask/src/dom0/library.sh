@@ -1,0 +1,161 @@
+# What scenarios can use. A scenario is a shell script that runs in domain 0 while its guest runs; it ends at the first
+# command that fails. Its standard output is what it says to the runner.
+#
+# $name is the guest's name for xl, $log the file that its console is written to, over saves and restores as well.
+#
+# A function with its body in ( ) is a process of its own, which keeps its loops out of the trace. A function that waits
+# has a limit in seconds; when it is over, it tells so and fails.
+
+# say TEXT...: says a line, even where standard output is taken, as inside $(...).
+say() { printf '%s\n' "$*" >&5; }
+
+# fail TEXT...: ends the scenario as failed.
+fail() {
+	echo "failed: $*" >&2
+	exit 1
+}
+
+# wait_until SECONDS COMMAND...: repeats a command until it succeeds.
+wait_until() (
+	set +x
+	seconds=$1 end=$(($(uptime_seconds) + $1))
+	shift
+	until "$@"; do
+		[ "$(uptime_seconds)" -lt $end ] || { echo "not within $seconds s: $*" >&2; return 1; }
+		usleep 100000
+	done
+)
+
+uptime_seconds() (
+	set +x
+	read -r uptime _ </proc/uptime
+	echo "${uptime%.*}"
+)
+
+# wait_for_line TEXT [SECONDS]: waits until the guest's console has a complete line with this text, after the line that
+# the last call found. It is then in $line.
+wait_for_line() {
+	wait_for_line_or_end "$@" || return
+	line=$(cat /tmp/line)
+}
+
+wait_for_line_or_end() (
+	set +x
+	seconds=${2:-20} round=0
+	end=$(($(uptime_seconds) + seconds))
+	until find_line "$1"; do
+		round=$((round + 1))
+		# Asking xl each time would slow the guest down.
+		if [ $((round % 10)) -eq 0 ] && has_ended; then
+			# What xenconsoled has not read yet.
+			sleep 1
+			find_line "$1" && return
+			echo "the guest ended ($(guest_state)) without a line \"$1\"" >&2
+			return 1
+		fi
+		[ "$(uptime_seconds)" -lt $end ] || { echo "no line \"$1\" within $seconds s" >&2; return 1; }
+		usleep 100000
+	done
+)
+
+# find_line TEXT: as wait_for_line, without waiting.
+find_line() (
+	set +x
+	seen=$(cat /tmp/seen 2>/dev/null || echo 0)
+	complete=$(wc -l <"$log")
+	text=$1 seen=$seen complete=$complete awk '
+		NR > ENVIRON["seen"] + 0 && NR <= ENVIRON["complete"] + 0 && index($0, ENVIRON["text"]) {
+			print NR >"/tmp/seen"
+			sub(/\r$/, "")
+			print >"/tmp/line"
+			found = 1
+			exit
+		}
+		END { exit !found }' "$log"
+)
+
+# type_line TEXT: types a line at the guest's console.
+type_line() (
+	set +x
+	wait_until 10 xs_exists console/tty
+	printf '%s\n' "$*" >"$(xs_read console/tty)"
+)
+
+# domid: prints the number of the guest's domain, another one after each restore.
+domid() { xl domid "$name"; }
+
+# guest_state: prints `running`, `gone`, or `ended REASON` for a domain that has shut down (SHUTDOWN_* of sched.h).
+guest_state() (
+	set +x
+	xl list -v "$name" 2>/dev/null | awk '
+		NR == 2 { state = $5 ~ /s/ ? "ended " $8 : "running" }
+		END { print state ? state : "gone" }'
+)
+
+# has_ended: whether the domain has shut down or is gone.
+has_ended() (
+	set +x
+	[ "$(guest_state)" != running ]
+)
+
+# wait_for_end [SECONDS]: waits until the domain has shut down or is gone.
+wait_for_end() { wait_until "${1:-20}" has_ended; }
+
+# save FILE [SECONDS]: saves the guest to a file; its domain is gone afterwards.
+save() ( xl_within "${2:-90}" save "$name" "$1" )
+
+# restore FILE [SECONDS]: starts a domain from a file.
+restore() ( xl_within "${2:-60}" restore -e "$1" )
+
+# save_and_restore [SECONDS]: one round of both, each within the limit.
+save_and_restore() (
+	set +x
+	before=$(domid) || return
+	save /tmp/saved "${1:-90}" && restore /tmp/saved "${1:-90}" || return
+	rm /tmp/saved
+	after=$(domid) || return
+	echo "domain $before was saved and restored as domain $after" >&2
+)
+
+# Runs xl with a limit, and tells all that is known when it fails.
+xl_within() (
+	set +x
+	seconds=$1
+	shift
+	timeout "$seconds" xl "$@" >/tmp/xl.out 2>&1 && return
+	status=$?
+	echo "xl $* failed ($([ $status -ge 128 ] && echo "not within $seconds s" || echo "status $status")):"
+	cat /tmp/xl.out
+	echo "the domain is now: $(guest_state); control/shutdown: \"$(xs_read control/shutdown 2>/dev/null)\""
+	return 1
+) >&2
+
+# Xenstore. A path without a leading / is one of the guest's own, as the guest would name it; `.` is all that it has.
+#
+# xs_read PATH, xs_write PATH VALUE..., xs_list PATH, xs_ls PATH, xs_rm PATH..., xs_exists PATH, xs_chmod PATH MODE...
+xs_read() ( set +x; xenstore-read "$(at "$1")" )
+xs_write() ( set +x; xenstore-write "$(at "$1")" "$2" )
+xs_list() ( set +x; xenstore-list "$(at "$1")" )
+xs_ls() ( set +x; xenstore-ls "$(at "$1")" )
+xs_rm() ( set +x; xenstore-rm "$(at "$1")" )
+xs_exists() ( set +x; xenstore-exists "$(at "$1")" )
+xs_chmod() ( set +x; path=$(at "$1"); shift; xenstore-chmod "$path" "$@" )
+
+# xs_wait PATH VALUE [SECONDS]: waits until a node has this value.
+xs_wait() (
+	set +x
+	path=$(at "$1")
+	wait_until "${3:-20}" has_value "$path" "$2" && return
+	echo "$path is \"$(xenstore-read "$path" 2>&1)\"" >&2
+	return 1
+)
+
+has_value() { [ "$(xenstore-read "$1" 2>/dev/null)" = "$2" ]; }
+
+at() {
+	case $1 in
+	/*) printf %s "$1" ;;
+	.) printf /local/domain/%s "$(domid)" ;;
+	*) printf /local/domain/%s/%s "$(domid)" "$1" ;;
+	esac
+}
