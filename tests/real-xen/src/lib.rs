@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use xtask::boot::{self, Ending, GuestSpec, Outcome, Session};
+use xtask::boot::{self, Ending, GuestSpec, Outcome, Scenario, Session};
 use xtask::guests;
 use xtask::progress::Progress;
 
@@ -59,6 +59,36 @@ pub fn expect(outcome: &Outcome, ending: &Ending, texts: &[&str]) {
     for text in texts {
         assert!(console.contains(text), "no `{text}` in:\n{console}");
     }
+}
+
+/// Returns what came of a guest's scenario.
+///
+/// # Panics
+///
+/// When it failed; the message has its commands and the guest's console.
+#[track_caller]
+#[must_use]
+pub fn succeeded(outcome: &Outcome) -> &Scenario {
+    let scenario = outcome.scenario.as_ref().expect("the guest has a scenario and started");
+    let (ending, console) = (&outcome.ending, &outcome.console);
+    let trace = scenario.trace.join("\n");
+    assert!(scenario.succeeded(), "{scenario}:\n{trace}\n--- the guest: {ending:?}\n{console}");
+    scenario
+}
+
+/// Returns what came of a guest's scenario that was to fail, or to come to no end, with this text in its trace.
+///
+/// # Panics
+///
+/// When it succeeded, or the text is missing.
+#[track_caller]
+#[must_use]
+pub fn failed<'a>(outcome: &'a Outcome, text: &str) -> &'a Scenario {
+    let scenario = outcome.scenario.as_ref().expect("the guest has a scenario and started");
+    let trace = scenario.trace.join("\n");
+    assert!(!scenario.succeeded(), "it succeeded:\n{trace}");
+    assert!(trace.contains(text), "no `{text}` in:\n{trace}");
+    scenario
 }
 
 /// Checks that Xen ended the guest, and that its report has each of these texts.

@@ -33,45 +33,38 @@ uptime_seconds() (
 )
 
 # wait_for_line TEXT [SECONDS]: waits until the guest's console has a complete line with this text, after the line that
-# the last call found. It is then in $line.
+# the last call found (`grep -q TEXT "$log"` looks at all lines). It is then in $line.
 wait_for_line() {
-	wait_for_line_or_end "$@" || return
+	look_for_line "$@" || return
 	line=$(cat /tmp/line)
 }
 
-wait_for_line_or_end() (
+# Descriptor 6 remembers the place in the log, /tmp/begun the beginning of a line whose end had not come.
+look_for_line() (
 	set +x
-	seconds=${2:-20} round=0
+	text=$1 seconds=${2:-20} begun=$(cat /tmp/begun 2>/dev/null) return=$(printf '\r') idle=0
 	end=$(($(uptime_seconds) + seconds))
-	until find_line "$1"; do
-		round=$((round + 1))
-		# Asking xl each time would slow the guest down.
-		if [ $((round % 10)) -eq 0 ] && has_ended; then
-			# What xenconsoled has not read yet.
-			sleep 1
-			find_line "$1" && return
-			echo "the guest ended ($(guest_state)) without a line \"$1\"" >&2
-			return 1
+	while :; do
+		if IFS= read -r rest <&6; then
+			line=$begun$rest begun='' idle=0
+			case $line in *"$text"*)
+				: >/tmp/begun
+				echo "${line%"$return"}" >/tmp/line
+				return
+				;;
+			esac
+		else
+			begun=$begun$rest idle=$((idle + 1))
+			usleep 100000
 		fi
-		[ "$(uptime_seconds)" -lt $end ] || { echo "no line \"$1\" within $seconds s" >&2; return 1; }
-		usleep 100000
+		read -r now _ </proc/uptime
+		[ "${now%.*}" -lt $end ] || break
+		# Asking xl each time would slow the guest down; xenconsoled may still have something to read.
+		[ $((idle % 20)) -ne 19 ] || ! has_ended || end=$((${now%.*} + 1))
 	done
-)
-
-# find_line TEXT: as wait_for_line, without waiting.
-find_line() (
-	set +x
-	seen=$(cat /tmp/seen 2>/dev/null || echo 0)
-	complete=$(wc -l <"$log")
-	text=$1 seen=$seen complete=$complete awk '
-		NR > ENVIRON["seen"] + 0 && NR <= ENVIRON["complete"] + 0 && index($0, ENVIRON["text"]) {
-			print NR >"/tmp/seen"
-			sub(/\r$/, "")
-			print >"/tmp/line"
-			found = 1
-			exit
-		}
-		END { exit !found }' "$log"
+	printf %s "$begun" >/tmp/begun
+	echo "no line \"$text\" within $seconds s; the guest: $(guest_state)" >&2
+	return 1
 )
 
 # type_line TEXT: types a line at the guest's console.
@@ -82,7 +75,16 @@ type_line() (
 )
 
 # domid: prints the number of the guest's domain, another one after each restore.
-domid() { xl domid "$name"; }
+domid() (
+	set +x
+	id=$(cat /tmp/domid 2>/dev/null)
+	# xl is slow.
+	if [ "$(xenstore-read "/local/domain/$id/name" 2>/dev/null)" != "$name" ]; then
+		id=$(xl domid "$name") || return
+		echo "$id" >/tmp/domid
+	fi
+	echo "$id"
+)
 
 # guest_state: prints `running`, `gone`, or `ended REASON` for a domain that has shut down (SHUTDOWN_* of sched.h).
 guest_state() (
@@ -140,6 +142,13 @@ xs_ls() ( set +x; xenstore-ls "$(at "$1")" )
 xs_rm() ( set +x; xenstore-rm "$(at "$1")" )
 xs_exists() ( set +x; xenstore-exists "$(at "$1")" )
 xs_chmod() ( set +x; path=$(at "$1"); shift; xenstore-chmod "$path" "$@" )
+
+# xs_fill PATH COUNT NAME: makes as many children, whose names are NAME with a number.
+xs_fill() (
+	set +x
+	path=$(at "$1")
+	seq "$2" | sed "s|.*|$path/$3& |; s|\$|x|" | xargs xenstore-write
+)
 
 # xs_wait PATH VALUE [SECONDS]: waits until a node has this value.
 xs_wait() (

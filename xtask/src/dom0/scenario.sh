@@ -11,13 +11,13 @@ export name log
 
 # Runs the script in a session of its own, with nothing left of it afterwards; its output arrives before its status.
 run_script() {
-	rm -f /tmp/said /tmp/traced /tmp/seen
+	rm -f /tmp/said /tmp/traced /tmp/begun
 	mkfifo /tmp/said /tmp/traced
 	event_lines said </tmp/said &
 	said=$!
 	event_lines traced </tmp/traced &
 	traced=$!
-	setsid sh -c '. /domu/library.sh; exec 5>&1; set -eux; . "$0"' "$script" </dev/null >/tmp/said 2>/tmp/traced 4>&- &
+	setsid sh -c '. /domu/library.sh; exec 5>&1 6<"$log"; set -eux; . "$0"' "$script" </dev/null >/tmp/said 2>/tmp/traced 4>&- &
 	session=$!
 	status=0
 	wait $session || status=$?
@@ -29,10 +29,9 @@ run_script() {
 }
 
 run_script
-# Nobody waits for a guest whose scenario failed.
-[ $status -eq 0 ] || xl destroy "$name" 2>/dev/null
-while ! has_ended; do usleep 300000; done
-ending=$(guest_state)
+# Nobody waits for a guest whose scenario failed; if it has ended, how is of interest.
+[ $status -eq 0 ] || has_ended || xl destroy "$name" 2>/dev/null
+while ending=$(guest_state) && [ "$ending" = running ]; do usleep 300000; done
 case $ending in
 gone) echo destroyed ;;
 *) echo "$ending" ;;

@@ -1,0 +1,121 @@
+//! What scenarios can do, tried with guests that know nothing of it. One boot runs them all.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use real_xen_tests::{expect, failed, guest, succeeded};
+use xtask::boot::{self, Ending, GuestSpec, Outcome, Reason};
+
+static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
+
+/// Waits for its first word, as some guests are destroyed before they say it.
+const READY: &str = "wait_for_line 'type a line'\n";
+
+fn guests() -> Vec<GuestSpec> {
+    vec![
+        with("typing", guest("echo", ""), include_str!("../scenarios/typing.sh")),
+        with("destroying", guest("echo", ""), &format!("{READY} xl destroy $name\n guest_state")),
+        with("failing", guest("echo", ""), &format!("{READY} echo before\n echo why >&2\n grep x /none\n echo after")),
+        with("waiting", guest("echo", ""), &format!("{READY} wait_for_line 'type a line' 2")),
+        with("ended", guest("misbehave", "exit"), "wait_for_line 'never said'"),
+        with("rebooting", guest("misbehave", "reboot"), "wait_for_end\n say it has $(guest_state)"),
+        with("leaving", guest("hello", ""), "sleep 1000 &\n wait_for_end"),
+        with("store", guest("echo", ""), include_str!("../scenarios/store.sh")),
+        with("memory", guest("echo", ""), include_str!("../scenarios/memory.sh")),
+        with("disk", guest("echo", ""), include_str!("../scenarios/disk.sh")),
+        with("refused", GuestSpec { config: vec!["disk = [".into()], ..guest("hello", "") }, "say never"),
+        // The last one, as it takes the boot with it.
+        GuestSpec { timeout: Duration::from_secs(4), ..with("endless", guest("echo", ""), "say begun\n sleep 1000") },
+    ]
+}
+
+fn with(name: &str, guest: GuestSpec, scenario: &str) -> GuestSpec {
+    GuestSpec { name: name.to_owned(), scenario: Some(scenario.to_owned()), ..guest }
+}
+
+#[track_caller]
+fn outcome(name: &str) -> &'static Outcome {
+    OUTCOMES.iter().find(|outcome| outcome.name == name).expect("the guest was run")
+}
+
+#[test]
+fn a_scenario_waits_for_lines_types_and_speaks() {
+    let typing = outcome("typing");
+    assert_eq!(succeeded(typing).said, ["answer one line"]);
+    expect(typing, &Ending::Exited(0), &["you typed 8 bytes:\none line\n", "you typed 3 bytes:\nend\n"]);
+}
+
+#[test]
+fn a_guest_that_a_scenario_destroys_was_killed() {
+    assert_eq!(succeeded(outcome("destroying")).said, ["gone"]);
+    expect(outcome("destroying"), &Ending::Killed, &[]);
+}
+
+#[test]
+fn a_scenario_ends_at_the_first_command_that_fails_and_its_guest_with_it() {
+    let scenario = failed(outcome("failing"), "+ echo why\nwhy\n+ grep x /none\n");
+    assert_eq!((&scenario.said[..], scenario.status), (&["before".to_owned()][..], Some(2)));
+    assert_eq!(outcome("failing").ending, Ending::Killed);
+    assert_eq!(outcome("failing").exit_status(), 103);
+}
+
+#[test]
+fn a_wait_ends_at_its_limit_and_at_the_guests_end() {
+    // The line is there, but a wait before has found it.
+    let _ = failed(outcome("waiting"), "no line \"type a line\" within 2 s");
+    let _ = failed(outcome("ended"), "no line \"never said\" within 20 s; the guest: ended 0");
+    // What the guest did is not lost.
+    assert_eq!(outcome("ended").ending, Ending::Exited(42));
+    assert!(outcome("ended").elapsed < Duration::from_secs(15), "{:?}", outcome("ended").elapsed);
+}
+
+#[test]
+fn the_reason_of_the_end_is_known_to_both_sides() {
+    assert_eq!(succeeded(outcome("rebooting")).said, ["it has ended 1"]);
+    expect(outcome("rebooting"), &Ending::ShutDown(Reason::Reboot), &[]);
+}
+
+#[test]
+fn what_a_scenario_leaves_behind_keeps_nobody() {
+    let _ = succeeded(outcome("leaving"));
+    expect(outcome("leaving"), &Ending::Exited(0), &["Hello from Xen!\n"]);
+    assert!(outcome("leaving").elapsed < Duration::from_secs(20));
+}
+
+#[test]
+fn a_scenario_without_an_end_is_told_as_far_as_it_came() {
+    let scenario = failed(outcome("endless"), "+ sleep 1000");
+    assert_eq!((&scenario.said[..], scenario.status), (&["begun".to_owned()][..], None));
+    assert!(matches!(outcome("endless").ending, Ending::TimedOut(_)));
+}
+
+#[test]
+fn a_guest_that_xl_refuses_has_no_scenario() {
+    assert!(matches!(outcome("refused").ending, Ending::NotStarted(_)), "{:?}", outcome("refused").ending);
+    assert_eq!(outcome("refused").scenario, None);
+}
+
+#[test]
+fn xenstore_can_be_read_and_written_beside_the_guest() {
+    let scenario = succeeded(outcome("store"));
+    assert_eq!(scenario.value("read"), Some("a value"));
+    assert_eq!(scenario.value("children"), Some("200"));
+    let bytes = scenario.value("bytes").and_then(|bytes| bytes.parse().ok());
+    assert!(bytes > Some(4096), "{bytes:?} bytes of names fit in one answer");
+    assert_eq!(scenario.value("permissions"), Some("(n,r0)"));
+}
+
+#[test]
+fn the_target_of_a_guests_memory_can_be_set() {
+    let scenario = succeeded(outcome("memory"));
+    assert_eq!(scenario.value("target"), Some("12288"));
+    // It has no balloon.
+    assert_eq!(scenario.value("listed"), Some("16"));
+}
+
+#[test]
+fn disks_can_be_attached_and_taken_away() {
+    let scenario = succeeded(outcome("disk"));
+    assert_eq!(scenario.value("device"), Some("1:1"));
+    assert_eq!(scenario.value("waiting"), Some("2"), "the back-end waits for the front-end (XenbusStateInitWait)");
+}
