@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+pub mod bus;
 pub mod connection;
 mod state;
 pub mod store;

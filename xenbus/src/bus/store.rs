@@ -1,0 +1,99 @@
+//! The device model on a [`Store`].
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Change, Enumerator, Frontend, Listing, Nodes, Sight, Step, Written};
+use crate::store::{Call, Platform, Reason, Store, StoreError};
+use crate::wire::Refusal;
+
+/// Within a transaction, all of it is of one moment; outside of one, it is not.
+impl<P: Platform> Nodes for Store<P> {
+    type Error = StoreError;
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if_there(Self::read(self, path).wait())
+    }
+
+    fn list(&self, path: &str) -> Result<Option<Vec<String>>, StoreError> {
+        if_there(self.directory(path).wait())
+    }
+
+    fn write(&self, path: &str, value: &[u8]) -> Result<(), StoreError> {
+        Self::write(self, path, value).wait()
+    }
+
+    fn read_all(&self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let calls: Vec<Call<P, _>> = paths.iter().map(|path| Self::read(self, path)).collect();
+        calls.into_iter().map(|call| if_there(call.wait())).collect()
+    }
+}
+
+impl Enumerator {
+    /// Looks at the devices, and tells what changed. Blocks for as long as the store's answers take.
+    ///
+    /// # Errors
+    ///
+    /// The store's; nothing has changed then, and the next look finds it.
+    pub fn look<P: Platform>(&mut self, store: &Store<P>) -> Result<Vec<Change>, StoreError> {
+        let listing = store.transaction(|t| Listing::read(t, self))?;
+        Ok(self.update(listing))
+    }
+}
+
+impl Frontend {
+    /// [`poll`](Self::poll), with what is to be looked at or written done: what is left is [`Step::Tell`], [`Step::Rest`] or
+    /// [`Step::Ended`]. Blocks for as long as the store's answers take.
+    pub fn drive<P: Platform>(&mut self, store: &Store<P>) -> Step {
+        loop {
+            // Bounded: each look and each write that fails is followed by a pause, and one that succeeds by another phase.
+            match self.poll(store.now()) {
+                Step::Look => self.look(store),
+                Step::Write(switch) => {
+                    let written = written(store.transaction(|t| switch.apply(t)));
+                    self.wrote(written, store.now());
+                }
+                step => return step,
+            }
+        }
+    }
+
+    fn look<P: Platform>(&mut self, store: &Store<P>) {
+        let sight = store.transaction(|t| Sight::take(t, self.device()));
+        self.took(sight, store.now());
+    }
+
+    fn took<E>(&mut self, sight: Result<Sight, E>, now: Duration) {
+        match sight {
+            Ok(sight) => self.saw(sight, now),
+            Err(_) => self.look_failed(now),
+        }
+    }
+}
+
+/// What may not be seen is not there.
+fn if_there<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_missing() || error.is_refused(Refusal::ACCES) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Xenstore's refusals are for good, but for those that say to try again.
+fn written(result: Result<super::Switched, StoreError>) -> Written {
+    match result {
+        Ok(switched) => Written::Answered(switched),
+        Err(error) if is_for_good(&error) => Written::Refused(error.to_string()),
+        Err(_) => Written::Unanswered,
+    }
+}
+
+fn is_for_good(error: &StoreError) -> bool {
+    let passing = [Refusal::AGAIN, Refusal::BUSY, Refusal::NOMEM, Refusal::IO, Refusal::NOENT];
+    match &error.reason {
+        Reason::Refused(_) => !passing.iter().any(|name| error.is_refused(name)),
+        reason => matches!(reason, Reason::BadPath(_) | Reason::TooLong { .. }),
+    }
+}
