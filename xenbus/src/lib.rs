@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod bus;
 pub mod connection;
+pub mod control;
 mod state;
 pub mod store;
 mod sync;

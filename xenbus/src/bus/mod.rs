@@ -28,6 +28,7 @@ mod switch;
 
 pub use allowance::Allowance;
 pub use backoff::Backoff;
+pub(crate) use device::domain_id;
 pub use device::{Backend, Device, Generation, Name};
 pub use enumerate::{Change, Enumerator, LeftOut, Listing, MOST_DEVICES};
 pub use frontend::{Attempt, DeviceError, End, Event, Frontend, Limits, Manner, Problem, Step, TooLate, Why, Written};

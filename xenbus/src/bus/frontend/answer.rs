@@ -8,6 +8,7 @@ use super::phase::{Next, Phase};
 use super::timer::Timer;
 use super::{Frontend, Offer};
 use crate::bus::State;
+use crate::control::{Epoch, Ready, Resumable};
 
 /// A driver's answers.
 impl Frontend {
@@ -97,5 +98,20 @@ impl Frontend {
 
     fn expect(&self, attempt: Attempt, phases: &[Phase]) -> Result<(), TooLate> {
         if attempt == self.attempt && phases.contains(&self.phase) { Ok(()) } else { Err(TooLate) }
+    }
+}
+
+/// A suspend is legal in every state: what is under way with the backend is of no use after a resume, and what was cancelled goes on.
+impl Resumable for Frontend {
+    fn prepare(&mut self, _: Duration) -> Ready {
+        Ready::Yes
+    }
+
+    fn cancelled(&mut self, now: Duration) {
+        self.rearm(now);
+    }
+
+    fn resumed(&mut self, _: Epoch, _: Duration) {
+        Self::resumed(self);
     }
 }
