@@ -265,6 +265,32 @@ fn hc_159_teardown_is_legal_at_any_time_and_any_number_of_times() {
 }
 
 #[test]
+fn hc_156_a_front_half_may_be_suspended_in_every_state() {
+    // Each leaves the front half a step further on its way.
+    let steps: [fn(&mut Scene); 9] = [
+        |scene| drop(scene.run()),
+        |scene| scene.front.offer(Attempt(1), Offer::initialised(), scene.now).unwrap(),
+        |scene| drop(scene.run()),
+        |scene| drop(scene.backend(State::CONNECTED)),
+        |scene| scene.front.ready(Attempt(1), scene.now).unwrap(),
+        |scene| drop(scene.run()),
+        |scene| drop(scene.backend(State::CLOSING)),
+        |scene| scene.front.stopped(scene.now).unwrap(),
+        |scene| drop(scene.backend(State::CLOSED)),
+    ];
+    for made in 0..=steps.len() {
+        let mut scene = Scene::fresh(Driver::Mute);
+        steps.iter().take(made).for_each(|step| step(&mut scene));
+        scene.tree.writes.set(0);
+        scene.front.resumed();
+        scene.run();
+        let _ = scene.front.released(scene.now);
+        assert_eq!(scene.run(), Step::Ended(End::Suspended), "after {made} steps");
+        assert_eq!((scene.tree.writes.get(), scene.holds), (0, false), "after {made} steps");
+    }
+}
+
+#[test]
 fn hc_157_a_cancelled_suspend_changes_nothing_but_time_limits() {
     let mut scene = Scene::fresh(Driver::Disk);
     scene.run();
@@ -372,6 +398,32 @@ fn fault_11_a_write_whose_answer_was_lost_is_not_taken_for_somebody_elses() {
     scene.front.close();
     scene.wait(SECOND);
     assert_eq!(scene.told(), "connect =5");
+}
+
+#[test]
+fn fault_11_an_offer_that_may_have_been_made_is_taken_back_by_a_handshake() {
+    let mut scene = Scene::fresh(Driver::Mute);
+    scene.run();
+    scene.front.offer(Attempt(1), Offer::initialised(), scene.now).unwrap();
+    assert!(matches!(scene.front.poll(scene.now), Step::Write(_)));
+    scene.front.wrote(Written::Unanswered, scene.now);
+    scene.backend(State::INITIALISING);
+    scene.wait(SECOND / 10);
+    assert_eq!(scene.told(), "connect =5", "nothing is released that the backend may have");
+}
+
+#[test]
+fn fault_01_a_backend_that_restarts_before_we_are_ready_is_closed() {
+    for theirs in [State::INITIALISING, State::INIT_WAIT, State::INITIALISED] {
+        let mut scene = Scene::fresh(Driver::Mute);
+        scene.run();
+        scene.front.offer(Attempt(1), Offer::initialised(), scene.now).unwrap();
+        scene.run();
+        scene.backend(State::CONNECTED);
+        scene.backend(theirs);
+        assert_eq!(scene.told(), "connect =3 complete =5", "{theirs:?}");
+        assert_eq!(scene.front.ready(Attempt(1), scene.now), Err(TooLate));
+    }
 }
 
 #[test]
