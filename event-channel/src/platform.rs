@@ -80,4 +80,11 @@ pub unsafe trait Events: Pages + Sized {
     fn wake_at(&self, deadline: Duration) -> Result<(), Errno> {
         timer::set(self, Some(deadline))
     }
+
+    /// Xen's system time at a time of the kernel's clock, by which deadlines are given. A kernel whose clock is another one, since
+    /// it does not count the time of a suspend for instance, converts here; that includes what it is asked to
+    /// [`wake_at`](Self::wake_at).
+    fn system_time(&self, time: Duration) -> Duration {
+        time
+    }
 }

@@ -57,7 +57,7 @@ impl<P: Events> Channel<P> {
     /// Source: `SCHEDOP_poll`, public/sched.h
     pub fn wait_poll(&self, seen: u32, deadline: Duration, now: impl Fn() -> Duration) -> Result<Waited, WaitError> {
         self.wait(seen, deadline, now, |ports, until| {
-            sched::poll(&self.platform, ports, Some(until))?;
+            sched::poll(&self.platform, ports, Some(self.platform.system_time(until)))?;
             dispatch(&self.platform, self.platform.vcpu());
             Ok(())
         })

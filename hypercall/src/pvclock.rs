@@ -53,6 +53,11 @@ impl Pvclock {
         self.last.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
+    /// Forgets the last answer, after a resume: the fields tell of another machine then, whose time may be an earlier one.
+    pub fn restart(&self) {
+        self.last.store(0, Ordering::Relaxed);
+    }
+
     /// `None` while Xen is writing.
     fn try_now(&self, counter: &impl Fn() -> u64) -> Option<u64> {
         // SAFETY: mapped and readable, as `new`'s caller promised.

@@ -14,12 +14,12 @@ pub struct SharedPage {
     pub port: Port,
 }
 
-// SAFETY: an address and a number, which belong to no thread.
+// SAFETY: an address and a number; who reaches the page vouches for that.
 unsafe impl Send for SharedPage {}
 // SAFETY: as above.
 unsafe impl Sync for SharedPage {}
 
-/// What the hypervisor and the toolstack told the guest at boot.
+/// What the hypervisor and the toolstack told the guest at boot, and when it was resumed from a suspend.
 #[derive(Clone, Copy, Debug)]
 pub struct BootInfo {
     /// Who started the guest, as it names itself: `xen-4.17-x86_64` in PV.

@@ -1,5 +1,6 @@
 //! The guest's clock and its timer.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use xen_event_channel::{Channel, Events, OpenError, Upcalls, WaitError};
@@ -13,6 +14,10 @@ use crate::xen::{XEN, Xen};
 
 // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
 static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().time()) };
+
+/// By how much Xen's system time is ahead of the guest's clock, in nanoseconds: the time that the guest was suspended, and the
+/// difference between two machines. It wraps, since the second machine may be the younger one.
+static AHEAD: AtomicU64 = AtomicU64::new(0);
 
 /// The timer's event channel. It is there for its upcall, which ends a sleep; nobody looks at its count.
 static TIMER: Mutex<Option<Channel<Xen>>> = Mutex::new(None);
@@ -34,6 +39,25 @@ pub(crate) fn start() -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Tells when the clock stands still, for a suspend.
+pub(crate) fn stop() -> Duration {
+    Clock::new().now()
+}
+
+/// Lets the clock go on from where it stood still, by the time of the machine that the guest was resumed on.
+pub(crate) fn go_on(stopped: Duration) {
+    PVCLOCK.restart();
+    let ahead = PVCLOCK.now(pvclock::tsc).wrapping_sub(stopped.as_nanos() as u64);
+    AHEAD.store(ahead, Ordering::Relaxed);
+}
+
+/// Xen's system time at a time of the guest's clock.
+pub(crate) fn system_time(time: Duration) -> Duration {
+    let ahead = AHEAD.load(Ordering::Relaxed).cast_signed();
+    let difference = Duration::from_nanos(ahead.unsigned_abs());
+    if ahead < 0 { time.saturating_sub(difference) } else { time.saturating_add(difference) }
+}
+
 /// Asks for the end of a hold, which the timer never has: what there is to learn is whether the channel is stale.
 fn is_open(timer: &Channel<Xen>) -> bool {
     timer.lift(Duration::ZERO).is_ok()
@@ -43,7 +67,7 @@ fn is_open(timer: &Channel<Xen>) -> bool {
 pub(crate) fn wake_at(deadline: Duration) -> Result<(), Errno> {
     start().map_err(errno)?;
     // Xen takes a deadline too far ahead for a mistake; who waits, sets the timer again when it wakes up.
-    timer::set(&XEN, Some(deadline.min(Clock::new().now() + FARTHEST)))
+    timer::set(&XEN, Some(system_time(deadline.min(Clock::new().now() + FARTHEST))))
 }
 
 /// Why there is no timer, as Xen would say it.
@@ -67,11 +91,14 @@ impl Clock {
         Self(())
     }
 
-    /// Xen's system time, which never goes back: since Xen was started for a PV guest, since the guest was started for
-    /// others.
+    /// A time that never goes back, and stands still while the guest is suspended.
+    ///
+    /// Before the first suspend it is Xen's system time: since Xen was started for a PV guest, since the guest was started for
+    /// others. Afterwards [`Events::system_time`](xen_event_channel::Events::system_time) tells what Xen calls a time.
     #[must_use]
     pub fn now(&self) -> Duration {
-        Duration::from_nanos(PVCLOCK.now(pvclock::tsc))
+        let now = PVCLOCK.now(pvclock::tsc);
+        Duration::from_nanos(now.wrapping_sub(AHEAD.load(Ordering::Relaxed)))
     }
 
     /// Time since 1970-01-01 00:00 UTC. `None` if the hypervisor does not tell.
@@ -79,7 +106,7 @@ impl Clock {
     pub fn wall(&self) -> Option<Duration> {
         // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
         let boot = unsafe { pvclock::wall_clock(platform::shared_info().as_abi()) }?;
-        boot.checked_add(self.now())
+        boot.checked_add(system_time(self.now()))
     }
 
     /// Sleeps for a time; the processor is free for others meanwhile.

@@ -51,10 +51,20 @@ impl Events {
 
 /// Chooses the ABI, before the first channel is opened.
 pub(crate) fn start(line: CommandLine) {
-    if line.value("events") == Some("fifo") {
+    if preference(line) == Preference::Fifo {
         // It can only come too late, and then the choice is made.
         let _ = xen_event_channel::start(&XEN, Preference::Fifo);
     }
+}
+
+/// Starts anew after the guest was resumed, with the same choice.
+pub(crate) fn resume(line: CommandLine) {
+    // There is no error but that a channel was opened meanwhile, which nobody could.
+    let _ = xen_event_channel::resume(&XEN, preference(line));
+}
+
+fn preference(line: CommandLine) -> Preference {
+    if line.value("events") == Some("fifo") { Preference::Fifo } else { Preference::TwoLevel }
 }
 
 /// What the upcall calls, again for as long as Xen has set the pending flag.

@@ -12,6 +12,7 @@ use crate::clock::{self, Clock};
 use crate::console::{self, Terminal};
 use crate::events::{self, Events};
 use crate::exit::ExitCode;
+use crate::lock::Mutex;
 use crate::memory::Region;
 use crate::pages;
 use crate::platform::{self, Memory};
@@ -26,15 +27,14 @@ unsafe extern "Rust" {
 /// A running guest: the one value that the runtime hands to the entry function.
 #[derive(Debug)]
 pub struct Guest {
-    boot: BootInfo,
     memory: [Region; platform::REGIONS],
 }
 
 impl Guest {
-    /// What the hypervisor and the toolstack told the guest at boot, its command line included.
+    /// What the hypervisor and the toolstack told the guest at boot, its command line included; or when it was resumed.
     #[must_use]
-    pub const fn boot(&self) -> &BootInfo {
-        &self.boot
+    pub fn boot(&self) -> BootInfo {
+        boot_info()
     }
 
     /// The guest as the crates of the SDK see it: the way to call Xen, its pages, its tables.
@@ -83,20 +83,33 @@ impl Guest {
     }
 }
 
+static BOOT: Mutex<Option<BootInfo>> = Mutex::new(None);
+
+/// What the guest was told at boot, or when it was resumed.
+pub(crate) fn boot_info() -> BootInfo {
+    (*BOOT.lock()).expect("the guest was booted")
+}
+
+/// Notes what the guest was told.
+pub(crate) fn set_boot_info(info: BootInfo) {
+    *BOOT.lock() = Some(info);
+}
+
 /// Sets up what every platform has, runs the user's function, and ends the guest with its status.
-pub(crate) fn run(boot: BootInfo, memory: &Memory) -> ! {
+pub(crate) fn run(memory: &Memory) -> ! {
+    let info = memory.boot_info();
+    set_boot_info(info);
     for region in memory.free() {
         // SAFETY: the platform says that nothing uses the region.
         unsafe { pages::add(region) };
     }
-    events::start(boot.command_line);
-    console::connect(&boot);
-    store::connect(&boot);
+    events::start(info.command_line);
+    console::connect(&info);
     XEN.release_upcalls();
     if let Err(refused) = clock::start() {
         panic!("no timer: {refused}");
     }
-    let status = __xen_rt_main(Guest { boot, memory: memory.regions() });
+    let status = __xen_rt_main(Guest { memory: memory.regions() });
     exit(status)
 }
 

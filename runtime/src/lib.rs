@@ -62,6 +62,7 @@ running! {
     mod panic;
     mod shared_info;
     mod store;
+    mod suspend;
     mod xen;
 
     pub use clock::Clock;
@@ -69,6 +70,7 @@ running! {
     pub use events::Events;
     pub use guest::{Guest, exit};
     pub use memory::{Access, Region};
+    pub use suspend::{SuspendError, Suspended};
     pub use xen::Xen;
 }
 

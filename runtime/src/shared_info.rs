@@ -7,6 +7,8 @@ use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 
+use volatile::{VolatilePtr, map_field};
+use xen_hypercall::abi::Mfn;
 use xen_hypercall::abi::arch::{ArchVcpuInfo, SharedInfo, VcpuInfo};
 use xen_hypercall::abi::time::VcpuTimeInfo;
 
@@ -33,6 +35,11 @@ impl Shared {
         NonNull::from_ref(&self.0).cast()
     }
 
+    /// The address of the page.
+    pub(crate) fn address(&self) -> usize {
+        self.as_abi().addr().get()
+    }
+
     /// The part of vCPU 0.
     #[inline(always)]
     pub(crate) const fn vcpu(&self) -> NonNull<VcpuInfo> {
@@ -44,6 +51,17 @@ impl Shared {
     pub(crate) const fn time(&self) -> NonNull<VcpuTimeInfo> {
         // SAFETY: within the structure.
         unsafe { self.vcpu().byte_add(offset_of!(VcpuInfo, time)) }.cast()
+    }
+
+    /// Tells the toolstack how many pages the guest has, and where the lists are by which it finds their frames.
+    pub(crate) fn publish_p2m(&self, pages: usize, root: Mfn) {
+        // SAFETY: mapped for good; Xen leaves the fields alone, and the toolstack reads them while the guest is stopped.
+        let info = unsafe { VolatilePtr::new(self.as_abi()) };
+        let arch = map_field!(info.arch);
+        map_field!(arch.max_pfn).write(pages as u64);
+        // The form by virtual addresses has precedence where it is there, as it is not.
+        map_field!(arch.p2m_cr3).write(0);
+        map_field!(arch.pfn_to_mfn_frame_list_list).write(root);
     }
 
     /// The address of the last page fault of vCPU 0.

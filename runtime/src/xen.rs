@@ -11,6 +11,7 @@ use xen_hypercall::abi::{Gfn, Number, VcpuId};
 use xen_hypercall::{Arg, Clock, Errno, Frame, Hypercall, Pages, grant_table};
 
 use crate::pages::{self, PAGE};
+use crate::suspend::{self, SuspendError, Suspended};
 use crate::{clock, platform};
 
 /// This guest, as the crates of the SDK see it: calls Xen, hands out pages, and holds the guest's grant table and event
@@ -23,6 +24,24 @@ pub(crate) const XEN: Xen = Xen(());
 
 static GRANT_TABLE: GrantTable = GrantTable::new();
 static EVENT_CHANNELS: EventChannels = EventChannels::new();
+
+impl Xen {
+    /// Suspends the guest, and returns when it runs again.
+    ///
+    /// After [`Suspended::Resumed`] it may run on another machine. Event channels and grants from before are stale; their
+    /// handles say so, and touch nothing. Console and timer work as before, the guest's [`Clock`](crate::Clock) goes on from
+    /// where it stopped, and [`Guest::boot`](crate::Guest::boot) tells the channel of the xenstore ring, whose page is where it
+    /// was. After [`Suspended::Cancelled`] all is as if nothing had been.
+    ///
+    /// The toolstack asks for it by xenstore, and waits for the answer there: see `xen-xenbus`.
+    ///
+    /// # Errors
+    ///
+    /// [`SuspendError`]: the guest went on without being suspended.
+    pub fn suspend(&self) -> Result<Suspended, SuspendError> {
+        suspend::suspend()
+    }
+}
 
 // SAFETY: issues the call as it is.
 unsafe impl Hypercall for Xen {
@@ -99,6 +118,10 @@ unsafe impl Events for Xen {
 
     fn wake_at(&self, deadline: Duration) -> Result<(), Errno> {
         clock::wake_at(deadline)
+    }
+
+    fn system_time(&self, time: Duration) -> Duration {
+        clock::system_time(time)
     }
 }
 

@@ -7,9 +7,9 @@ use core::fmt::{self, Arguments, Write};
 use core::time::Duration;
 
 use log::LevelFilter;
-use spin::{Mutex, Once};
+use spin::{Mutex, RwLock};
 use xen_console::{Console, EmergencyConsole, Input, Logger, Notify, Patience};
-use xen_event_channel::{Channel, Stale, WaitError};
+use xen_event_channel::{Channel, Events as _, Stale, WaitError};
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::{Errno, sched};
 use xen_shared_ring::{PeerError, SharedMem};
@@ -22,7 +22,8 @@ use crate::xen::{XEN, Xen};
 
 static CONSOLE: Mutex<Stdout> = Mutex::new(Stdout::Emergency(EmergencyConsole::new(XEN)));
 static INPUT: Mutex<Stdin> = Mutex::new(Stdin::Emergency(EmergencyConsole::new(XEN)));
-static CHANNEL: Once<Channel<Xen>> = Once::new();
+/// Written at boot and after a resume only, when nothing else runs.
+static CHANNEL: RwLock<Option<Channel<Xen>>> = RwLock::new(None);
 static LOGGER: Logger<Terminal> = Logger::new(Terminal::new(), || Clock::new().now());
 
 /// Where the input comes from.
@@ -38,7 +39,7 @@ struct Doorbell;
 impl Notify for Doorbell {
     fn notify(&self) {
         // A port that Xen refuses means a daemon that is gone: what is in the ring stays there.
-        let _ = CHANNEL.get().map(Channel::notify);
+        let _ = CHANNEL.read().as_ref().map(Channel::notify);
     }
 
     /// Sleeps rather than yields: the daemon reads a busy console in bursts, 200 ms apart, and may need this processor.
@@ -46,7 +47,7 @@ impl Notify for Doorbell {
         let end = Clock::new().now() + MOMENT;
         // An event of any port ends a poll before its time.
         for _ in 0..POLLS {
-            if Clock::new().now() >= end || sched::poll(&XEN, &[], Some(end)).is_err() {
+            if Clock::new().now() >= end || sched::poll(&XEN, &[], Some(XEN.system_time(end))).is_err() {
                 return;
             }
         }
@@ -59,7 +60,7 @@ impl Notify for Doorbell {
 pub(crate) fn connect(boot: &BootInfo) {
     let adopt = |shared: SharedPage| Some((shared.page, Channel::adopt(&XEN, shared.port).ok()?));
     if let Some((page, channel)) = boot.console.and_then(adopt) {
-        CHANNEL.call_once(|| channel);
+        *CHANNEL.write() = Some(channel);
         // SAFETY: the platform vouches for the page, and nothing else reaches it.
         let page = unsafe { SharedMem::new(page, PAGE_SIZE) };
         let console = Console::attach(page, Doorbell).expect("a page holds a console");
@@ -72,6 +73,14 @@ pub(crate) fn connect(boot: &BootInfo) {
     log::set_max_level(level.unwrap_or(LevelFilter::Info));
     // It fails if it was done before, which nothing does.
     let _ = log::set_logger(&LOGGER);
+}
+
+/// Goes on with the ring after a resume: it is as it was, and the daemon that serves it now has another channel.
+pub(crate) fn reconnect(boot: &BootInfo) {
+    let channel = boot.console.and_then(|shared| Channel::adopt(&XEN, shared.port).ok());
+    // The daemon looks at the ring when it starts, and input may have come before the channel had an owner.
+    let _ = channel.as_ref().map(Channel::notify);
+    *CHANNEL.write() = channel;
 }
 
 /// Prints to the console. What the console daemon does not take within a bounded time is dropped and counted.
@@ -137,7 +146,9 @@ impl Terminal {
     pub fn read(&self, buffer: &mut [u8], deadline: Duration) -> Result<usize, TerminalError> {
         let (events, clock) = (Events::new(), Clock::new());
         loop {
-            let channel = CHANNEL.get();
+            // Nothing suspends the guest in the meantime: a waker could not.
+            let channel = CHANNEL.read();
+            let channel = channel.as_ref();
             let seen = channel.map(Channel::count);
             let count = self.try_read(buffer)?;
             if count > 0 || clock.now() >= deadline {

@@ -29,6 +29,12 @@ impl Layout {
         let page = offset / PAGE;
         if pages.start <= page && page < pages.end { Some(page) } else { None }
     }
+
+    /// Where a page that is mapped is mapped.
+    #[inline]
+    pub(crate) const fn address(&self, page: usize) -> usize {
+        if page < self.initial { VIRT_BASE + page * PAGE } else { DIRECT + page * PAGE }
+    }
 }
 
 #[cfg(test)]
@@ -44,10 +50,12 @@ mod tests {
             assert_eq!(LAYOUT.page_at(VIRT_BASE + page * PAGE), Some(page));
             assert_eq!(LAYOUT.page_at(VIRT_BASE + page * PAGE + PAGE - 1), Some(page));
             assert_eq!(LAYOUT.page_at(DIRECT + page * PAGE), None, "page {page} is mapped elsewhere");
+            assert_eq!(LAYOUT.address(page), VIRT_BASE + page * PAGE);
         }
         for page in [1024, (2 << 18) - 1] {
             assert_eq!(LAYOUT.page_at(DIRECT + page * PAGE), Some(page));
             assert_eq!(LAYOUT.page_at(VIRT_BASE + page * PAGE), None, "page {page} is mapped elsewhere");
+            assert_eq!(LAYOUT.address(page), DIRECT + page * PAGE);
         }
     }
 

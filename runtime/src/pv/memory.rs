@@ -4,12 +4,14 @@ use core::ops::Range;
 
 use spin::Once;
 use xen_hypercall::Errno;
-use xen_hypercall::abi::x86::start_info::StartInfo;
-use xen_hypercall::abi::{Gfn, Mfn};
+use xen_hypercall::abi::{Gfn, Mfn, Pfn};
 
 use super::layout::{DIRECT, Layout, PAGE, VIRT_BASE};
+use super::p2m::{FrameLists, P2m};
+use super::start_info::Info;
 use super::tables::Tables;
 use super::{entry, window};
+use crate::boot::BootInfo;
 use crate::memory::{Access, Region};
 
 /// How many regions the memory has.
@@ -18,14 +20,22 @@ pub(crate) const REGIONS: usize = 9;
 /// The guest's memory after boot. Each page is mapped at one address (see [`super::tables`]).
 #[derive(Debug)]
 pub(crate) struct Memory {
-    /// The pseudo-physical map: the machine frame of each page.
-    p2m: &'static [Mfn],
+    info: Info,
+    p2m: P2m,
     layout: Layout,
+    lists: FrameLists,
+    /// The last-level table of the window.
+    window: usize,
     /// Pages that are in use since boot.
     used: usize,
 }
 
 static MEMORY: Once<Memory> = Once::new();
+
+/// The guest's memory, once it is set up.
+pub(crate) fn memory() -> Option<&'static Memory> {
+    MEMORY.get()
+}
 
 /// The frame of no page: the last one of all addresses that have 64 bits. No machine has it, so that Xen refuses it.
 const NO_FRAME: Gfn = Gfn(u64::MAX >> PAGE.ilog2());
@@ -34,7 +44,7 @@ const NO_FRAME: Gfn = Gfn(u64::MAX >> PAGE.ilog2());
 /// mapped.
 #[inline]
 pub(crate) fn gfn(address: usize) -> Gfn {
-    let frame = MEMORY.get().and_then(|memory| memory.p2m.get(memory.layout.page_at(address)?));
+    let frame = MEMORY.get().and_then(|memory| memory.frame_at(address));
     frame.map_or(NO_FRAME, |mfn| Gfn(mfn.0))
 }
 
@@ -44,17 +54,20 @@ pub(crate) fn gfn(address: usize) -> Gfn {
 ///
 /// `info` and `boot_stack_end` are what Xen passed, nothing has changed the memory since, and the memory behind
 /// `boot_stack_end` is free.
-pub(super) unsafe fn set_up(info: &'static StartInfo, boot_stack_end: usize) -> Result<&'static Memory, Errno> {
-    // SAFETY: the caller's promise; the builder's list holds one frame for each page.
-    let p2m = unsafe { core::slice::from_raw_parts(info.mfn_list as *const Mfn, info.nr_pages as usize) };
+pub(super) unsafe fn set_up(info: Info, boot_stack_end: usize) -> Result<&'static Memory, Errno> {
+    let facts = info.read();
+    // SAFETY: the caller's promise; the builder's list holds one frame for each page, in pages of its own.
+    let p2m = unsafe { P2m::new(facts.mfn_list as usize, facts.nr_pages as usize) };
     let free = (boot_stack_end - VIRT_BASE).div_ceil(PAGE);
     // SAFETY: the caller's promise.
-    let mut tables = unsafe { Tables::of_builder(info, p2m, free) };
+    let mut tables = unsafe { Tables::of_builder(&facts, p2m, free) };
     tables.rebuild()?;
     tables.extend()?;
     tables.open_window()?;
+    let lists = FrameLists::new(tables.take_pages(FrameLists::pages(p2m.len())));
     let layout = Layout { initial: tables.initial, mapped: tables.mapped };
-    let memory = Memory { p2m, layout, used: tables.used };
+    let memory = Memory { info, p2m, layout, lists, window: tables.window, used: tables.used };
+    memory.publish();
     Ok(MEMORY.call_once(|| memory))
 }
 
@@ -64,9 +77,44 @@ impl Memory {
         self.p2m.len()
     }
 
-    /// Where a machine frame that the builder mapped is mapped. `None` for a frame that is not among them.
+    /// The page by which the toolstack tells the guest about itself.
+    pub(super) const fn info(&self) -> Info {
+        self.info
+    }
+
+    /// What the toolstack told the guest at boot, or at the last resume.
+    pub(crate) fn boot_info(&self) -> BootInfo {
+        self.info.boot_info(self)
+    }
+
+    /// The frame of the page at an address.
+    #[inline]
+    pub(super) fn frame_at(&self, address: usize) -> Option<Mfn> {
+        self.p2m.get(self.layout.page_at(address)?)
+    }
+
+    /// The page of a machine frame that the builder mapped. `None` for a frame that is not among them.
+    pub(super) fn page_of(&self, mfn: Mfn) -> Option<Pfn> {
+        self.p2m.page_of(mfn, self.layout.initial).map(|page| Pfn(page as u64))
+    }
+
+    /// Where a machine frame that the builder mapped is mapped.
     pub(super) fn address_of(&self, mfn: Mfn) -> Option<usize> {
-        self.p2m[..self.layout.initial].iter().position(|&frame| frame == mfn).map(|pfn| VIRT_BASE + pfn * PAGE)
+        self.page_of(mfn).map(|Pfn(page)| self.layout.address(page as usize))
+    }
+
+    /// Where the window's last-level table can be read.
+    pub(super) const fn window_table(&self) -> usize {
+        self.layout.address(self.window)
+    }
+
+    /// Tells the toolstack where the map of frames is, which it needs to suspend the guest.
+    pub(super) fn publish(&self) {
+        let (layout, p2m) = (self.layout, self.p2m);
+        // SAFETY: their pages were taken for the lists, and are mapped writable as all that the tables do not use.
+        unsafe { self.lists.fill(p2m, |page| layout.address(page), |address| layout.page_at(address)) };
+        let root = p2m.get(self.lists.root()).unwrap_or_default();
+        super::shared_info().publish_p2m(p2m.len(), root);
     }
 
     /// What the memory is used for, in the order of the addresses.

@@ -44,6 +44,8 @@ notes! {
     // Physical addresses in the ELF start at 0 (see the linker script).
     PADDR_OFFSET: u64 = PADDR_OFFSET, 0;
     ENTRY: unsafe extern "C" fn() -> ! = ENTRY, entry::_start;
+    // The toolstack may call a suspend off.
+    SUSPEND_CANCEL: u32 = SUSPEND_CANCEL, 1;
     // Not naming `dom0` here would make Xen refuse a direct boot.
     SUPPORTED_FEATURES: u32 = SUPPORTED_FEATURES, 1 << Feature::DOM0.0;
 }

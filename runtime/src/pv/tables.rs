@@ -16,6 +16,7 @@
 //! A table is filled with plain stores, made read-only, and then linked by a hypercall, at which Xen checks it: one
 //! hypercall more for 512 pages instead of 512.
 
+use core::num::NonZeroUsize;
 use core::ops::Range;
 
 use xen_hypercall::abi::Mfn;
@@ -24,6 +25,7 @@ use xen_hypercall::abi::x86::start_info::StartInfo;
 use xen_hypercall::{Errno, mmu};
 
 use super::layout::{DIRECT, PAGE, VIRT_BASE};
+use super::p2m::P2m;
 use super::{entry, window};
 use crate::xen::XEN;
 
@@ -37,13 +39,13 @@ const PAGES_PER_L2: usize = ENTRIES * ENTRIES;
 /// One third-level table covers the whole direct map: 512 GiB.
 const DIRECT_PAGES: usize = ENTRIES * PAGES_PER_L2;
 
-const PRESENT: u64 = 1 << 0;
+pub(super) const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
 const NO_EXECUTE: u64 = 1 << 63;
-const FRAME_MASK: u64 = 0x000f_ffff_ffff_f000;
+pub(super) const FRAME_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 /// For links from table to table.
 const LINK: u64 = PRESENT | WRITABLE | USER | ACCESSED | DIRTY;
@@ -57,7 +59,7 @@ type Table = [u64; ENTRIES];
 /// The page tables while they are being built.
 #[derive(Debug)]
 pub(super) struct Tables {
-    p2m: &'static [Mfn],
+    p2m: P2m,
     shared_info: Mfn,
     /// The top-level table.
     root: usize,
@@ -69,6 +71,8 @@ pub(super) struct Tables {
     pub(super) used: usize,
     /// Pages that are mapped.
     pub(super) mapped: usize,
+    /// The last-level table of the window.
+    pub(super) window: usize,
 }
 
 impl Tables {
@@ -77,7 +81,7 @@ impl Tables {
     /// # Safety
     ///
     /// `info` and `p2m` are the builder's, whose tables are still in use, and pages from `free` on are not used.
-    pub(super) unsafe fn of_builder(info: &StartInfo, p2m: &'static [Mfn], free: usize) -> Self {
+    pub(super) unsafe fn of_builder(info: &StartInfo, p2m: P2m, free: usize) -> Self {
         let root = (info.pt_base as usize - VIRT_BASE) / PAGE;
         let mut tables = Self {
             p2m,
@@ -87,6 +91,7 @@ impl Tables {
             initial: 0,
             used: free,
             mapped: 0,
+            window: 0,
         };
         tables.initial = tables.count_initial();
         tables.mapped = tables.initial;
@@ -144,8 +149,17 @@ impl Tables {
         if VIRT_BASE + self.initial * PAGE > window::START {
             return Err(Errno::NOMEM);
         }
-        let table = self.empty_table()?;
-        self.link(directory, index(window::START, 2), table)
+        self.window = self.empty_table()?;
+        self.link(directory, index(window::START, 2), self.window)
+    }
+
+    /// The next `count` free pages, for what is not a table; answers with the first.
+    pub(super) fn take_pages(&mut self, count: NonZeroUsize) -> usize {
+        let first = self.take();
+        for _ in 1..count.get() {
+            self.take();
+        }
+        first
     }
 
     /// Maps pages up to the end of one last-level table.
@@ -181,8 +195,13 @@ impl Tables {
         }
     }
 
-    const fn entry(&self, pfn: usize, flags: u64) -> u64 {
-        self.p2m[pfn].address() | flags
+    fn entry(&self, pfn: usize, flags: u64) -> u64 {
+        self.frame(pfn).address() | flags
+    }
+
+    /// The frame of a page, which has one: at boot all have.
+    fn frame(&self, pfn: usize) -> Mfn {
+        self.p2m.get(pfn).expect("a page has a frame")
     }
 
     /// The next free page, for a table. Each table of the direct map maps 512 pages more; the tables of the initial
@@ -213,7 +232,7 @@ impl Tables {
 
     /// Puts `table` into a slot of `directory`.
     fn link(&self, directory: usize, slot: usize, table: usize) -> Result<(), Errno> {
-        let address = self.p2m[directory].address() + slot as u64 * 8;
+        let address = self.frame(directory).address() + slot as u64 * 8;
         // SAFETY: what was mapped through the slot stays mapped to the same pages; only permissions that no Rust
         // reference uses get lost.
         unsafe { mmu::update(&XEN, &[Update::new(UpdateKind::NORMAL_PT_UPDATE, address, self.entry(table, LINK))]) }
@@ -247,7 +266,7 @@ impl Tables {
     fn below(&self, table: usize, slot: usize) -> Option<usize> {
         let entry = self.read(table, slot);
         let mfn = Mfn::containing(entry & FRAME_MASK);
-        if entry & PRESENT == 0 { None } else { self.builders.clone().find(|&pfn| self.p2m[pfn] == mfn) }
+        if entry & PRESENT == 0 { None } else { self.builders.clone().find(|&pfn| self.p2m.get(pfn) == Some(mfn)) }
     }
 
     fn read(&self, table: usize, slot: usize) -> u64 {
