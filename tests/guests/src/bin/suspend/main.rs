@@ -40,28 +40,31 @@ fn number(guest: &Guest, key: &str) -> u32 {
 
 fn run(guest: &Guest) -> Result<(), String> {
     let memory = Memory::fill();
-    let mut cancelled = 0;
-    let times = number(guest, "times").max(1);
+    let (mut cancelled, times) = (0, number(guest, "times").max(1));
+    let mut store = connect(guest)?;
     for time in 1..=times {
         usable(guest)?;
         println!("ready for suspend {time}");
-        wait_for_request(guest)?;
-        match suspend(guest, &memory)? {
-            Suspended::Resumed => println!("resumed, {time} of {times}"),
-            Suspended::Cancelled => {
-                cancelled += 1;
-                println!("called off, {time} of {times}");
-            }
+        wait_for_request(guest, &mut store)?;
+        if suspend(guest, &memory)? == Suspended::Resumed {
+            println!("resumed, {time} of {times}");
+            store = connect(guest)?;
+        } else {
+            println!("called off, {time} of {times}");
+            cancelled += 1;
         }
     }
     usable(guest)?;
     equal("suspends that were called off", cancelled, number(guest, "cancelled"))
 }
 
+fn connect(guest: &Guest) -> Result<Store<'_>, String> {
+    // SAFETY: the guest has one connection at a time.
+    unsafe { Store::attach(guest) }
+}
+
 /// Waits until the toolstack asks for a suspend, and answers that it will be.
-fn wait_for_request(guest: &Guest) -> Result<(), String> {
-    // SAFETY: this is the only connection.
-    let mut store = unsafe { Store::attach(guest) }?;
+fn wait_for_request(guest: &Guest, store: &mut Store<'_>) -> Result<(), String> {
     while store.read("control/shutdown")? != "suspend" {
         guest.clock().sleep(Duration::from_millis(50)).map_err(failed("no sleep"))?;
     }
