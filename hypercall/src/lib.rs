@@ -4,7 +4,8 @@
 //! * [`Hypercall`]: the only door to the hypervisor, with one small type per way to issue a call
 //!   ([`issue`]). A simulator implements the same trait.
 //! * One module for each of Xen's hypercalls, with a function for each of its operations.
-//! * [`Pages`] and [`Clock`]: what a kernel supplies so that the crates above can share memory, and wait.
+//! * [`Pages`], [`Clock`] and [`Balloon`]: what a kernel supplies so that the crates above can share memory, wait, and give
+//!   memory back.
 //! * [`pvclock`]: the time that Xen gives its guests.
 //!
 //! Every operation is a free function that takes the hypervisor first and answers with a `Result` whose error is an
@@ -29,6 +30,7 @@
 mod constants;
 
 pub mod abi;
+mod balloon;
 mod call;
 pub mod callback;
 mod clock;
@@ -52,6 +54,7 @@ pub mod version;
 pub mod vm_assist;
 
 pub use abi::errno::Errno;
+pub use balloon::Balloon;
 pub use call::{Arg, Hypercall};
 pub use clock::Clock;
 pub use page::{Frame, Pages};

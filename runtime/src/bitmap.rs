@@ -14,12 +14,14 @@ pub(crate) struct Bitmap<S> {
     low: usize,
     /// No page from this one on is free.
     high: usize,
+    /// How many pages are free.
+    count: usize,
 }
 
 impl<const N: usize> Bitmap<[u64; N]> {
     /// As many pages as there are bits, all free.
     pub(crate) const fn full() -> Self {
-        Self { words: [u64::MAX; N], low: 0, high: N * WORD }
+        Self { words: [u64::MAX; N], low: 0, high: N * WORD, count: N * WORD }
     }
 }
 
@@ -27,7 +29,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Bitmap<S> {
     /// `pages` pages, all free; no more than there is room for in `words`.
     pub(crate) fn new(words: S, pages: usize) -> Self {
         let pages = pages.min(words.as_ref().len() * WORD);
-        let mut bitmap = Self { words, low: 0, high: 0 };
+        let mut bitmap = Self { words, low: 0, high: 0, count: 0 };
         bitmap.words.as_mut().fill(0);
         bitmap.put(0, pages);
         bitmap
@@ -35,6 +37,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Bitmap<S> {
 
     /// Takes the first `count` adjacent pages that are free.
     pub(crate) fn take_first(&mut self, count: usize) -> Option<usize> {
+        self.narrow();
         let mut start = self.low;
         for page in self.low..self.high {
             if !self.is_free(page) {
@@ -49,6 +52,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Bitmap<S> {
 
     /// Takes the last `count` adjacent pages that are free.
     pub(crate) fn take_last(&mut self, count: usize) -> Option<usize> {
+        self.narrow();
         let mut end = self.high;
         for page in (self.low..self.high).rev() {
             if !self.is_free(page) {
@@ -77,6 +81,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Bitmap<S> {
             debug_assert!(!self.is_free(page), "page {page} was free already");
             self.words.as_mut()[page / WORD] |= 1 << (page % WORD);
         }
+        self.count += count;
         if self.low == self.high {
             (self.low, self.high) = (first, first + count);
         } else {
@@ -84,19 +89,30 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Bitmap<S> {
         }
     }
 
+    /// How many pages are free.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
     fn is_free(&self, page: usize) -> bool {
         self.words.as_ref().get(page / WORD).is_some_and(|word| word & 1 << (page % WORD) != 0)
+    }
+
+    /// Leaves out what is not free at either end, so that a search does not pass it time and again.
+    fn narrow(&mut self) {
+        while self.low < self.high && !self.is_free(self.low) {
+            self.low += 1;
+        }
+        while self.low < self.high && !self.is_free(self.high - 1) {
+            self.high -= 1;
+        }
     }
 
     fn take(&mut self, first: usize, count: usize) {
         for page in first..first + count {
             self.words.as_mut()[page / WORD] &= !(1 << (page % WORD));
         }
-        if first == self.low {
-            self.low += count;
-        } else if first + count == self.high {
-            self.high = first;
-        }
+        self.count -= count;
     }
 }
 
@@ -124,6 +140,7 @@ mod tests {
         assert_eq!(pages.take_first(100), Some(0));
         assert_eq!((pages.take_first(1), pages.take_last(1)), (None, None));
         assert_eq!(Bitmap::new([0; 1], 100).take_last(1), Some(63));
+        assert_eq!((pages.count(), Bitmap::<[u64; 3]>::full().count()), (0, 192));
         assert_eq!(Bitmap::<[u64; 3]>::full().take_first(192), Some(0));
     }
 
@@ -188,6 +205,7 @@ mod tests {
                     }
                 };
                 assert_eq!(got, wanted, "seed {seed}");
+                assert_eq!(bitmap.count() + got.map_or(0, |_| count), free.len(), "seed {seed}");
                 for page in got.into_iter().flat_map(|first| first..first + count) {
                     free.remove(&page);
                     taken.push(page);

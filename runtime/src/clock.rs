@@ -1,6 +1,5 @@
 //! The guest's clock and its timer.
 
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use xen_event_channel::{Channel, Events, OpenError, Upcalls, WaitError};
@@ -10,14 +9,14 @@ use xen_hypercall::{Errno, timer, vcpu};
 
 use crate::lock::Mutex;
 use crate::platform;
+use crate::ahead::Ahead;
 use crate::xen::{XEN, Xen};
 
 // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
 static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().time()) };
 
-/// By how much Xen's system time is ahead of the guest's clock, in nanoseconds: the time that the guest was suspended, and the
-/// difference between two machines. It wraps, since the second machine may be the younger one.
-static AHEAD: AtomicU64 = AtomicU64::new(0);
+/// By how much Xen's system time is ahead of the guest's clock.
+static AHEAD: Ahead = Ahead::new();
 
 /// The timer's event channel. It is there for its upcall, which ends a sleep; nobody looks at its count.
 static TIMER: Mutex<Option<Channel<Xen>>> = Mutex::new(None);
@@ -47,15 +46,12 @@ pub(crate) fn stop() -> Duration {
 /// Lets the clock go on from where it stood still, by the time of the machine that the guest was resumed on.
 pub(crate) fn go_on(stopped: Duration) {
     PVCLOCK.restart();
-    let ahead = PVCLOCK.now(pvclock::tsc).wrapping_sub(stopped.as_nanos() as u64);
-    AHEAD.store(ahead, Ordering::Relaxed);
+    AHEAD.go_on(stopped.as_nanos() as u64, PVCLOCK.now(pvclock::tsc));
 }
 
 /// Xen's system time at a time of the guest's clock.
 pub(crate) fn system_time(time: Duration) -> Duration {
-    let ahead = AHEAD.load(Ordering::Relaxed).cast_signed();
-    let difference = Duration::from_nanos(ahead.unsigned_abs());
-    if ahead < 0 { time.saturating_sub(difference) } else { time.saturating_add(difference) }
+    AHEAD.system_time(time)
 }
 
 /// Asks for the end of a hold, which the timer never has: what there is to learn is whether the channel is stale.
@@ -97,8 +93,7 @@ impl Clock {
     /// others. Afterwards [`Events::system_time`](xen_event_channel::Events::system_time) tells what Xen calls a time.
     #[must_use]
     pub fn now(&self) -> Duration {
-        let now = PVCLOCK.now(pvclock::tsc);
-        Duration::from_nanos(now.wrapping_sub(AHEAD.load(Ordering::Relaxed)))
+        Duration::from_nanos(AHEAD.guest_time(PVCLOCK.now(pvclock::tsc)))
     }
 
     /// Time since 1970-01-01 00:00 UTC. `None` if the hypervisor does not tell.

@@ -32,6 +32,8 @@ extern crate alloc;
 extern crate std;
 
 #[cfg(any(test, all(target_arch = "x86_64", any(target_os = "none", doc))))]
+mod ahead;
+#[cfg(any(test, all(target_arch = "x86_64", any(target_os = "none", doc))))]
 mod bitmap;
 mod boot;
 mod exit;
@@ -50,6 +52,7 @@ macro_rules! running {
 }
 
 running! {
+    mod balloon;
     mod clock;
     #[doc(hidden)]
     pub mod console;

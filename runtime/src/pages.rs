@@ -63,6 +63,11 @@ pub(crate) fn take_at(address: usize, count: NonZeroUsize) -> bool {
     ranges.any(|pages| pages.free.take_at((address - pages.start) / PAGE, count.get()))
 }
 
+/// How many pages are free.
+pub(crate) fn count() -> usize {
+    POOL.lock().iter().flatten().map(|pages| pages.free.count()).sum()
+}
+
 /// Gives adjacent pages back.
 ///
 /// # Safety

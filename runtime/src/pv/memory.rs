@@ -93,6 +93,28 @@ impl Memory {
         self.p2m.get(self.layout.page_at(address)?)
     }
 
+    /// The number of the page at an address.
+    pub(crate) const fn page_at(&self, address: usize) -> Option<usize> {
+        self.layout.page_at(address)
+    }
+
+    /// The address of a page that is mapped, or would be if it had a frame.
+    pub(super) const fn address(&self, page: usize) -> usize {
+        self.layout.address(page)
+    }
+
+    /// Notes another frame for the page at an address.
+    pub(super) fn set_frame_at(&self, address: usize, frame: Option<Mfn>) {
+        if let Some(page) = self.page_at(address) {
+            self.p2m.set(page, frame);
+        }
+    }
+
+    /// The pages from `first` on that Xen has.
+    pub(super) fn pages_without_frame(&self, first: usize) -> impl Iterator<Item = usize> {
+        (first..self.layout.mapped).filter(|&page| self.p2m.get(page).is_none())
+    }
+
     /// The page of a machine frame that the builder mapped. `None` for a frame that is not among them.
     pub(super) fn page_of(&self, mfn: Mfn) -> Option<Pfn> {
         self.p2m.page_of(mfn, self.layout.initial).map(|page| Pfn(page as u64))

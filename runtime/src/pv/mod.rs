@@ -2,6 +2,7 @@
 //!
 //! The items that are `pub(crate)` here are the surface that PVH and ARM64 boots will offer as well.
 
+mod balloon;
 mod entry;
 mod layout;
 mod memory;

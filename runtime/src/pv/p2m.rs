@@ -44,7 +44,6 @@ impl P2m {
         if entry == NONE { None } else { Some(Mfn(entry)) }
     }
 
-    #[expect(dead_code)]
     /// Notes the frame of a page, or that it has none.
     pub(super) fn set(&self, page: usize, frame: Option<Mfn>) {
         if let Some(entry) = self.0.get(page) {

@@ -1,6 +1,7 @@
 //! Is suspended as often as the toolstack asks, and checks each time that all is as it was, and that all can be used.
 //!
-//! `times=N` on the command line ends the guest after as many suspends; `cancelled=N` tells how many of them are called off.
+//! `times=N` on the command line ends the guest after as many suspends; `cancelled=N` tells how many of them are called off;
+//! `balloon=N` has it give up as many pages before the first suspend, and take them back after the last.
 
 #![no_std]
 #![no_main]
@@ -12,14 +13,16 @@ mod store;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 
 use store::Store;
 use test_guests::page_tables::{self, FRAME, NO_EXECUTE, WRITABLE};
 use test_guests::{ensure, equal, failed, loopback, own_domain};
-use xen_hypercall::Pages;
+use xen_hypercall::grant_table::Version;
+use xen_hypercall::{Balloon, Pages};
 use xen_rt::event_channel::Waited;
-use xen_rt::grant_table::{Access, Account, Limits, Mapping, Page};
+use xen_rt::grant_table::{Access, Account, GrantTable, Limits, Mapping, Page};
 use xen_rt::{ExitCode, Guest, SuspendError, Suspended, Xen, entry, println};
 use xen_shared_ring::Region;
 
@@ -39,7 +42,10 @@ fn number(guest: &Guest, key: &str) -> u32 {
 }
 
 fn run(guest: &Guest) -> Result<(), String> {
+    let version = if guest.boot().command_line.value("grants") == Some("v2") { Version::V2 } else { Version::V1 };
+    GrantTable::start(&guest.xen(), version).map_err(failed("no grant table"))?;
     let memory = Memory::fill();
+    give_up(guest)?;
     let (mut cancelled, times) = (0, number(guest, "times").max(1));
     let mut store = connect(guest)?;
     for time in 1..=times {
@@ -54,13 +60,50 @@ fn run(guest: &Guest) -> Result<(), String> {
             cancelled += 1;
         }
     }
+    take_back(guest)?;
     usable(guest)?;
+    memory.check()?;
     equal("suspends that were called off", cancelled, number(guest, "cancelled"))
 }
 
 fn connect(guest: &Guest) -> Result<Store<'_>, String> {
     // SAFETY: the guest has one connection at a time.
     unsafe { Store::attach(guest) }
+}
+
+/// Gives up as many pages as the command line says.
+fn give_up(guest: &Guest) -> Result<(), String> {
+    let wanted = guest.xen().most() - number(guest, "balloon") as usize;
+    while guest.xen().held() > wanted {
+        let given = guest.xen().give_up(guest.xen().held() - wanted);
+        ensure(given > 0, "too few pages are free")?;
+    }
+    Ok(())
+}
+
+/// Takes all pages back, and uses them.
+fn take_back(guest: &Guest) -> Result<(), String> {
+    let xen = guest.xen();
+    equal("pages held", xen.most() - xen.held(), number(guest, "balloon") as usize)?;
+    while xen.held() < xen.most() {
+        xen.take_back(usize::MAX).map_err(failed("Xen gives none"))?;
+    }
+    let mut pages = Vec::new();
+    pages.try_reserve_exact(xen.most()).map_err(failed("no room for a list"))?;
+    while let Some(page) = xen.alloc(NonZeroUsize::MIN) {
+        // SAFETY: the page is this function's.
+        unsafe { page.cast().write(page.addr().get()) };
+        pages.push(page);
+    }
+    let mut good = true;
+    for page in pages {
+        // SAFETY: as above.
+        good &= unsafe { page.cast::<usize>().read() } == page.addr().get();
+        good &= page_tables::address_of(guest, xen.gfn(page).0) == page.addr().get();
+        // SAFETY: and nothing uses it any more.
+        unsafe { xen.dealloc(page) };
+    }
+    ensure(good, "a page was given twice, or has another frame")
 }
 
 /// Waits until the toolstack asks for a suspend, and answers that it will be.
@@ -180,7 +223,7 @@ fn granted(guest: &Guest) -> Result<(), String> {
     equal("bytes seen", &seen, b"from the granter")?;
     drop(mapping);
     grant.revoke().map(drop).map_err(|still| format!("{still}"))?;
-    let frame = guest.xen().alloc(core::num::NonZeroUsize::MIN).ok_or("no page")?;
+    let frame = guest.xen().alloc(NonZeroUsize::MIN).ok_or("no page")?;
     let address = page_tables::address_of(guest, guest.xen().gfn(frame).0);
     // SAFETY: the page is this function's.
     unsafe { guest.xen().dealloc(frame) };
