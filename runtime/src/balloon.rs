@@ -11,7 +11,7 @@ use crate::platform;
 use crate::xen::Xen;
 
 /// How many pages a call deals with at most.
-const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 32;
 
 /// Free pages that the guest keeps: 512 KiB, so that it can do what it takes to ask for more.
 const RESERVE: usize = 128;

@@ -64,6 +64,14 @@ impl Shared {
         map_field!(arch.pfn_to_mfn_frame_list_list).write(root);
     }
 
+    /// Whether the page holds what [`publish_p2m`](Self::publish_p2m) wrote: it does not in a guest that was restored.
+    pub(crate) fn has_p2m(&self) -> bool {
+        // SAFETY: as above.
+        let info = unsafe { VolatilePtr::new(self.as_abi()) };
+        let arch = map_field!(info.arch);
+        map_field!(arch.pfn_to_mfn_frame_list_list).read() != Mfn(0)
+    }
+
     /// The address of the last page fault of vCPU 0.
     pub(crate) fn fault_address(&self) -> usize {
         let offset = offset_of!(VcpuInfo, arch) + offset_of!(ArchVcpuInfo, cr2);

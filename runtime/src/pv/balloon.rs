@@ -7,13 +7,11 @@ use xen_hypercall::{Errno, memory, mmu};
 
 use super::memory::Memory;
 use super::tables::READ_WRITE;
+use crate::balloon::BATCH;
 use crate::xen::XEN;
 
-/// How many pages one call of Xen deals with.
-const BATCH: usize = 32;
-
 impl Memory {
-    /// Gives pages to Xen, up to 32. Answers with how many it took, from the start; the others are as before.
+    /// Gives pages to Xen, up to a batch. Answers with how many it took, from the start; the others are as before.
     ///
     /// # Safety
     ///
@@ -40,7 +38,7 @@ impl Memory {
     }
 
     /// Asks Xen for the pages with the lowest numbers from `first` on that have no frame, as many as there is room for their
-    /// addresses, up to 32. Answers with how many it gave, and leaves in `first` where to look for more.
+    /// addresses, up to a batch. Answers with how many it gave, and leaves in `first` where to look for more.
     pub(crate) fn take_back(&self, first: &mut usize, addresses: &mut [usize]) -> Result<usize, Errno> {
         let mut frames = [Gfn(0); BATCH];
         let mut count = 0;

@@ -20,7 +20,7 @@ unsafe impl Send for Info {}
 // SAFETY: as above.
 unsafe impl Sync for Info {}
 
-/// What the builder or the toolstack put on the console's and xenstore's pages' account.
+/// The frames of the two pages that the guest shares with daemons.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frames {
     store: Mfn,
@@ -45,6 +45,12 @@ impl Info {
     /// A copy of all of it.
     pub(super) fn read(self) -> StartInfo {
         self.volatile().read()
+    }
+
+    /// The frame of the page that Xen shares with the guest.
+    pub(super) fn shared_info(self) -> Mfn {
+        let info = self.volatile();
+        Mfn::containing(map_field!(info.shared_info).read())
     }
 
     /// Names the pages of xenstore and console by their own numbers instead of their frames, as the toolstack wants them while

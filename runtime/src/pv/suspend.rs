@@ -28,21 +28,28 @@ pub(crate) unsafe fn suspend(memory: &Memory) -> Result<Suspended, SuspendError>
     let start_info = memory.frame_at(info.address()).ok_or(SuspendError::Refused(Errno::NOENT))?;
     // SAFETY: the memory's table of the window; the caller sees to the grant table.
     let closed = unsafe { window::close(memory.window_table()) }.map_err(SuspendError::Mapped)?;
-    let frames = info.name_pages(memory);
+    let (before, frames) = (info.shared_info(), info.name_pages(memory));
     part_with_shared_info(memory);
     // SAFETY: what changes with it, is taken care of below and by the caller.
     let answer = unsafe { sched::suspend(&XEN, start_info) };
-    // The old page after a suspend that was called off, the new one after a resume.
-    map_shared_info(Mfn::containing(info.read().shared_info));
-    if answer == Ok(Suspended::Resumed) {
+    let after = info.shared_info();
+    map_shared_info(after);
+    if answer == Ok(Suspended::Resumed) && !is_same_domain(before, after) {
         window::forget(closed);
         memory.publish();
-    } else {
-        info.set_frames(frames);
-        // SAFETY: the guest is the same as before.
-        unsafe { window::reopen(&closed) };
+        return Ok(Suspended::Resumed);
     }
-    answer.map_err(SuspendError::Refused)
+    info.set_frames(frames);
+    // SAFETY: the guest is the same as before.
+    unsafe { window::reopen(&closed) };
+    answer.map(|_| Suspended::Cancelled).map_err(SuspendError::Refused)
+}
+
+/// Whether the guest still has the page that it shared with Xen before. A toolstack can call a suspend off without telling (it
+/// was made for guests that do not know of that); grants and event channels are then as they were.
+fn is_same_domain(before: Mfn, after: Mfn) -> bool {
+    // A restored guest can find the same frame again, but not what it wrote there: the toolstack takes it out.
+    before == after && shared_info().has_p2m()
 }
 
 /// Maps the page of the image in the place of Xen's, with upcalls held back there as well: whoever looks, also on the way to

@@ -165,6 +165,22 @@ fn the_checks_of_grants_notice_wrong_bytes_and_a_page_that_is_not_mapped() {
 }
 
 #[test]
+fn memory_goes_to_xen_and_comes_back() {
+    let mut balloon = guest("balloon", "");
+    // The direct map, and more than one page of it.
+    for memory in [8, 64] {
+        balloon.memory = memory;
+        expect(&direct(&balloon), &Ending::Exited(0), &["6 checks, 0 failed"]);
+    }
+}
+
+#[test]
+fn the_checks_of_the_balloon_notice_a_page_that_has_changed() {
+    let outcome = direct(&guest("balloon", "control=bytes"));
+    expect(&outcome, &Ending::Exited(1), &["not ok fault_17", "6 checks, 1 failed"]);
+}
+
+#[test]
 fn events_hold_what_they_promise_in_both_abis() {
     for (arguments, abi) in [("", "events come by TwoLevel\n"), ("events=fifo", "events come by Fifo\n")] {
         expect(&direct(&guest("events", arguments)), &Ending::Exited(0), &[abi, "15 checks, 0 failed"]);

@@ -16,6 +16,7 @@ fn guests() -> Vec<GuestSpec> {
     let ways = ["exit", "panic", "null", "overflow", "poweroff", "reboot", "crash", "flood", "watchdog"];
     let mut guests = vec![guest("hello", ""), smallest, guest("tour", "a b=c"), typed, hanging, much];
     guests.push(guest("selftest", "key=value=1 flag"));
+    guests.push(guest("balloon", ""));
     guests.extend(ways.map(|how| guest("misbehave", how)));
     guests
 }
@@ -54,6 +55,11 @@ fn tour_tells_what_it_learns() {
 fn the_runtime_keeps_its_promises_as_a_dom_u() {
     expect(outcome("selftest-key-value-1-flag"), &Ending::Exited(0), &["checks, 0 failed"]);
     expect(outcome("much"), &Ending::Exited(0), &["checks, 0 failed"]);
+}
+
+#[test]
+fn memory_goes_to_xen_and_comes_back() {
+    expect(outcome("balloon"), &Ending::Exited(0), &["6 checks, 0 failed"]);
 }
 
 #[test]

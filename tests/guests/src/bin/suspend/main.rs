@@ -168,17 +168,20 @@ fn account(guest: &Guest) -> Result<Account<Xen>, String> {
 /// What a suspend must not change.
 struct Before {
     clock: Duration,
+    wall: Option<Duration>,
     pages: usize,
 }
 
 impl Before {
     fn now(guest: &Guest) -> Self {
-        Self { clock: guest.clock().now(), pages: page_tables::entries(guest).len() }
+        Self { clock: guest.clock().now(), wall: guest.clock().wall(), pages: page_tables::entries(guest).len() }
     }
 
     fn check(self, guest: &Guest) -> Result<(), String> {
         let passed = guest.clock().now().checked_sub(self.clock).ok_or("the clock went back")?;
         ensure(passed < Duration::from_secs(2), "the clock counted the time of the suspend")?;
+        let (before, after) = self.wall.zip(guest.clock().wall()).ok_or("no wall clock")?;
+        println!("the clock stood still for {:?}", after.saturating_sub(before).saturating_sub(passed));
         let pages = page_tables::entries(guest);
         // The grant table is mapped as it is used, and is not yet.
         ensure(pages.len() <= self.pages && pages.len() + 8 > self.pages, "other pages are mapped")?;
