@@ -129,13 +129,23 @@ impl Device {
 impl Look {
     /// Looks at the front half at `path`.
     pub(crate) fn take<N: Nodes>(nodes: &N, path: &str) -> Result<Self, N::Error> {
-        let paths = ["backend", "backend-id", "state"].map(|name| format!("{path}/{name}"));
-        let mut values = nodes.read_all(&paths)?.into_iter();
+        let paths = Self::paths(path);
+        Ok(Self::of_values(&paths, nodes.read_all(&paths)?))
+    }
+
+    /// What to read of the front half at `path`.
+    pub(crate) fn paths(path: &str) -> [String; 3] {
+        ["backend", "backend-id", "state"].map(|name| format!("{path}/{name}"))
+    }
+
+    /// What was read there.
+    pub(crate) fn of_values(paths: &[String], values: impl IntoIterator<Item = Option<Vec<u8>>>) -> Self {
+        let mut values = values.into_iter();
         let mut next = || values.next().flatten();
-        Ok(match (next(), next(), next()) {
-            (Some(backend), Some(domain), state) => Self::of(&paths, backend, &domain, state),
+        match (next(), next(), next()) {
+            (Some(backend), Some(domain), state) => Self::of(paths, backend, &domain, state),
             _ => Self::Missing,
-        })
+        }
     }
 
     fn of(paths: &[String], backend: Vec<u8>, domain: &[u8], state: Option<Vec<u8>>) -> Self {

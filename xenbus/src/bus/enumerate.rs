@@ -144,39 +144,69 @@ impl Listing {
     ///
     /// The store's.
     pub fn read<N: Nodes>(nodes: &N, enumerator: &Enumerator) -> Result<Self, N::Error> {
-        let names = names(nodes)?;
-        let (known, new): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| enumerator.known.contains_key(name));
-        let all = known.len().saturating_add(new.len());
-        let too_many = all.saturating_sub(enumerator.most);
-        let mut listing = Self { found: BTreeMap::new(), left_out: LeftOut { too_many, malformed: 0 } };
-        for name in known.into_iter().chain(new).take(enumerator.most) {
-            listing.look(nodes, name)?;
+        let mut plan = Plan::new(nodes.list("device")?);
+        for kind in plan.kinds() {
+            plan.add(&kind, nodes.list(&kind_path(&kind))?);
+        }
+        let (names, too_many) = plan.choose(enumerator);
+        let mut listing = Self::empty(too_many);
+        for name in names {
+            let look = Look::take(nodes, &name.path())?;
+            listing.add(name, look);
         }
         Ok(listing)
     }
 
-    fn look<N: Nodes>(&mut self, nodes: &N, name: Name) -> Result<(), N::Error> {
-        match Look::take(nodes, &name.path())? {
+    pub(crate) const fn empty(too_many: usize) -> Self {
+        Self { found: BTreeMap::new(), left_out: LeftOut { too_many, malformed: 0 } }
+    }
+
+    pub(crate) fn add(&mut self, name: Name, look: Look) {
+        match look {
             Look::Found(backend, _) => {
                 self.found.insert(name, backend);
             }
             Look::Malformed(_) => self.left_out.malformed += 1,
             Look::Missing => {}
         }
-        Ok(())
     }
 }
 
-/// The names of all devices, finished or not.
-fn names<N: Nodes>(nodes: &N) -> Result<BTreeSet<Name>, N::Error> {
-    let kinds: BTreeSet<String> = nodes.list("device")?.unwrap_or_default().into_iter().collect();
-    let plausible = |kind: &String| Name::new(kind, 0).is_some();
-    let mut names = BTreeSet::new();
-    for kind in kinds.into_iter().filter(plausible).take(MOST_KINDS) {
-        let entries = nodes.list(&format!("device/{kind}"))?.unwrap_or_default();
-        names.extend(entries.iter().filter_map(|entry| Name::of_entry(&kind, entry)));
+/// What is to be looked at.
+pub(crate) struct Plan {
+    kinds: BTreeSet<String>,
+    names: BTreeSet<Name>,
+}
+
+impl Plan {
+    /// The children of `device`.
+    pub(crate) fn new(kinds: Option<Vec<String>>) -> Self {
+        let plausible = |kind: &String| Name::new(kind, 0).is_some();
+        let kinds: BTreeSet<_> = kinds.unwrap_or_default().into_iter().filter(plausible).collect();
+        Self { kinds, names: BTreeSet::new() }
     }
-    Ok(names)
+
+    /// The kinds of devices to look at.
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        self.kinds.iter().take(MOST_KINDS).cloned().collect()
+    }
+
+    /// The children of a kind.
+    pub(crate) fn add(&mut self, kind: &str, entries: Option<Vec<String>>) {
+        self.names.extend(entries.unwrap_or_default().iter().filter_map(|entry| Name::of_entry(kind, entry)));
+    }
+
+    /// The devices to look at, those that are known first, and how many are left out.
+    pub(crate) fn choose(self, enumerator: &Enumerator) -> (Vec<Name>, usize) {
+        let (known, new): (Vec<_>, Vec<_>) =
+            self.names.into_iter().partition(|name| enumerator.known.contains_key(name));
+        let too_many = known.len().saturating_add(new.len()).saturating_sub(enumerator.most);
+        (known.into_iter().chain(new).take(enumerator.most).collect(), too_many)
+    }
+}
+
+pub(crate) fn kind_path(kind: &str) -> String {
+    format!("device/{kind}")
 }
 
 #[cfg(test)]
@@ -335,7 +365,9 @@ mod tests {
                             }
                         }
                         let known: Vec<_> = enumerator.devices().map(Device::name).cloned().collect();
-                        prop_assert_eq!(known, names(&tree).unwrap().into_iter().collect::<Vec<_>>());
+                        let there = tree.list("device/vif").unwrap().unwrap_or_default();
+                        let there: Vec<_> = there.iter().filter_map(|id| Name::of_entry("vif", id)).collect();
+                        prop_assert_eq!(known, there);
                     }
                 }
             }

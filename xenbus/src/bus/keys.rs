@@ -52,9 +52,18 @@ impl Keys {
     ///
     /// The store's. A key that is missing is none.
     pub fn read<N: Nodes>(nodes: &N, directory: &str, names: &[&'static str]) -> Result<Self, N::Error> {
-        let paths: Vec<_> = names.iter().map(|name| format!("{directory}/{name}")).collect();
-        let found = nodes.read_all(&paths)?.into_iter().map(Value::of);
-        Ok(Self { directory: directory.into(), values: names.iter().copied().zip(found).collect() })
+        Ok(Self::of(directory, names, nodes.read_all(&Self::paths(directory, names))?))
+    }
+
+    /// What to read.
+    pub(crate) fn paths(directory: &str, names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| format!("{directory}/{name}")).collect()
+    }
+
+    /// What was read there.
+    pub(crate) fn of(directory: &str, names: &[&'static str], values: Vec<Option<Vec<u8>>>) -> Self {
+        let found = values.into_iter().map(Value::of);
+        Self { directory: directory.into(), values: names.iter().copied().zip(found).collect() }
     }
 
     /// The directory that the keys are in.

@@ -41,6 +41,15 @@ pub trait Nodes {
     fn read_all(&self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, Self::Error> {
         paths.iter().map(|path| self.read(path)).collect()
     }
+
+    /// Writes several nodes, in order. A store that can ask for all of it before it waits for the first answer does so.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of [`write`](Self::write).
+    fn write_all(&self, values: &[(String, &[u8])]) -> Result<(), Self::Error> {
+        values.iter().try_for_each(|(path, value)| self.write(path, value))
+    }
 }
 
 impl<N: Nodes + ?Sized> Nodes for &N {
@@ -60,5 +69,9 @@ impl<N: Nodes + ?Sized> Nodes for &N {
 
     fn read_all(&self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, Self::Error> {
         (**self).read_all(paths)
+    }
+
+    fn write_all(&self, values: &[(String, &[u8])]) -> Result<(), Self::Error> {
+        (**self).write_all(values)
     }
 }

@@ -4,7 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Change, Enumerator, Frontend, Listing, Nodes, Sight, Step, Written};
+use super::device::Look;
+use super::enumerate::{Plan, kind_path};
+use super::{Change, Enumerator, Frontend, Keys, Listing, Nodes, Sight, Step, Switch, Switched, Written};
 use crate::store::{Call, Platform, Reason, Store, StoreError};
 use crate::wire::Refusal;
 
@@ -28,6 +30,28 @@ impl<P: Platform> Nodes for Store<P> {
         let calls: Vec<Call<P, _>> = paths.iter().map(|path| Self::read(self, path)).collect();
         calls.into_iter().map(|call| if_there(call.wait())).collect()
     }
+
+    fn write_all(&self, values: &[(String, &[u8])]) -> Result<(), StoreError> {
+        let calls: Vec<Call<P, ()>> = values.iter().map(|(path, value)| Self::write(self, path, value)).collect();
+        calls.into_iter().try_for_each(Call::wait)
+    }
+}
+
+impl Keys {
+    /// [`read`](Self::read), in a transaction of its own, for tasks.
+    ///
+    /// # Errors
+    ///
+    /// The store's. A key that is missing is none.
+    pub async fn read_async<P: Platform>(
+        store: &Store<P>,
+        directory: &str,
+        names: &[&'static str],
+    ) -> Result<Self, StoreError> {
+        let paths = Self::paths(directory, names);
+        let values = store.transaction_async(async |t| read_all(t, &paths).await).await?;
+        Ok(Self::of(directory, names, values))
+    }
 }
 
 impl Enumerator {
@@ -40,6 +64,31 @@ impl Enumerator {
         let listing = store.transaction(|t| Listing::read(t, self))?;
         Ok(self.update(listing))
     }
+
+    /// [`look`](Self::look), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`look`](Self::look).
+    pub async fn look_async<P: Platform>(&mut self, store: &Store<P>) -> Result<Vec<Change>, StoreError> {
+        let listing = store.transaction_async(async |t| list(t, self).await).await?;
+        Ok(self.update(listing))
+    }
+}
+
+async fn list<P: Platform>(store: &Store<P>, enumerator: &Enumerator) -> Result<Listing, StoreError> {
+    let mut plan = Plan::new(if_there(store.directory("device").await)?);
+    for kind in plan.kinds() {
+        plan.add(&kind, if_there(store.directory(&kind_path(&kind)).await)?);
+    }
+    let (names, too_many) = plan.choose(enumerator);
+    let mut listing = Listing::empty(too_many);
+    for name in names {
+        let paths = Look::paths(&name.path());
+        let look = Look::of_values(&paths, read_all(store, &paths).await?);
+        listing.add(name, look);
+    }
+    Ok(listing)
 }
 
 impl Frontend {
@@ -59,6 +108,25 @@ impl Frontend {
         }
     }
 
+    /// [`drive`](Self::drive), for tasks.
+    pub async fn drive_async<P: Platform>(&mut self, store: &Store<P>) -> Step {
+        loop {
+            match self.poll(store.now()) {
+                Step::Look => {
+                    let paths = Sight::paths(self.device());
+                    let values = store.transaction_async(async |t| read_all(t, &paths).await).await;
+                    let sight = values.map(|values| Sight::of(self.device(), values));
+                    self.took(sight, store.now());
+                }
+                Step::Write(switch) => {
+                    let result = store.transaction_async(async |t| apply(t, &switch).await).await;
+                    self.wrote(written(result), store.now());
+                }
+                step => return step,
+            }
+        }
+    }
+
     fn look<P: Platform>(&mut self, store: &Store<P>) {
         let sight = store.transaction(|t| Sight::take(t, self.device()));
         self.took(sight, store.now());
@@ -72,6 +140,27 @@ impl Frontend {
     }
 }
 
+async fn apply<P: Platform>(store: &Store<P>, switch: &Switch) -> Result<Switched, StoreError> {
+    let values = read_all(store, &Sight::paths(switch.device())).await?;
+    if let Err(how) = switch.check(Sight::of(switch.device(), values)) {
+        return Ok(Switched::Vanished(how));
+    }
+    let calls: Vec<_> = switch.values().into_iter().map(|(path, value)| store.write(&path, value)).collect();
+    for call in calls {
+        call.await?;
+    }
+    Ok(Switched::Done)
+}
+
+async fn read_all<P: Platform>(store: &Store<P>, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    let calls: Vec<_> = paths.iter().map(|path| store.read(path)).collect();
+    let mut values = Vec::with_capacity(calls.len());
+    for call in calls {
+        values.push(if_there(call.await)?);
+    }
+    Ok(values)
+}
+
 /// What may not be seen is not there.
 fn if_there<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match result {
@@ -82,7 +171,7 @@ fn if_there<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
 }
 
 /// Xenstore's refusals are for good, but for those that say to try again.
-fn written(result: Result<super::Switched, StoreError>) -> Written {
+fn written(result: Result<Switched, StoreError>) -> Written {
     match result {
         Ok(switched) => Written::Answered(switched),
         Err(error) if is_for_good(&error) => Written::Refused(error.to_string()),

@@ -77,18 +77,28 @@ impl Sight {
     ///
     /// The store's.
     pub fn take<N: Nodes>(nodes: &N, device: &Device) -> Result<Self, N::Error> {
-        let ours = match Look::take(nodes, device.path())? {
+        Ok(Self::of(device, nodes.read_all(&Self::paths(device))?))
+    }
+
+    /// What to read, all at once.
+    pub(crate) fn paths(device: &Device) -> [String; 5] {
+        let [backend, domain, ours] = Look::paths(device.path());
+        [backend, domain, ours, device.backend_key("state"), device.backend_key("online")]
+    }
+
+    /// What was read there.
+    pub(crate) fn of(device: &Device, values: Vec<Option<Vec<u8>>>) -> Self {
+        let mut values = values.into_iter();
+        let ours = match Look::of_values(&Look::paths(device.path()), values.by_ref().take(3)) {
             Look::Found(backend, ours) if backend == *device.backend() => ours,
-            Look::Missing => return Ok(Self::Vanished(Vanished::Unplugged)),
-            Look::Found(..) | Look::Malformed(_) => return Ok(Self::Vanished(Vanished::Replaced)),
+            Look::Missing => return Self::Vanished(Vanished::Unplugged),
+            Look::Found(..) | Look::Malformed(_) => return Self::Vanished(Vanished::Replaced),
         };
-        let values = nodes.read_all(&[device.backend_key("state"), device.backend_key("online")])?;
-        Ok(match values.as_slice() {
-            [Some(state), online] => {
-                Self::Pair { ours, theirs: parse_state(state), online: online.as_deref() != Some(b"0") }
-            }
-            _ => Self::Vanished(Vanished::NoBackend),
-        })
+        let (state, online) = (values.next().flatten(), values.next().flatten());
+        match state {
+            Some(state) => Self::Pair { ours, theirs: parse_state(&state), online: online.as_deref() != Some(b"0") },
+            None => Self::Vanished(Vanished::NoBackend),
+        }
     }
 }
 
@@ -141,18 +151,45 @@ impl Switch {
     ///
     /// The store's. Where it did not answer, the state may or may not stand there.
     pub fn apply<N: Nodes>(&self, nodes: &N) -> Result<Switched, N::Error> {
-        let state = match Sight::take(nodes, &self.device)? {
-            Sight::Pair { ours, .. } => ours,
-            Sight::Vanished(how) => return Ok(Switched::Vanished(how)),
-        };
-        if state != self.to() && !self.from.has(state) {
-            return Ok(Switched::Vanished(Vanished::Replaced));
+        if let Err(how) = self.check(Sight::take(nodes, &self.device)?) {
+            return Ok(Switched::Vanished(how));
         }
-        for (key, value) in &self.offer.keys {
-            nodes.write(&self.device.key(key), value.as_bytes())?;
-        }
-        nodes.write(&self.device.key("state"), self.to().0.to_string().as_bytes())?;
+        nodes.write_all(&self.values())?;
         Ok(Switched::Done)
+    }
+
+    pub(crate) const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Whether the directory is still the one that is meant.
+    pub(crate) fn check(&self, sight: Sight) -> Result<(), Vanished> {
+        match sight {
+            Sight::Vanished(how) => Err(how),
+            Sight::Pair { ours, .. } if ours == self.to() || self.from.has(ours) => Ok(()),
+            Sight::Pair { .. } => Err(Vanished::Replaced),
+        }
+    }
+
+    /// What to write, the state last.
+    pub(crate) fn values(&self) -> Vec<(String, &[u8])> {
+        let keys = self.offer.keys.iter().map(|(key, value)| (self.device.key(key), value.as_bytes()));
+        keys.chain([(self.device.key("state"), digit(self.to()))]).collect()
+    }
+}
+
+/// A state as it is written.
+const fn digit(state: State) -> &'static [u8] {
+    match state {
+        State::INITIALISING => b"1",
+        State::INIT_WAIT => b"2",
+        State::INITIALISED => b"3",
+        State::CONNECTED => b"4",
+        State::CLOSING => b"5",
+        State::CLOSED => b"6",
+        State::RECONFIGURING => b"7",
+        State::RECONFIGURED => b"8",
+        _ => b"0",
     }
 }
 
