@@ -1,6 +1,7 @@
 //! The guest as its author sees it.
 
 use core::ptr::NonNull;
+use core::time::Duration;
 
 use xen_event_channel::Events as _;
 use xen_hypercall::abi::arch::SharedInfo;
@@ -17,6 +18,7 @@ use crate::memory::Region;
 use crate::pages;
 use crate::platform::{self, Memory};
 use crate::store;
+use crate::suspend::{SuspendError, Suspended};
 use crate::xen::{XEN, Xen};
 
 unsafe extern "Rust" {
@@ -74,6 +76,17 @@ impl Guest {
     #[must_use]
     pub fn store(&self) -> Option<Store<Xen>> {
         store::get()
+    }
+
+    /// Suspends the guest, and returns when it runs again: as [`Xen::suspend`] does, and with xenstore taken along. The store comes to
+    /// rest before, within the time that is given, and goes on afterwards; after a resume its watches are registered again, and have
+    /// all fired.
+    ///
+    /// # Errors
+    ///
+    /// [`SuspendError`]: the guest went on without being suspended.
+    pub fn suspend(&self, within: Duration) -> Result<Suspended, SuspendError> {
+        store::suspend(within)
     }
 
     /// The guest's event channels.

@@ -1,5 +1,7 @@
 //! The guest's connection to xenstore.
 
+use core::time::Duration;
+
 use spin::Once;
 use xen_event_channel::Channel;
 use xen_hypercall::abi::frame::PAGE_SIZE;
@@ -8,23 +10,40 @@ use xen_xenbus::Store;
 
 use crate::boot::SharedPage;
 use crate::guest;
+use crate::suspend::{SuspendError, Suspended};
 use crate::xen::{XEN, Xen};
 
 static STORE: Once<Option<Store<Xen>>> = Once::new();
 
 /// The connection; the first call makes it, so that guests without a use for xenstore have nothing of it in their image.
 pub(crate) fn get() -> Option<Store<Xen>> {
-    STORE.call_once(attach).clone()
+    STORE.call_once(|| guest::boot_info().store.and_then(attach)).clone()
 }
 
-fn attach() -> Option<Store<Xen>> {
-    let (page, channel) = link(guest::boot_info().store?)?;
+/// Brings the connection to rest, suspends the guest, and makes the connection anew after a resume.
+pub(crate) fn suspend(within: Duration) -> Result<Suspended, SuspendError> {
+    let quiet = get().map(|store| store.quiesce(within)).transpose().map_err(SuspendError::Xenstore)?;
+    // Where it was called off, the store goes on when `quiet` is dropped.
+    let suspended = XEN.suspend()?;
+    if suspended == Suspended::Resumed
+        && let Some(quiet) = quiet
+        && let Some((page, channel)) = guest::boot_info().store.and_then(link)
+    {
+        // It was a page with a ring before.
+        let _ = quiet.resume(page, channel);
+    }
+    Ok(suspended)
+}
+
+fn attach(shared: SharedPage) -> Option<Store<Xen>> {
+    let (page, channel) = link(shared)?;
     Store::attach(page, channel, XEN).ok()
 }
 
 /// The ring's page and its channel.
 fn link(shared: SharedPage) -> Option<(SharedMem, Channel<Xen>)> {
     let channel = Channel::adopt(&XEN, shared.port).ok()?;
-    // SAFETY: the platform vouches for the page, and nothing else reaches it.
-    Some((unsafe { SharedMem::new(shared.page, PAGE_SIZE) }, channel))
+    // SAFETY: the platform vouches for the page, and nothing else reaches it: the store has one ring at a time.
+    let page = unsafe { SharedMem::new(shared.page, PAGE_SIZE) };
+    Some((page, channel))
 }

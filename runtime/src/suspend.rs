@@ -10,13 +10,14 @@ use xen_event_channel::{Events as _, Upcalls};
 use xen_grant_table::GrantTable;
 use xen_hypercall::Errno;
 pub use xen_hypercall::sched::Suspended;
+use xen_xenbus::store::StoreError;
 
 use crate::xen::XEN;
 use crate::{clock, console, events, guest, platform};
 
 /// Why the guest was not suspended. Everything is as it was.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SuspendError {
     /// The caller: upcalls are held back, so that this may be the upcall itself, or a waker that it has called.
     UpcallsHeld,
@@ -24,6 +25,8 @@ pub enum SuspendError {
     ControlDomain,
     /// The caller: so many pages of other domains are mapped. They cannot be saved.
     Mapped(usize),
+    /// Xenstore does not come to rest: a transaction stays open, or the daemon does not answer.
+    Xenstore(StoreError),
     /// Xen refused.
     Refused(Errno),
 }
@@ -34,6 +37,7 @@ impl fmt::Display for SuspendError {
             Self::UpcallsHeld => f.write_str("a guest cannot be suspended from an upcall"),
             Self::ControlDomain => f.write_str("the control domain cannot be suspended"),
             Self::Mapped(pages) => write!(f, "{pages} pages of other domains are mapped, which have to be unmapped first"),
+            Self::Xenstore(error) => error.fmt(f),
             Self::Refused(errno) => write!(f, "the guest was not suspended: {errno}"),
         }
     }

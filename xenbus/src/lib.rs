@@ -8,7 +8,6 @@ extern crate alloc;
 pub mod bus;
 pub mod connection;
 pub mod control;
-mod state;
 pub mod store;
 mod sync;
 pub mod wire;

@@ -39,7 +39,10 @@ pub enum Reaction {
 /// ```
 #[must_use]
 pub fn parse_state(value: &[u8]) -> State {
-    crate::state::parse(value)
+    match value {
+        [digit @ b'1'..=b'8'] => State(u32::from(digit - b'0')),
+        _ => State::UNKNOWN,
+    }
 }
 
 /// What a front half does that stands at `ours` and sees its backend at `theirs`.

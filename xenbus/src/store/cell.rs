@@ -38,6 +38,11 @@ impl Cell {
         self.fired.swap(false, Ordering::Acquire)
     }
 
+    /// Whether the bit is set; it stays so.
+    pub(crate) fn has_fired(&self) -> bool {
+        self.fired.load(Ordering::Acquire)
+    }
+
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         *self.refused.lock()
     }

@@ -54,7 +54,7 @@ impl<P: Platform> Store<P> {
     pub fn read_state(&self, path: &str) -> Call<P, State> {
         let answer = |result: Result<Vec<u8>, Reason>| {
             Step::Done(match result {
-                Ok(value) => Ok(crate::state::parse(&value)),
+                Ok(value) => Ok(crate::bus::parse_state(&value)),
                 Err(Reason::Refused(refusal)) if refusal.is(crate::wire::Refusal::NOENT) => Ok(State::UNKNOWN),
                 Err(reason) => Err(reason),
             })

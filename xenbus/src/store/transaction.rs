@@ -85,7 +85,7 @@ impl<P: Platform> Store<P> {
         let end = self.now() + self.core().chance(longest);
         // An event of any port ends a poll before its time.
         for _ in 0..16 {
-            if self.now() >= end || sched::poll(self.platform(), &[], Some(end)).is_err() {
+            if self.now() >= end || sched::poll(self.platform(), &[], Some(self.platform().system_time(end))).is_err() {
                 return;
             }
         }

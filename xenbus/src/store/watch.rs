@@ -49,18 +49,7 @@ impl<P: Platform> Watch<P> {
     ///
     /// [`Reason::Wait`](super::Reason::Wait) where Xen does not let the guest wait.
     pub fn wait(&self, deadline: Duration) -> Result<bool, StoreError> {
-        loop {
-            let channel = self.store.channel();
-            let seen = channel.count();
-            if self.take() {
-                return Ok(true);
-            }
-            if self.store.now() >= deadline {
-                return Ok(false);
-            }
-            let waited = self.store.pause(&channel, seen, deadline);
-            waited.map_err(|error| StoreError::new("wait for a change of", &self.path, error))?;
-        }
+        self.store.wait_until(deadline, "wait for a change of", &self.path, || self.cell.take())
     }
 
     /// Ready when something may have changed. One task at a time: the last one that asked is woken.
@@ -77,6 +66,40 @@ impl<P: Platform> Watch<P> {
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         self.cell.refusal()
+    }
+}
+
+impl<P: Platform> Store<P> {
+    /// Waits until one of the store's watches has fired and was not [taken](Watch::take), or until `deadline` (system time); says
+    /// which it was. For a loop that looks at several watches.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Wait`](super::Reason::Wait) where Xen does not let the guest wait.
+    pub fn wait_for_changes(&self, deadline: Duration) -> Result<bool, StoreError> {
+        self.wait_until(deadline, "wait for changes", "", || self.core().watches.any_fired())
+    }
+
+    /// Waits until something has come that makes `is_over` hold, or until `deadline`.
+    fn wait_until(
+        &self,
+        deadline: Duration,
+        operation: &'static str,
+        path: &str,
+        is_over: impl Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        loop {
+            let channel = self.channel();
+            let seen = channel.count();
+            self.poll();
+            if is_over() {
+                return Ok(true);
+            }
+            if self.now() >= deadline {
+                return Ok(false);
+            }
+            self.pause(&channel, seen, deadline).map_err(|error| StoreError::new(operation, path, error))?;
+        }
     }
 }
 

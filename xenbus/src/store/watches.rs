@@ -152,6 +152,11 @@ impl Watches {
         }
     }
 
+    /// Whether one of them has fired, and nobody has taken that.
+    pub(super) fn any_fired(&self) -> bool {
+        self.0.iter().filter_map(|place| place.entry.as_ref()).any(|entry| entry.cell.has_fired())
+    }
+
     /// How many watches there are.
     pub(super) fn len(&self) -> usize {
         self.0.iter().filter(|place| place.entry.is_some()).count()
