@@ -241,6 +241,21 @@ fn a_call_that_is_dropped_is_sent_and_its_answer_ignored() -> Result<(), StoreEr
     Ok(())
 }
 
+/// Those that were dropped, and that the daemon was not yet heard to have forgotten, do not count.
+#[test]
+fn as_many_watches_as_the_daemon_allows_can_be_dropped_and_made_again() -> Result<(), StoreError> {
+    let (machine, guest, store) = guest(1);
+    for _ in 0..3 {
+        let watches = (0..128).map(|i| store.watch(&format!("data/{i}")).wait()).collect::<Result<Vec<_>, _>>()?;
+        assert_eq!(store.watch("data/more").wait().unwrap_err().reason, Reason::TooManyWatches);
+        drop(watches);
+    }
+    store.read("domid").wait()?;
+    store.read("domid").wait()?;
+    assert_eq!((machine.xenstore().watches(&guest), store.watches()), (0, 0));
+    Ok(())
+}
+
 #[test]
 fn two_guests_do_not_see_each_other() -> Result<(), StoreError> {
     let machine = Machine::new(1);

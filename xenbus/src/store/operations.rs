@@ -134,7 +134,7 @@ impl<P: Platform> Store<P> {
         self.plain("find the directory of a domain", MessageType::GET_DOMAIN_PATH, number(domain), answer)
     }
 
-    /// Whether xenstore is connected to a domain.
+    /// Whether xenstore is connected to a domain. The daemon in C tells privileged domains only, and refuses others.
     ///
     /// Source: `XS_IS_DOMAIN_INTRODUCED`, public/io/xs_wire.h
     pub fn is_introduced(&self, domain: DomId) -> Call<P, bool> {

@@ -15,7 +15,10 @@ use crate::connection::{CallId, Token};
 use crate::wire::MessageType;
 
 /// As many watches as the daemon lets a domain have by default.
-pub(super) const MOST: usize = 128;
+const MOST: usize = 128;
+
+/// Those included that the daemon was not yet heard to have forgotten.
+const MOST_PLACES: usize = 2 * MOST;
 
 /// All watches.
 pub(super) struct Watches(Vec<Place>);
@@ -29,6 +32,13 @@ struct Entry {
     path: String,
     cell: Arc<Cell>,
     state: State,
+}
+
+impl Entry {
+    /// Whether somebody has the watch.
+    const fn is_wanted(&self) -> bool {
+        !matches!(self.state, State::Unwanted | State::Leaving(_))
+    }
 }
 
 /// What the daemon knows of a watch.
@@ -55,9 +65,12 @@ impl Watches {
 
     /// Makes room for a watch, whose first registration is the caller's to ask for.
     pub(super) fn add(&mut self, path: &str) -> Result<(Token, Arc<Cell>), Reason> {
+        if self.entries().filter(|entry| entry.is_wanted()).count() >= MOST {
+            return Err(Reason::TooManyWatches);
+        }
         let index = match self.0.iter().position(|place| place.entry.is_none()) {
             Some(index) => index,
-            None if self.0.len() < MOST => {
+            None if self.0.len() < MOST_PLACES => {
                 self.0.push(Place { generation: 0, entry: None });
                 self.0.len() - 1
             }
@@ -154,12 +167,16 @@ impl Watches {
 
     /// Whether one of them has fired, and nobody has taken that.
     pub(super) fn any_fired(&self) -> bool {
-        self.0.iter().filter_map(|place| place.entry.as_ref()).any(|entry| entry.cell.has_fired())
+        self.entries().any(|entry| entry.is_wanted() && entry.cell.has_fired())
     }
 
     /// How many watches there are.
     pub(super) fn len(&self) -> usize {
-        self.0.iter().filter(|place| place.entry.is_some()).count()
+        self.entries().count()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().filter_map(|place| place.entry.as_ref())
     }
 
     fn entry(&mut self, token: Token) -> Option<&mut Entry> {
