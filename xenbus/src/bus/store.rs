@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::device::Look;
 use super::enumerate::{Plan, kind_path};
 use super::{Change, Enumerator, Frontend, Keys, Listing, Nodes, Sight, Step, Switch, Switched, Written};
-use crate::store::{Call, Platform, Reason, Store, StoreError};
+use crate::store::{Call, PATIENCE, Platform, Reason, Store, StoreError};
 use crate::wire::Refusal;
 
 /// Within a transaction, all of it is of one moment; outside of one, it is not.
@@ -27,12 +27,13 @@ impl<P: Platform> Nodes for Store<P> {
     }
 
     fn read_all(&self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let calls: Vec<Call<P, _>> = paths.iter().map(|path| Self::read(self, path)).collect();
+        let calls: Vec<_> = (1..).zip(paths).map(|(place, path)| patient(Self::read(self, path), place)).collect();
         calls.into_iter().map(|call| if_there(call.wait())).collect()
     }
 
     fn write_all(&self, values: &[(String, &[u8])]) -> Result<(), StoreError> {
-        let calls: Vec<Call<P, ()>> = values.iter().map(|(path, value)| Self::write(self, path, value)).collect();
+        let calls = (1..).zip(values).map(|(place, (path, value))| patient(Self::write(self, path, value), place));
+        let calls: Vec<_> = calls.collect();
         calls.into_iter().try_for_each(Call::wait)
     }
 }
@@ -145,7 +146,8 @@ async fn apply<P: Platform>(store: &Store<P>, switch: &Switch) -> Result<Switche
     if let Err(how) = switch.check(Sight::of(switch.device(), values)) {
         return Ok(Switched::Vanished(how));
     }
-    let calls: Vec<_> = switch.values().into_iter().map(|(path, value)| store.write(&path, value)).collect();
+    let calls = (1..).zip(switch.values()).map(|(place, (path, value))| patient(store.write(&path, value), place));
+    let calls: Vec<_> = calls.collect();
     for call in calls {
         call.await?;
     }
@@ -153,12 +155,17 @@ async fn apply<P: Platform>(store: &Store<P>, switch: &Switch) -> Result<Switche
 }
 
 async fn read_all<P: Platform>(store: &Store<P>, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-    let calls: Vec<_> = paths.iter().map(|path| store.read(path)).collect();
+    let calls: Vec<_> = (1..).zip(paths).map(|(place, path)| patient(store.read(path), place)).collect();
     let mut values = Vec::with_capacity(calls.len());
     for call in calls {
         values.push(if_there(call.await)?);
     }
     Ok(values)
+}
+
+/// A daemon takes one request at a time: who stands further back in the queue waits longer.
+fn patient<P: Platform, T>(call: Call<P, T>, place: u32) -> Call<P, T> {
+    call.within(PATIENCE.saturating_mul(place))
 }
 
 /// What may not be seen is not there.

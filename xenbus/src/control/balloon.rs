@@ -2,36 +2,12 @@
 
 use core::time::Duration;
 
-use xen_hypercall::Errno;
+use xen_hypercall::{Balloon, Errno};
 
 use crate::bus::Backoff;
 
 /// How many pages a poll moves at most: 1 MiB.
 pub const STEP: usize = 256;
-
-/// A kernel's memory, as far as it can be given back to Xen while the guest runs. Amounts are pages.
-///
-/// What is given up are free pages: one that is granted, in quarantine, mapped or in use is not free.
-pub trait Balloon {
-    /// How many pages the guest holds.
-    fn held(&self) -> usize;
-
-    /// How many it can hold at most.
-    fn most(&self) -> usize;
-
-    /// How few it could hold now: those in use, and a reserve.
-    fn least(&self) -> usize;
-
-    /// Gives up to `pages` free pages back to Xen, and answers with how many it were.
-    fn give_up(&self, pages: usize) -> usize;
-
-    /// Takes up to `pages` pages back, and answers with how many it were.
-    ///
-    /// # Errors
-    ///
-    /// [`Errno::NOMEM`] where Xen has none to give, or the toolstack does not let the guest have more.
-    fn take_back(&self, pages: usize) -> Result<usize, Errno>;
-}
 
 /// Brings what a kernel holds to what the tools ask for.
 ///

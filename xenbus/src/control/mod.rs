@@ -19,7 +19,7 @@ mod inbox;
 mod memory;
 mod suspend;
 
-pub use balloon::{Balloon, BalloonDriver, Outcome, Progress, STEP};
+pub use balloon::{BalloonDriver, Outcome, Progress, STEP};
 pub use cpu::{Availability, CpuChange, MOST_VCPUS};
 pub use domain::{Domain, Uuid};
 pub use inbox::{Command, FEATURES, Inbox, Request, advertise};
