@@ -135,7 +135,7 @@ impl<'a> Lifecycle<'a> {
     fn look_at_memory(&mut self) -> Result<(), StoreError> {
         let (watch, balloon) = &mut self.memory;
         if watch.take() {
-            match self.store.transaction(|t| MemoryTarget::read(t))? {
+            match self.store.transaction(MemoryTarget::read)? {
                 Ok(target) => balloon.set_target(target.pages()),
                 Err(error) => println!("{error}"),
             }
@@ -151,7 +151,7 @@ impl<'a> Lifecycle<'a> {
     fn look_at_vcpus(&mut self) -> Result<(), StoreError> {
         let (watch, availability) = &mut self.vcpus;
         if watch.take() {
-            let read = self.store.transaction(|t| Availability::read(t))?;
+            let read = self.store.transaction(Availability::read)?;
             availability.update(read).iter().for_each(|change| println!("vCPU: {change:?}"));
         }
         Ok(())
