@@ -15,6 +15,7 @@
 //!   [`RunError::Deadlock`] which names who waits for what. A run without end is [`RunError::OutOfFuel`].
 //! * **As bad as it gets.** [`Machine::faults`] has calls and elements of batches fail, resources run out, events get lost;
 //!   [`Machine::hostile`] does what a hostile kernel could do on real Xen, and nothing else.
+//! * **Xenstore.** [`Machine::xenstore`] is a daemon that guests speak with over their rings, with a toolstack, faults and lies.
 //! * **Oracles.** [`Machine::readable_by`] is every byte of others that a domain can read now; [`Ledger`] counts that
 //!   requests complete once; [`Machine::assert_no_leaks_since`] compares what domains have.
 //!
@@ -67,6 +68,9 @@
 //!
 //! Everything else answers `-ENOSYS`.
 //!
+//! Outside of Xen there is xenstored: all requests of a guest, transactions with their conflicts, permissions, quotas, watches,
+//! reconnection; see [`Xenstore`].
+//!
 //! # What differs from real Xen
 //!
 //! * There are no page tables. A foreign page that is mapped is reached where [`Memory::mapped`] says; a mapping of
@@ -79,6 +83,9 @@
 //!   the granted page as its own before the mapping is gone.
 //! * A FIFO port that is closed while it is linked into a queue is given out again at once. Xen waits until the guest has
 //!   taken it out of the queue.
+//! * Xenstored is no domain: it has no part in a run but works by itself, between two calls of guests. Its quotas are those of the
+//!   daemon in C; it has no depth of watches and no per-domain features. The ring page is no page of the domain's allocator.
+//! * A page that was given up by `decrease_reservation` comes back at its frame by `populate_physmap`, empty.
 //! * In a vCPU's info the processor's counter has the frequency zero: a guest's clock tells the machine's time exactly.
 //!
 //! [`Hypercall`]: xen_hypercall::Hypercall

@@ -50,8 +50,11 @@ fn a_seed_replays() {
 #[cfg_attr(miri, ignore = "reads a file")]
 fn the_page_shows_what_is_run() {
     let page = include_str!("../../docs/simulator.md");
-    let sources =
-        concat!(include_str!("../examples/squares/driver.rs"), include_str!("../examples/squares/scenarios.rs"));
+    let sources = concat!(
+        include_str!("../examples/squares/driver.rs"),
+        include_str!("../examples/squares/scenarios.rs"),
+        include_str!("xenstore_page.rs")
+    );
     let blocks: Vec<&str> = page.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 5, "the page has its code");
     for block in blocks {

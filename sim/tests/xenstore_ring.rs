@@ -281,6 +281,18 @@ fn a_full_ring_holds_the_daemon_up_until_it_is_told() {
 }
 
 #[test]
+fn a_guest_must_signal_what_it_has_written() {
+    let (machine, mut client) = guest(13);
+    client.read("domid").unwrap();
+    machine.settle();
+    let request = Message { kind: MessageType::READ, req_id: 50, tx_id: 0, payload: ended("domid") }.to_bytes();
+    client.put_unsignalled(&request);
+    assert_eq!(client.receive_within(SECOND), None);
+    client.channel.notify().unwrap();
+    assert_eq!(client.receive_within(SECOND).map(|answer| answer.req_id), Some(50));
+}
+
+#[test]
 fn events_of_the_ring_are_lost_as_others_are() {
     let (machine, mut client) = guest(14);
     machine.faults().disturb_events(&client.domain, When::Always, EventFault::Lose);
