@@ -41,6 +41,9 @@ mod exit;
 #[cfg(all(test, not(target_os = "none")))]
 #[path = "pv/layout.rs"]
 mod layout;
+#[cfg(all(test, not(target_os = "none")))]
+#[path = "pv/p2m.rs"]
+mod p2m;
 #[cfg(all(target_arch = "x86_64", any(target_os = "none", doc)))]
 mod pv;
 #[cfg(all(target_arch = "x86_64", any(target_os = "none", doc)))]

@@ -122,3 +122,61 @@ unsafe fn write(list: usize, index: usize, frame: u64) {
     // SAFETY: within the page. Volatile: it is the toolstack that reads it.
     unsafe { entry.write_volatile(frame) };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Frames that are unlike the numbers of their pages.
+    const FRAME: u64 = 0x10_0000;
+
+    /// A map of so many pages, in memory that stays.
+    fn map(pages: usize) -> P2m {
+        let entries: Vec<AtomicU64> = (0..pages as u64).map(|page| AtomicU64::new(page + FRAME)).collect();
+        let entries: &'static [AtomicU64] = Box::leak(entries.into_boxed_slice());
+        // SAFETY: the entries live for good, and are reached by the map only.
+        unsafe { P2m::new(entries.as_ptr().expose_provenance(), pages) }
+    }
+
+    #[test]
+    fn a_page_has_its_frame_until_it_is_given_back() {
+        let map = map(10);
+        assert_eq!((map.get(3), map.get(10)), (Some(Mfn(FRAME + 3)), None));
+        assert_eq!((map.page_of(Mfn(FRAME + 3), 10), map.page_of(Mfn(FRAME + 3), 3)), (Some(3), None));
+        map.set(3, None);
+        assert_eq!((map.get(3), map.page_of(Mfn(FRAME + 3), 10)), (None, None));
+        map.set(3, Some(Mfn(7)));
+        assert_eq!((map.get(3), map.page_of(Mfn(7), 10)), (Some(Mfn(7)), Some(3)));
+        map.set(10, Some(Mfn(7)));
+        assert_eq!(map.len(), 10);
+    }
+
+    /// As the toolstack does: from the root to the lists, from them to the pages of the map.
+    #[test]
+    fn the_lists_lead_to_every_page_of_the_map() {
+        for pages in [1, 512, 513, 4096, 262_144, 262_145, 600_000] {
+            let (map, count) = (map(pages), FrameLists::pages(pages).get());
+            let lists = Box::leak(std::vec![[0_u64; PER_PAGE]; count].into_boxed_slice());
+            let start = lists.as_mut_ptr().expose_provenance();
+            // The lists are the guest's pages 0 to `count`, and the map begins at page 100.
+            let page_at = |address: usize| Some(100 + (address - map.address_of_entry(0)) / PAGE);
+            let new = FrameLists::new(0);
+            assert_eq!(new.root(), 0);
+            // SAFETY: the lists are this test's.
+            unsafe { new.fill(map, |page| start + page * PAGE, page_at) };
+            let leaves = pages.div_ceil(PER_PAGE);
+            let frame = |page: usize| map.get(page).map_or(0, |frame| frame.0);
+            let (root, lists) = lists.split_first().expect("there is a root");
+            assert!(root.iter().take(lists.len()).copied().eq((0..lists.len()).map(|list| frame(1 + list))), "{pages}");
+            assert!(
+                lists.iter().flatten().take(leaves).copied().eq((0..leaves).map(|leaf| frame(100 + leaf))),
+                "{pages}"
+            );
+            assert_eq!(lists.len(), leaves.div_ceil(PER_PAGE));
+            assert_eq!(root.get(lists.len()), Some(&0), "nothing behind the last list");
+        }
+    }
+}
