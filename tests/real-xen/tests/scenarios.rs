@@ -11,12 +11,19 @@ static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests())
 /// Waits for its first word, as some guests are destroyed before they say it.
 const READY: &str = "wait_for_line 'type a line'\n";
 
+/// Looks for a line that was there before.
+const SKIPPING: &str = "
+wait_until 20 grep -q 'type a line' $log
+skip_lines
+wait_for_line 'type a line' 2";
+
 fn guests() -> Vec<GuestSpec> {
     vec![
         with("typing", guest("echo", ""), include_str!("../scenarios/typing.sh")),
         with("destroying", guest("echo", ""), &format!("{READY} xl destroy $name\n guest_state")),
         with("failing", guest("echo", ""), &format!("{READY} echo before\n echo why >&2\n grep x /none\n echo after")),
         with("waiting", guest("echo", ""), &format!("{READY} wait_for_line 'type a line' 2")),
+        with("skipping", guest("echo", ""), SKIPPING),
         with("ended", guest("misbehave", "exit"), "wait_for_line 'never said'"),
         with("rebooting", guest("misbehave", "reboot"), "wait_for_end\n say it has $(guest_state)"),
         with("leaving", guest("hello", ""), "sleep 1000 &\n wait_for_end"),
@@ -67,6 +74,11 @@ fn a_wait_ends_at_its_limit_and_at_the_guests_end() {
     // What the guest did is not lost.
     assert_eq!(outcome("ended").ending, Ending::Exited(42));
     assert!(outcome("ended").elapsed < Duration::from_secs(15), "{:?}", outcome("ended").elapsed);
+}
+
+#[test]
+fn skipped_lines_are_not_found() {
+    let _ = failed(outcome("skipping"), "no line \"type a line\" within 2 s; the guest: running");
 }
 
 #[test]

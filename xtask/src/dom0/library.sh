@@ -67,6 +67,14 @@ look_for_line() (
 	return 1
 )
 
+# skip_lines: makes the next wait_for_line look only at what comes from now on.
+skip_lines() (
+	set +x
+	while IFS= read -r rest <&6; do :; done
+	# The rest of a line that has begun is not from now on either, but nobody can tell where it will end.
+	: >/tmp/begun
+)
+
 # type_line TEXT: types a line at the guest's console.
 type_line() (
 	set +x
@@ -126,7 +134,9 @@ xl_within() (
 	shift
 	timeout "$seconds" xl "$@" >/tmp/xl.out 2>&1 && return
 	status=$?
-	echo "xl $* failed ($([ $status -ge 128 ] && echo "not within $seconds s" || echo "status $status")):"
+	# 143 is SIGTERM, which `timeout` sends.
+	[ $status -eq 143 ] && why="not within $seconds s" || why="status $status"
+	echo "xl $* failed ($why):"
 	cat /tmp/xl.out
 	echo "the domain is now: $(guest_state); control/shutdown: \"$(xs_read control/shutdown 2>/dev/null)\""
 	return 1
