@@ -56,6 +56,7 @@ impl State {
         }
         self.dom_mut(caller.domain).shutdown = Some(reason);
         self.note(caller.domain, format!("shuts down: {reason:?}"));
+        self.tell_store_of_end();
         Outcome::Stop
     }
 

@@ -119,6 +119,8 @@ pub(super) struct Handlers {
     all: Vec<Handler>,
     /// Who is told of what, at which step.
     told: VecDeque<(u64, usize, String)>,
+    /// How often one was told.
+    runs: u64,
 }
 
 impl Handlers {
@@ -152,11 +154,15 @@ impl Store {
     }
 
     pub(super) fn run_handlers(&mut self) {
+        /// More than a test needs.
+        const MOST: u64 = 1 << 20;
         let step = self.step;
         let (due, later) = std::mem::take(&mut self.handlers.told).into_iter().partition(|(due, ..)| *due <= step);
         self.handlers.told = later;
         let due: VecDeque<(u64, usize, String)> = due;
         for (_, handler, path) in due {
+            self.handlers.runs += 1;
+            assert!(self.handlers.runs < MOST, "xen-sim: programs of domain 0 answer to their own changes for ever");
             let Some(mut work) = self.handlers.all.get_mut(handler).and_then(|handler| handler.work.take()) else {
                 continue;
             };

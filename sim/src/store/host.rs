@@ -152,7 +152,8 @@ impl Xenstore<'_> {
     }
 
     /// Has a program of domain 0 run when a node, or one below it, changes, some steps later by the machine's seed; and once at
-    /// the start. It is told the changed path.
+    /// the start. It is told the changed path. The path may be `@introduceDomain`, or `@releaseDomain`: a domain has shut down, or
+    /// is gone.
     pub fn watch(&self, path: &str, work: impl FnMut(&mut Nodes<'_>, &str) + Send + 'static) {
         self.with(|store| store.add_handler(path, Box::new(work)));
     }

@@ -158,9 +158,14 @@ impl State {
     /// A domain is gone.
     pub(crate) fn forget_store(&mut self, domain: DomId) {
         if self.store.disconnect(domain) {
-            self.store.fire(&[Change::special("@releaseDomain")]);
-            self.follow_store();
+            self.tell_store_of_end();
         }
+    }
+
+    /// A domain has shut down, or is gone.
+    pub(crate) fn tell_store_of_end(&mut self) {
+        self.store.fire(&[Change::special("@releaseDomain")]);
+        self.follow_store();
     }
 
     /// The daemon is gone: guests' ports lead nowhere.
