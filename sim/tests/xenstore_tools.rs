@@ -3,6 +3,8 @@
 mod common;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::wire::{Client, guest};
@@ -159,4 +161,42 @@ fn a_destroyed_domain_is_known_no_more() {
     assert!(a.store().is_none());
     let known = client.ask(xen_hypercall::abi::io::xs_wire::MessageType::IS_DOMAIN_INTRODUCED, b"1\0");
     assert_eq!(known.as_deref(), Ok(&b"F\0"[..]));
+}
+
+#[test]
+fn a_toolstack_runs_beside_its_guest() {
+    for seed in 0..10 {
+        let (machine, mut client) = guest(seed);
+        let (store, domain, tools) = (machine.xenstore(), client.domain.clone(), machine.domain());
+        let run = machine.run(|vcpus| {
+            vcpus.spawn(&tools, |tools| {
+                store.shut_down(&domain, "poweroff");
+                assert!(store.wait_for(tools, "/local/domain/1/control/shutdown", "", SECOND));
+            });
+            vcpus.spawn(&domain, |_| {
+                client.watch("control/shutdown", "s").unwrap();
+                while client.read("control/shutdown").as_deref() != Ok(b"poweroff") {
+                    client.event();
+                }
+                client.write("control/shutdown", "").unwrap();
+            });
+        });
+        run.unwrap();
+    }
+}
+
+#[test]
+fn programs_of_domain_0_are_told_of_a_domains_end() {
+    let (machine, client) = guest(8);
+    let store = machine.xenstore();
+    let ends = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&ends);
+    store.watch("@releaseDomain", move |_, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    machine.settle();
+    let before = ends.load(Ordering::Relaxed);
+    machine.destroy(&client.domain);
+    machine.settle();
+    assert_eq!((before, ends.load(Ordering::Relaxed)), (1, 2));
 }
