@@ -30,6 +30,8 @@ struct Kernel {
     watch: Watch<Domain>,
     enumerator: Enumerator,
     fronts: BTreeMap<Name, (Frontend, Watch<Domain>)>,
+    /// Devices that replaced others whose front halves have not ended.
+    next: BTreeMap<Name, Device>,
     /// How each connection ended, and each front half.
     manners: Vec<Manner>,
     ends: Vec<End>,
@@ -40,8 +42,9 @@ impl Kernel {
     fn new(seed: u64) -> Self {
         let (machine, domain, store) = guest(seed);
         let watch = store.watch("device").wait().unwrap();
-        let (enumerator, fronts) = (Enumerator::new(), BTreeMap::new());
+        let (enumerator, fronts, next) = (Enumerator::new(), BTreeMap::new(), BTreeMap::new());
         Self {
+            next,
             machine,
             domain,
             store,
@@ -84,10 +87,20 @@ impl Kernel {
         let Ok(changes) = self.enumerator.look(&self.store) else { return };
         for change in changes {
             match change {
-                Change::Added(device) | Change::Replaced { new: device, .. } => self.add(device),
-                // Its own look finds that out.
+                Change::Added(device) => self.add(device),
+                Change::Removed(device) => self.look_again(device.name()),
+                Change::Replaced { old, new } => {
+                    self.look_again(old.name());
+                    self.next.insert(new.name().clone(), new);
+                }
                 _ => {}
             }
+        }
+    }
+
+    fn look_again(&mut self, name: &Name) {
+        if let Some((front, _)) = self.fronts.get_mut(name) {
+            front.look_again();
         }
     }
 
@@ -122,6 +135,10 @@ impl Kernel {
                     self.ends.push(end);
                     self.enumerator.forget(front.device());
                     self.fronts.remove(name);
+                    match self.next.remove(name) {
+                        Some(device) => self.add(device),
+                        None => self.look(),
+                    }
                     return;
                 }
                 Step::Rest => return,
@@ -272,6 +289,23 @@ fn fault_29_a_store_without_room_for_our_keys_is_told() {
 }
 
 #[test]
+fn hc_108_another_backend_in_the_same_place_is_connected_to() {
+    let mut kernel = Kernel::new(1);
+    let old = plug(&kernel, 51712);
+    assert!(kernel.until(SECOND, |kernel| kernel.connected() == 1));
+    let new = xen_sim::Device::new("vbd", 51712, kernel.domain.id(), DomId(9));
+    let host = kernel.machine.xenstore();
+    host.nodes(|nodes| {
+        nodes.remove_device(&old);
+        nodes.plug(&new);
+    });
+    host.serve(&new);
+    let other = |kernel: &Kernel| kernel.fronts.values().all(|(front, _)| front.device().backend().domain == DomId(9));
+    assert!(kernel.until(SECOND, |kernel| kernel.connected() == 1 && other(kernel)));
+    assert_eq!((&kernel.manners[..], kernel.ends.len()), (&[Manner::Vanished][..], 1));
+}
+
+#[test]
 fn fault_11_a_daemon_that_hangs_ends_no_connection() {
     let mut kernel = Kernel::new(1);
     plug(&kernel, 51712);
@@ -345,6 +379,6 @@ fn requests_of_the_tools_arrive_and_are_acknowledged() {
     let node = format!("{}/control/shutdown", xen_sim::Xenstore::home(&domain));
     assert_eq!(machine.xenstore().read_text(&node).as_deref(), Some(""));
     machine.xenstore().set_memory_target(&domain, 65536);
-    let target = store.transaction(|t| MemoryTarget::read(t)).unwrap().unwrap();
+    let target = store.transaction(MemoryTarget::read).unwrap().unwrap();
     assert_eq!(target.target, Some(65536));
 }

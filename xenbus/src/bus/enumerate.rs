@@ -40,9 +40,10 @@ pub struct Listing {
 pub enum Change {
     /// A device came.
     Added(Device),
-    /// A device went: its nodes are gone. Its front half writes nothing any more.
+    /// A device went: its nodes are gone. Have its front half [look again](super::Frontend::look_again), for it to end.
     Removed(Device),
-    /// A device went, and another of the same name came. To whoever owns the old one it is as [`Removed`](Self::Removed).
+    /// A device went, and another of the same name came. The old one's front half is to end as for [`Removed`](Self::Removed), or
+    /// is told that the domain has [resumed](super::Frontend::resumed); then the new one's begins.
     Replaced {
         /// The one that went.
         old: Device,

@@ -16,7 +16,7 @@
 //! `hc_159`.)
 
 mod allowance;
-pub mod backoff;
+mod backoff;
 mod device;
 mod enumerate;
 mod frontend;
@@ -27,7 +27,7 @@ mod store;
 mod switch;
 
 pub use allowance::Allowance;
-pub use backoff::Backoff;
+pub use backoff::{Backoff, LONGEST_PAUSE, SHORTEST_PAUSE};
 pub(crate) use device::domain_id;
 pub use device::{Backend, Device, Generation, Name};
 pub use enumerate::{Change, Enumerator, LeftOut, Listing, MOST_DEVICES};

@@ -6,6 +6,8 @@ mod phase;
 mod timer;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod storm;
