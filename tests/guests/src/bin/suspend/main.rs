@@ -183,7 +183,8 @@ impl Before {
         let still = suspended == Suspended::Cancelled || passed < Duration::from_secs(2);
         ensure(still, "the clock counted the time of the suspend")?;
         let (before, after) = self.wall.zip(guest.clock().wall()).ok_or("no wall clock")?;
-        println!("the clock stood still for {:?}", after.saturating_sub(before).saturating_sub(passed));
+        let still = after.saturating_sub(before).saturating_sub(passed);
+        println!("the clock stood still for {} ms", still.as_millis());
         let pages = page_tables::entries(guest);
         // The grant table is mapped as it is used, and is not yet.
         ensure(pages.len() <= self.pages && pages.len() + 8 > self.pages, "other pages are mapped")?;
