@@ -7,7 +7,10 @@
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> {
 //! # let machine = xen_sim::Machine::new(1);
 //! # let guest = machine.domain();
-//! # let store = xen_xenbus::doc::store(&machine, &guest);
+//! # machine.xenstore().introduce(&guest);
+//! # let (page, port) = guest.store().unwrap();
+//! # let channel = xen_event_channel::Channel::adopt(&guest, port)?;
+//! # let store = xen_xenbus::Store::attach(page, channel, guest)?;
 //! let id = store.read_u32("domid").wait()?;
 //! store.write("data/greeting", "hello").wait()?;
 //!
