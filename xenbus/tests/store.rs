@@ -29,9 +29,19 @@ fn what_was_written_is_read() -> Result<(), StoreError> {
         store.mkdir("data/empty").wait()?;
         assert_eq!(store.read("data/empty").wait()?, b"");
         assert_eq!(store.directory("data/empty").wait()?, [""; 0]);
-        assert!(store.is_introduced(guest.id()).wait()?);
-        assert!(!store.is_introduced(DomId(77)).wait()?);
     }
+    Ok(())
+}
+
+#[test]
+fn domain_0_asks_for_domains_and_others_may_not() -> Result<(), StoreError> {
+    let (machine, guest, store) = guest(1);
+    assert!(store.is_introduced(guest.id()).wait().unwrap_err().is_refused(Refusal::ACCES));
+    let control = machine.domain_builder().id(DomId(0)).build();
+    machine.xenstore().introduce(&control);
+    let store = attach(&control);
+    assert!(store.is_introduced(guest.id()).wait()?);
+    assert!(!store.is_introduced(DomId(77)).wait()?);
     Ok(())
 }
 

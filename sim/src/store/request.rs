@@ -46,13 +46,15 @@ impl Store {
             MessageType::TRANSACTION_START => self.start(who, request),
             MessageType::TRANSACTION_END => self.end(who, request, outcome),
             MessageType::GET_DOMAIN_PATH => domain(request).map(|domain| ended(&path::home(domain))),
-            MessageType::IS_DOMAIN_INTRODUCED => {
+            // As the daemon of Xen 4.17 has it, guests may not ask that.
+            MessageType::IS_DOMAIN_INTRODUCED if is_privileged(who) => {
                 let domain = domain(request)?;
                 let known = is_privileged(domain) || self.connections.contains_key(&domain);
                 Ok(ended(if known { "T" } else { "F" }))
             }
             MessageType::CONTROL
             | MessageType::INTRODUCE
+            | MessageType::IS_DOMAIN_INTRODUCED
             | MessageType::RELEASE
             | MessageType::RESUME
             | MessageType::SET_TARGET
