@@ -2,10 +2,11 @@
 
 use core::time::Duration;
 
-/// A kernel's clock: Xen's system time, which timers and `SCHEDOP_poll` count in, too.
+/// A kernel's clock, in which deadlines are given. It never goes back, not over a suspend either.
 ///
-/// It never goes back while the guest runs. A suspend can set it to anything: whoever keeps a time across one sets it anew.
+/// Most kernels answer with Xen's system time. One whose clock goes on over a suspend from where it stood converts deadlines where
+/// they go to Xen (`Events::system_time` of `xen-event-channel`).
 pub trait Clock {
-    /// System time, as [`Pvclock::now`](crate::pvclock::Pvclock::now) tells it.
+    /// The time by that clock.
     fn now(&self) -> Duration;
 }

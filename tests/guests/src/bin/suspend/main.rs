@@ -8,21 +8,19 @@
 
 extern crate alloc;
 
-mod store;
-
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 
-use store::Store;
 use test_guests::page_tables::{self, FRAME, NO_EXECUTE, WRITABLE};
 use test_guests::{ensure, equal, failed, loopback, own_domain};
 use xen_hypercall::grant_table::Version;
 use xen_hypercall::{Balloon, Pages};
 use xen_rt::event_channel::Waited;
 use xen_rt::grant_table::{Access, Account, GrantTable, Limits, Mapping, Page};
+use xen_rt::xenbus::Store;
 use xen_rt::{ExitCode, Guest, SuspendError, Suspended, Xen, entry, println};
 use xen_shared_ring::Region;
 
@@ -47,14 +45,13 @@ fn run(guest: &Guest) -> Result<(), String> {
     let memory = Memory::fill();
     give_up(guest)?;
     let (mut cancelled, times) = (0, number(guest, "times").max(1));
-    let mut store = connect(guest)?;
+    let store = guest.store().ok_or("there is no xenstore")?;
     for time in 1..=times {
         usable(guest)?;
         println!("ready for suspend {time}");
-        wait_for_request(guest, &mut store)?;
+        wait_for_request(guest, &store)?;
         if suspend(guest, &memory)? == Suspended::Resumed {
             println!("resumed, {time} of {times}");
-            store = connect(guest)?;
         } else {
             println!("called off, {time} of {times}");
             cancelled += 1;
@@ -64,11 +61,6 @@ fn run(guest: &Guest) -> Result<(), String> {
     usable(guest)?;
     memory.check()?;
     equal("suspends that were called off", cancelled, number(guest, "cancelled"))
-}
-
-fn connect(guest: &Guest) -> Result<Store<'_>, String> {
-    // SAFETY: the guest has one connection at a time.
-    unsafe { Store::attach(guest) }
 }
 
 /// Gives up as many pages as the command line says.
@@ -107,11 +99,11 @@ fn take_back(guest: &Guest) -> Result<(), String> {
 }
 
 /// Waits until the toolstack asks for a suspend, and answers that it will be.
-fn wait_for_request(guest: &Guest, store: &mut Store<'_>) -> Result<(), String> {
-    while store.read("control/shutdown")? != "suspend" {
+fn wait_for_request(guest: &Guest, store: &Store<Xen>) -> Result<(), String> {
+    while store.read("control/shutdown").wait().map_err(failed("read"))? != b"suspend" {
         guest.clock().sleep(Duration::from_millis(50)).map_err(failed("no sleep"))?;
     }
-    store.write("control/shutdown", "")
+    store.write("control/shutdown", "").wait().map_err(failed("write"))
 }
 
 /// One suspend, with what must be the same afterwards, and what must be stale.
@@ -122,7 +114,7 @@ fn suspend(guest: &Guest, memory: &Memory) -> Result<Suspended, String> {
     page.bytes_mut().fill(7);
     let grant = page.grant(&account, Access::ReadWrite).map_err(|error| format!("not granted: {error}"))?;
     let before = Before::now(guest);
-    let suspended = guest.xen().suspend().map_err(failed("not suspended"))?;
+    let suspended = guest.suspend(Duration::from_secs(10)).map_err(failed("not suspended"))?;
     before.check(guest, suspended)?;
     memory.check()?;
     match suspended {
