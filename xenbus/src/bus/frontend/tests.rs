@@ -211,6 +211,20 @@ fn hc_159_teardown_is_legal_at_any_time_and_any_number_of_times() {
 }
 
 #[test]
+fn hc_159_what_vanishes_while_it_is_given_back_is_given_back_once_and_ends_afterwards() {
+    let mut scene = Scene::connected(Driver::Disk);
+    scene.driver = Driver::Mute;
+    scene.front.give_up(Attempt(1), "a test", scene.now).unwrap();
+    scene.backend(State::CLOSED);
+    scene.tree.remove(DEVICE);
+    scene.front.look_again();
+    assert_eq!(scene.run(), Step::Rest, "the driver has not answered");
+    scene.front.released(scene.now).unwrap();
+    assert_eq!(scene.run(), Step::Ended(End::Vanished(Vanished::Unplugged)));
+    assert_eq!(scene.told(), "trouble:Broken =5 =6 release:Clean");
+}
+
+#[test]
 fn hc_156_a_front_half_may_be_suspended_in_every_state() {
     // Each leaves the front half a step further on its way.
     let steps: [fn(&mut Scene); 9] = [
