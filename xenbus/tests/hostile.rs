@@ -173,7 +173,8 @@ fn hc_137_lists_with_odd_names_are_refused() {
 /// A list in parts that never ends, never begins, or changes all the time.
 #[test]
 fn hc_137_a_list_in_parts_ends_whatever_the_daemon_says() {
-    let parts: [(&str, fn(u64) -> Vec<u8>); 5] = [
+    type Part = fn(u64) -> Vec<u8>;
+    let parts: [(&str, Part); 5] = [
         ("no name in a part", |_| b"7\0".to_vec()),
         ("no generation", |_| b"7".to_vec()),
         ("a name without an end", |_| b"7\0abc".to_vec()),

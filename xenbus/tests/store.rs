@@ -167,7 +167,7 @@ fn a_transaction_is_all_or_nothing() -> Result<(), StoreError> {
 }
 
 #[test]
-fn a_watch_fires_for_what_is_below_it_and_not_for_others() -> Result<(), StoreError> {
+fn hc_140_a_watch_fires_when_it_is_new_and_for_what_is_below_it() -> Result<(), StoreError> {
     let (machine, guest, store) = guest(1);
     let (host, home) = (machine.xenstore(), xen_sim::Xenstore::home(&guest));
     let watch = store.watch("data").wait()?;

@@ -213,12 +213,16 @@ impl<P: Events> Core<P> {
         self.link
     }
 
-    /// Lets no new requests in; those of open transactions excepted.
-    pub(super) fn close(&mut self) {
+    /// Lets no new requests in; those of open transactions excepted. `false` if that was done before.
+    pub(super) fn close(&mut self) -> bool {
+        if matches!(self.link, Link::Closing | Link::Suspended) {
+            return false;
+        }
+        self.before = self.link;
         if self.link == Link::Up {
-            self.before = self.link;
             self.link = Link::Closing;
         }
+        true
     }
 
     /// Whether nothing is in flight.
@@ -230,9 +234,6 @@ impl<P: Events> Core<P> {
     }
 
     pub(super) const fn suspend(&mut self) {
-        if !matches!(self.link, Link::Closing) {
-            self.before = self.link;
-        }
         self.link = Link::Suspended;
     }
 

@@ -25,13 +25,15 @@ impl<P: Platform> Store<P> {
     ///
     /// # Errors
     ///
-    /// [`Reason::TimedOut`] when that takes longer than `within`, because a transaction stays open or the daemon does not answer.
-    /// Everything goes on as before then.
+    /// [`Reason::TimedOut`] when that takes longer than `within`, because a transaction stays open or the daemon does not answer;
+    /// everything goes on as before then. [`Reason::Suspending`] when somebody else has brought the store to rest, or is about to.
     pub fn quiesce(&self, within: Duration) -> Result<Quiet<P>, StoreError> {
         const QUIESCE: &str = "come to rest";
         let deadline = self.now() + within;
+        if !self.core().close() {
+            return Err(StoreError::new(QUIESCE, "", Reason::Suspending));
+        }
         let quiet = Quiet { store: self.outside(), resumed: false };
-        self.core().close();
         loop {
             let channel = self.channel();
             let seen = channel.count();
