@@ -22,12 +22,13 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// An operation on xenstore that is under way; a `T` comes of it.
 ///
-/// The request is sent at once, as far as there is room. Then the answer is had in one of three ways: [`wait`](Self::wait) blocks,
+/// The request takes its place in the queue at once, as far as there is room, and goes out when this call, or another one, or
+/// [`poll`](Store::poll) looks at the ring: several go out together, with one notification. The answer is had in one of three ways: [`wait`](Self::wait) blocks,
 /// `.await` lets other tasks run (somebody has to [`serve`](Store::serve) the store meanwhile), [`try_wait`](Self::try_wait) only
 /// looks. Several calls can be under way at a time, and be waited for in any order.
 ///
 /// A call ends within its time, [`PATIENCE`] or what [`within`](Self::within) says, whatever the daemon does. One that is dropped
-/// is sent, and its answer ignored.
+/// is sent if there was room for it when it was made or last looked at, and its answer ignored.
 #[must_use = "the answer has to be waited for"]
 pub struct Call<P: Platform, T> {
     store: Store<P>,
@@ -61,7 +62,8 @@ impl<P: Platform, T> Call<P, T> {
         self
     }
 
-    /// The result, if it is there. After that the call is over, and there is none any more.
+    /// The result, if it is there. After that the call is over: here there is none any more, and [`wait`](Self::wait) or `.await`
+    /// end as [`Reason::Taken`].
     pub fn try_wait(&mut self) -> Option<Result<T, StoreError>> {
         let result = self.look();
         self.store.core().tell();
@@ -77,7 +79,7 @@ impl<P: Platform, T> Call<P, T> {
         loop {
             let channel = self.store.channel();
             let seen = channel.count();
-            if let Some(result) = self.look() {
+            if let Some(result) = self.look_before_waiting() {
                 return result;
             }
             let until = self.deadline().min(self.store.now() + LOOK);
@@ -87,6 +89,12 @@ impl<P: Platform, T> Call<P, T> {
         }
     }
 
+    /// As [`look`](Self::look), for those who wait until there is something.
+    fn look_before_waiting(&mut self) -> Option<Result<T, StoreError>> {
+        let over = matches!(self.ask, Err(None));
+        if over { Some(Err(self.error(Reason::Taken))) } else { self.look() }
+    }
+
     /// Looks once, without telling the daemon what was taken: whoever goes on to ask does that.
     fn look(&mut self) -> Option<Result<T, StoreError>> {
         loop {
@@ -94,7 +102,7 @@ impl<P: Platform, T> Call<P, T> {
                 return error.take().map(Err);
             }
             if let Err(reason) = self.send() {
-                return Some(Err(self.error(reason)));
+                return Some(self.fail(reason));
             }
             let now = self.store.now();
             let result = {
@@ -108,10 +116,14 @@ impl<P: Platform, T> Call<P, T> {
                     if let Some(result) = self.take(result) {
                         return Some(result);
                     }
+                    // A daemon that knows the next question beforehand could go on for ever.
+                    if now >= self.deadline() {
+                        return Some(self.fail(Reason::TimedOut(self.within)));
+                    }
                 }
                 (None, Some(_)) => return None,
                 (None, None) if now < self.deadline() => return None,
-                (None, None) => return Some(Err(self.error(Reason::TimedOut(self.within)))),
+                (None, None) => return Some(self.fail(Reason::TimedOut(self.within))),
             }
         }
     }
@@ -148,6 +160,13 @@ impl<P: Platform, T> Call<P, T> {
         self.begun.saturating_add(self.within)
     }
 
+    /// Ends the call without an answer.
+    fn fail(&mut self, reason: Reason) -> Result<T, StoreError> {
+        let error = self.error(reason);
+        self.ask = Err(None);
+        Err(error)
+    }
+
     fn error(&self, reason: impl Into<Reason>) -> StoreError {
         match &self.ask {
             Ok(ask) => StoreError::new(ask.operation, &ask.path, reason),
@@ -160,7 +179,7 @@ impl<P: Platform, T> Future for Call<P, T> {
     type Output = Result<T, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = self.look();
+        let result = self.look_before_waiting();
         let mut core = self.store.core();
         if result.is_none() {
             match self.sent {

@@ -31,6 +31,8 @@ pub(super) struct Core<P: Events> {
     link: Link,
     /// What it was before it was closed for a suspend.
     before: Link,
+    /// Somebody has it come to rest, or has brought it to rest.
+    claimed: bool,
     mailboxes: Vec<Mailbox>,
     /// Who waits for room, or for a time.
     sleepers: Vec<(Duration, Waker)>,
@@ -81,6 +83,7 @@ impl<P: Events> Core<P> {
             channel: Arc::new(channel),
             link,
             before: link,
+            claimed: false,
             mailboxes: Vec::new(),
             sleepers: Vec::new(),
             watches: Watches::new(),
@@ -213,32 +216,42 @@ impl<P: Events> Core<P> {
         self.link
     }
 
-    /// Lets no new requests in; those of open transactions excepted. `false` if that was done before.
-    pub(super) fn close(&mut self) -> bool {
-        if matches!(self.link, Link::Closing | Link::Suspended) {
-            return false;
-        }
-        self.before = self.link;
+    /// Whether the store may be brought to rest: by one at a time.
+    pub(super) const fn claim_rest(&mut self) -> bool {
+        !core::mem::replace(&mut self.claimed, true)
+    }
+
+    /// Lets no new requests in; those of open transactions excepted.
+    pub(super) fn close(&mut self) {
         if self.link == Link::Up {
+            self.before = self.link;
             self.link = Link::Closing;
         }
-        true
     }
 
     /// Whether nothing is in flight.
-    pub(super) fn is_quiet(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         let idle = self.connection.in_flight() == 0
             && self.connection.outgoing().is_empty()
             && !self.connection.is_within_message();
         self.open_transactions == 0 && (idle || !matches!(self.link, Link::Up | Link::Closing))
     }
 
-    pub(super) const fn suspend(&mut self) {
-        self.link = Link::Suspended;
+    /// Stops, if nothing is in flight.
+    pub(super) fn come_to_rest(&mut self) -> bool {
+        let quiet = self.is_quiet();
+        if quiet {
+            if self.link != Link::Closing {
+                self.before = self.link;
+            }
+            self.link = Link::Suspended;
+        }
+        quiet
     }
 
     /// Goes on as before.
     pub(super) fn reopen(&mut self) {
+        self.claimed = false;
         if matches!(self.link, Link::Closing | Link::Suspended) {
             self.link = self.before;
         }
@@ -247,6 +260,7 @@ impl<P: Events> Core<P> {
 
     /// Goes on with another ring and channel.
     pub(super) fn replace(&mut self, ring: Ring, channel: Channel<P>) {
+        self.claimed = false;
         self.ring = ring;
         self.channel = Arc::new(channel);
         self.begin_anew(&Reason::Reset);

@@ -55,6 +55,8 @@ pub enum Reason {
     Reset,
     /// The domain is about to be suspended.
     Suspending,
+    /// The caller: the result of this call was taken already.
+    Taken,
     /// The store has as many watches as it can hold.
     TooManyWatches,
     /// The daemon: its answer is none to the question.
@@ -125,6 +127,7 @@ impl fmt::Display for Reason {
                 f.write_str("the connection was made anew meanwhile; look whether it was done, and try again")
             }
             Self::Suspending => f.write_str("the domain is being suspended; try again after the resume"),
+            Self::Taken => f.write_str("its result was taken already"),
             Self::TooManyWatches => f.write_str("there are too many watches; drop one"),
             Self::BadReply(bad) => bad.fmt(f),
             Self::Broken(violation) => write!(f, "the connection is broken: {violation}"),

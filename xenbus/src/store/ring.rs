@@ -79,8 +79,15 @@ impl Ring {
     }
 
     /// Whether the rings may be used.
+    ///
+    /// The word means something where the daemon has said that it can reconnect. But Xen, which makes the ring of a guest that it
+    /// starts before there is a daemon, says so by that word alone. (docs/misc/xenstore-ring.txt of Xen)
     pub(super) fn is_connected(&self) -> bool {
-        !self.can_reconnect() || ConnectionState(self.connection.look()) == ConnectionState::CONNECTED
+        match ConnectionState(self.connection.look()) {
+            ConnectionState::CONNECTED => true,
+            ConnectionState::RECONNECT => false,
+            _ => !self.can_reconnect(),
+        }
     }
 
     /// Takes over the indices that the daemon has begun anew with.

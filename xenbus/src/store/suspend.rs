@@ -25,25 +25,23 @@ impl<P: Platform> Store<P> {
     ///
     /// # Errors
     ///
-    /// [`Reason::TimedOut`] when that takes longer than `within`, because a transaction stays open or the daemon does not answer;
-    /// everything goes on as before then. [`Reason::Suspending`] when somebody else has brought the store to rest, or is about to.
+    /// [`Reason::TimedOut`] when that takes longer than `within`, because a transaction stays open or the daemon does not answer.
+    /// [`Reason::Suspending`] when somebody else has the store come to rest already. Everything goes on as before then.
     pub fn quiesce(&self, within: Duration) -> Result<Quiet<P>, StoreError> {
         const QUIESCE: &str = "come to rest";
-        let deadline = self.now() + within;
-        if !self.core().close() {
+        let deadline = self.now().saturating_add(within);
+        if !self.core().claim_rest() {
             return Err(StoreError::new(QUIESCE, "", Reason::Suspending));
         }
         let quiet = Quiet { store: self.outside(), resumed: false };
         loop {
+            // Again each time: a connection that was made anew meanwhile is open.
+            self.core().close();
             let channel = self.channel();
             let seen = channel.count();
             self.poll();
-            {
-                let mut core = self.core();
-                if core.is_quiet() {
-                    core.suspend();
-                    return Ok(quiet);
-                }
+            if self.core().come_to_rest() {
+                return Ok(quiet);
             }
             if self.now() >= deadline {
                 return Err(StoreError::new(QUIESCE, "", Reason::TimedOut(within)));
