@@ -3,7 +3,7 @@
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use xen_event_channel::WaitError;
@@ -35,6 +35,10 @@ pub struct Call<P: Platform, T> {
     /// The question; or why there is none.
     ask: Result<Ask<T>, Option<StoreError>>,
     sent: Option<CallId>,
+    /// How often there had been room when there was none for the question.
+    rooms: u32,
+    /// Our number among those who wait for room.
+    sleeper: Option<u64>,
     begun: Duration,
     within: Duration,
 }
@@ -45,7 +49,7 @@ impl<P: Platform, T> Call<P, T> {
     pub(super) fn new(store: &Store<P>, operation: &'static str, path: &str, ask: Result<Ask<T>, Reason>) -> Self {
         let ask = ask.map_err(|reason| Some(StoreError::new(operation, path, reason)));
         let begun = store.now();
-        let mut call = Self { store: store.clone(), ask, sent: None, begun, within: PATIENCE };
+        let mut call = Self { store: store.clone(), ask, sent: None, rooms: 0, sleeper: None, begun, within: PATIENCE };
         // Without room it is sent at the next look.
         if let Err(reason) = call.send() {
             call.ask = Err(Some(StoreError::new(operation, path, reason)));
@@ -148,12 +152,23 @@ impl<P: Platform, T> Call<P, T> {
             return Ok(());
         }
         let Ok(ask) = &self.ask else { return Ok(()) };
-        match self.store.core().start(ask.kind, self.store.transaction, &ask.payload, deadline) {
+        let mut core = self.store.core();
+        match core.start(ask.kind, self.store.transaction, &ask.payload, deadline) {
             Ok(call) => self.sent = Some(call),
-            Err(NotStarted::Full) => {}
+            Err(NotStarted::Full) => self.rooms = core.rooms(),
             Err(NotStarted::Never(reason)) => return Err(reason),
         }
         Ok(())
+    }
+
+    /// Has a task woken when there is something to look at; `false` if there is already, by another vCPU's look at the ring.
+    fn waits(&mut self, waker: &Waker) -> bool {
+        let deadline = self.deadline();
+        let mut core = self.store.core();
+        match self.sent {
+            Some(call) => core.wake_with(call, waker),
+            None => core.wake_at(self.rooms, &mut self.sleeper, deadline, waker),
+        }
     }
 
     const fn deadline(&self) -> Duration {
@@ -179,21 +194,21 @@ impl<P: Platform, T> Future for Call<P, T> {
     type Output = Result<T, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = self.look_before_waiting();
-        let mut core = self.store.core();
-        if result.is_none() {
-            match self.sent {
-                Some(call) => core.wake_with(call, context.waker()),
-                None => core.wake_at(self.deadline(), context.waker()),
+        loop {
+            let result = self.look_before_waiting();
+            if result.is_some() || self.waits(context.waker()) {
+                self.store.core().tell();
+                return result.map_or(Poll::Pending, Poll::Ready);
             }
         }
-        core.tell();
-        result.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl<P: Platform, T> Drop for Call<P, T> {
     fn drop(&mut self) {
+        if let Some(sleeper) = self.sleeper {
+            self.store.core().wake_no_more(sleeper);
+        }
         if let Some(sent) = self.sent.take() {
             let now = self.store.now();
             let mut core = self.store.core();

@@ -1,6 +1,6 @@
 //! What the daemon's side and the owner of a watch have in common: one bit, and who waits for it.
 
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
 use spin::Mutex;
@@ -22,15 +22,16 @@ impl Cell {
         Self { fired: AtomicBool::new(false), waker: AtomicWaker::new(), refused: Mutex::new(None) }
     }
 
-    /// Something has changed. Release: who takes the bit sees all that was done before.
-    pub(crate) fn fire(&self) {
+    /// Something has changed; the answer is whom to wake. Release: who takes the bit sees all that was done before.
+    #[must_use]
+    pub(crate) fn fire(&self) -> Option<Waker> {
         self.fired.store(true, Ordering::Release);
-        self.waker.wake();
+        self.waker.take()
     }
 
-    pub(crate) fn refuse(&self, refusal: Refusal) {
-        *self.refused.lock() = Some(refusal);
-        self.fire();
+    /// The daemon has the watch, or has refused it.
+    pub(crate) fn set_refusal(&self, refusal: Option<Refusal>) {
+        *self.refused.lock() = refusal;
     }
 
     /// Takes the bit, before the owner looks at what has changed: a change during the look sets it again.

@@ -10,6 +10,7 @@ use xen_event_channel::{Channel, Events, Found};
 use super::Statistics;
 use super::error::Reason;
 use super::ring::Ring;
+use super::wakers::{Sleepers, Wakes};
 use super::watches::Watches;
 use crate::connection::{CallId, Connection, Failure, Incoming, SendError};
 use crate::wire::{MessageType, RING_SIZE, Violation};
@@ -34,8 +35,9 @@ pub(super) struct Core<P: Events> {
     /// Somebody has it come to rest, or has brought it to rest.
     claimed: bool,
     mailboxes: Vec<Mailbox>,
-    /// Who waits for room, or for a time.
-    sleepers: Vec<(Duration, Waker)>,
+    sleepers: Sleepers,
+    /// What is to be done when the lock is open again.
+    pub(super) wakes: Wakes,
     pub(super) watches: Watches,
     pub(super) epoch: u32,
     pub(super) open_transactions: usize,
@@ -85,7 +87,8 @@ impl<P: Events> Core<P> {
             before: link,
             claimed: false,
             mailboxes: Vec::new(),
-            sleepers: Vec::new(),
+            sleepers: Sleepers::new(),
+            wakes: Wakes::default(),
             watches: Watches::new(),
             epoch: 0,
             open_transactions: 0,
@@ -132,11 +135,12 @@ impl<P: Events> Core<P> {
         self.mailboxes.swap_remove(place).result
     }
 
-    /// Has a task woken when the request has a result.
-    pub(super) fn wake_with(&mut self, call: CallId, waker: &Waker) {
-        if let Some(mailbox) = self.mailboxes.iter_mut().find(|mailbox| mailbox.call == call) {
-            mailbox.waker = Some(waker.clone());
-        }
+    /// Has a task woken when the request has a result. `false` if it has one: it may have come since the last look.
+    pub(super) fn wake_with(&mut self, call: CallId, waker: &Waker) -> bool {
+        let waiting = self.mailboxes.iter_mut().find(|mailbox| mailbox.call == call && mailbox.result.is_none());
+        let Some(mailbox) = waiting else { return false };
+        self.wakes.spend(mailbox.waker.replace(waker.clone()));
+        true
     }
 
     pub(super) fn set_deadline(&mut self, call: CallId, deadline: Duration) {
@@ -151,15 +155,30 @@ impl<P: Events> Core<P> {
         longest * (mixed >> 48) as u32 / (1 << 16)
     }
 
-    /// Has a task woken when there may be room, or at a time.
-    pub(super) fn wake_at(&mut self, time: Duration, waker: &Waker) {
-        self.sleepers.retain(|(_, other)| !other.will_wake(waker));
-        self.sleepers.push((time, waker.clone()));
+    /// How often there may have been room for a request.
+    pub(super) const fn rooms(&self) -> u32 {
+        self.sleepers.rooms()
+    }
+
+    /// Has a task woken when there may be room, or at a time. `false` if there was since it was seen to be `rooms` times.
+    pub(super) fn wake_at(&mut self, rooms: u32, number: &mut Option<u64>, time: Duration, waker: &Waker) -> bool {
+        let none = rooms == self.sleepers.rooms();
+        if none {
+            self.sleepers.add(number, time, waker, &mut self.wakes);
+        }
+        none
+    }
+
+    /// Nobody waits for room any more.
+    pub(super) fn wake_no_more(&mut self, number: u64) {
+        self.sleepers.remove(number, &mut self.wakes);
     }
 
     /// Nobody waits for the request any more.
     pub(super) fn forget(&mut self, call: CallId) {
-        self.mailboxes.retain(|mailbox| mailbox.call != call);
+        if let Some(place) = self.mailboxes.iter().position(|mailbox| mailbox.call == call) {
+            self.wakes.spend(self.mailboxes.swap_remove(place).waker);
+        }
         self.connection.abandon(call);
     }
 
@@ -204,12 +223,12 @@ impl<P: Events> Core<P> {
 
     /// The next time at which something is to be done without an event.
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        let sleepers = self.sleepers.iter().map(|(time, _)| *time);
         let retry = match self.link {
             Link::Broken(_, retry) if self.ring.can_reconnect() => Some(retry),
             _ => None,
         };
-        sleepers.chain(self.connection.next_deadline()).chain(retry).min()
+        let deadlines = [self.sleepers.next_deadline(), self.connection.next_deadline(), retry];
+        deadlines.into_iter().flatten().min()
     }
 
     pub(super) const fn link(&self) -> Link {
@@ -255,7 +274,7 @@ impl<P: Events> Core<P> {
         if matches!(self.link, Link::Closing | Link::Suspended) {
             self.link = self.before;
         }
-        self.wake_sleepers(Duration::MAX);
+        self.sleepers.wake_all(&mut self.wakes);
     }
 
     /// Goes on with another ring and channel.
@@ -326,8 +345,11 @@ impl<P: Events> Core<P> {
                 started.into_iter().for_each(|id| self.send_only(MessageType::TRANSACTION_END, id, b"F\0", now));
             }
             Incoming::Watched { token, path } => {
-                let counter =
-                    if self.watches.fire(token, path) { &mut statistics.events } else { &mut statistics.dropped };
+                let counter = if self.watches.fire(token, path, &mut self.wakes) {
+                    &mut statistics.events
+                } else {
+                    &mut statistics.dropped
+                };
                 *counter = counter.wrapping_add(1);
             }
             Incoming::Nobodys(_) => statistics.dropped = statistics.dropped.wrapping_add(1),
@@ -346,7 +368,15 @@ impl<P: Events> Core<P> {
             self.untold = true;
             total += count;
         }
+        if total > 0 {
+            self.sleepers.wake_all(&mut self.wakes);
+        }
         Ok(total)
+    }
+
+    /// The daemon was asked to forget all watches.
+    pub(super) fn register_watches_again(&mut self) {
+        self.watches.register_again(&mut self.wakes);
     }
 
     /// Asks for the watches that the daemon does not know, and takes back those that nobody has any more.
@@ -360,14 +390,14 @@ impl<P: Events> Core<P> {
     fn deliver(&mut self, call: CallId, result: Result<Vec<u8>, Reason>) {
         if let Some(mailbox) = self.mailboxes.iter_mut().find(|mailbox| mailbox.call == call) {
             mailbox.result = Some(result);
-            mailbox.waker.take().into_iter().for_each(Waker::wake);
+            self.wakes.wake(mailbox.waker.take());
         }
         if self.watches.expects(call)
             && let Some(result) = self.collect(call)
         {
-            self.watches.answered(call, &result);
+            self.watches.answered(call, &result, &mut self.wakes);
         }
-        self.wake_sleepers(Duration::MAX);
+        self.sleepers.wake_all(&mut self.wakes);
     }
 
     /// Ends requests whose deadline has come.
@@ -376,12 +406,7 @@ impl<P: Events> Core<P> {
             self.statistics.timed_out = self.statistics.timed_out.wrapping_add(1);
             self.deliver(call, Err(Reason::TimedOut(Duration::ZERO)));
         }
-        self.wake_sleepers(now);
-    }
-
-    /// Wakes those whose time has come.
-    fn wake_sleepers(&mut self, now: Duration) {
-        self.sleepers.extract_if(.., |(time, _)| *time <= now).for_each(|(_, waker)| waker.wake());
+        self.sleepers.wake(now, &mut self.wakes);
     }
 
     fn break_off(&mut self, violation: Violation, now: Duration) {
@@ -394,7 +419,7 @@ impl<P: Events> Core<P> {
     fn begin_anew(&mut self, reason: &Reason) {
         self.epoch = self.epoch.wrapping_add(1);
         self.end_all(reason);
-        self.watches.begin_anew();
+        self.watches.begin_anew(&mut self.wakes);
         self.open_transactions = 0;
     }
 
@@ -404,6 +429,6 @@ impl<P: Events> Core<P> {
         let calls: Vec<CallId> =
             self.mailboxes.iter().filter(|mailbox| mailbox.result.is_none()).map(|mailbox| mailbox.call).collect();
         calls.into_iter().for_each(|call| self.deliver(call, Err(reason.clone())));
-        self.wake_sleepers(Duration::MAX);
+        self.sleepers.wake_all(&mut self.wakes);
     }
 }

@@ -52,6 +52,7 @@ mod ring;
 mod suspend;
 mod transaction;
 pub(crate) mod value;
+mod wakers;
 mod watch;
 mod watches;
 
@@ -59,7 +60,7 @@ use ::core::fmt;
 use ::core::time::Duration;
 use alloc::sync::Arc;
 
-use spin::{Mutex, MutexGuard};
+use spin::Mutex;
 use xen_event_channel::{Channel, Events, Found, WaitError};
 use xen_hypercall::Clock;
 use xen_shared_ring::SharedMem;
@@ -73,6 +74,7 @@ pub use watch::Watch;
 
 use self::core::Core;
 use ring::Ring;
+use wakers::Locked;
 
 /// What a kernel supplies for xenstore: its events and its clock.
 pub trait Platform: Events + Clock + Clone + Send + Sync + 'static {}
@@ -207,8 +209,8 @@ impl<P: Platform> Store<P> {
         self.shared.platform.now()
     }
 
-    fn core(&self) -> MutexGuard<'_, Core<P>> {
-        self.shared.core.lock()
+    fn core(&self) -> Locked<'_, P> {
+        Locked::new(self.shared.core.lock())
     }
 
     fn channel(&self) -> Arc<Channel<P>> {

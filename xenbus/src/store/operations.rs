@@ -161,12 +161,17 @@ impl<P: Platform> Store<P> {
         self.plain("give the daemon a command", MessageType::CONTROL, payload, Ok)
     }
 
-    /// Has the daemon forget all watches and transactions of this domain that this store does not know: those of a kernel that
-    /// ran before. To be done before the first watch.
+    /// Has the daemon forget all watches and transactions of this domain, those of a kernel that ran before in it. The store's own
+    /// watches are registered again, and have fired; its open transactions end as if they did not exist.
     ///
     /// Source: `XS_RESET_WATCHES`, public/io/xs_wire.h
     pub fn reset_watches(&self) -> Call<P, ()> {
-        self.plain("reset all watches", MessageType::RESET_WATCHES, b"\0".to_vec(), ask::nothing)
+        let store = self.outside();
+        let answer = move |_| {
+            store.core().register_watches_again();
+            Ok(())
+        };
+        self.plain("reset all watches", MessageType::RESET_WATCHES, b"\0".to_vec(), answer)
     }
 
     pub(crate) fn read_as<T: 'static>(

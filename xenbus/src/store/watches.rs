@@ -11,8 +11,9 @@ use alloc::vec::Vec;
 use super::cell::Cell;
 use super::error::Reason;
 use super::path;
+use super::wakers::Wakes;
 use crate::connection::{CallId, Token};
-use crate::wire::MessageType;
+use crate::wire::{MessageType, Refusal};
 
 /// As many watches as the daemon lets a domain have by default.
 const MOST: usize = 128;
@@ -39,6 +40,18 @@ impl Entry {
     const fn is_wanted(&self) -> bool {
         !matches!(self.state, State::Unwanted | State::Leaving(_))
     }
+
+    fn stands(&mut self, refusal: Option<Refusal>) {
+        self.cell.set_refusal(refusal);
+        self.state = State::Standing;
+    }
+
+    /// The daemon does not know it any more.
+    fn forgotten(&mut self, wakes: &mut Wakes) {
+        let first = matches!(self.state, State::New | State::Missed);
+        self.state = if first { State::Missed } else { State::Unknown };
+        wakes.fire(&self.cell);
+    }
 }
 
 /// What the daemon knows of a watch.
@@ -46,6 +59,8 @@ impl Entry {
 enum State {
     /// Its first registration is under way, by a call of its own.
     New,
+    /// So it is, or was: the daemon may have answered and forgotten it before that was noted.
+    Missed,
     /// It has to be registered again.
     Unknown,
     /// That was asked for.
@@ -85,8 +100,12 @@ impl Watches {
 
     /// The first registration was answered; a watch that the daemon refused is none.
     pub(super) fn first_answer(&mut self, token: Token, refused: bool) {
-        let Some(entry) = self.entry(token).filter(|entry| entry.state == State::New) else { return };
-        entry.state = State::Standing;
+        let Some(entry) = self.entry(token) else { return };
+        entry.state = match entry.state {
+            State::New => State::Standing,
+            State::Missed => State::Unknown,
+            _ => return,
+        };
         if refused && let Some(place) = self.0.get_mut(usize::from(token.index)) {
             place.entry = None;
         }
@@ -100,9 +119,9 @@ impl Watches {
     }
 
     /// Takes note of an event. `false` for one that is no watch's: an unknown token, or a path that is not below the watched one.
-    pub(super) fn fire(&mut self, token: Token, event: &[u8]) -> bool {
+    pub(super) fn fire(&mut self, token: Token, event: &[u8], wakes: &mut Wakes) -> bool {
         let entry = self.entry(token).filter(|entry| path::is_within(event, &entry.path));
-        entry.map(|entry| entry.cell.fire()).is_some()
+        entry.map(|entry| wakes.fire(&entry.cell)).is_some()
     }
 
     /// The next request that the watches need.
@@ -135,34 +154,42 @@ impl Watches {
     }
 
     /// Takes note of the answer to a chore's request.
-    pub(super) fn answered(&mut self, call: CallId, result: &Result<Vec<u8>, Reason>) {
+    pub(super) fn answered(&mut self, call: CallId, result: &Result<Vec<u8>, Reason>, wakes: &mut Wakes) {
         let Some(place) = self.place_of(call).and_then(|index| self.0.get_mut(index)) else { return };
         let Some(entry) = &mut place.entry else { return };
         match (entry.state, result) {
             // Whatever the daemon says: it does not know the watch, or will not be asked again.
             (State::Leaving(_), _) => place.entry = None,
-            (_, Ok(_)) => entry.state = State::Standing,
+            (_, Ok(_)) => entry.stands(None),
+            // It was asked before, and that was not answered in time: the token is ours, and this watch's only.
+            (_, Err(Reason::Refused(refusal))) if refusal.is(Refusal::EXIST) => entry.stands(None),
             (_, Err(Reason::Refused(refusal))) => {
-                entry.cell.refuse(*refusal);
-                entry.state = State::Standing;
+                entry.stands(Some(*refusal));
+                wakes.fire(&entry.cell);
             }
             // No answer, or none that is one: it is asked again.
             (_, Err(_)) => entry.state = State::Unknown,
         }
     }
 
-    /// The daemon has forgotten all watches; each is registered again, and has fired: something may have changed meanwhile.
-    pub(super) fn begin_anew(&mut self) {
+    /// The connection is a new one; the daemon has forgotten all watches. Each is registered again, and has fired: something may
+    /// have changed meanwhile.
+    pub(super) fn begin_anew(&mut self, wakes: &mut Wakes) {
         for place in &mut self.0 {
             match &mut place.entry {
                 Some(Entry { state: State::Unwanted | State::Leaving(_), .. }) => place.entry = None,
-                Some(Entry { state: State::New, .. }) | None => {}
-                Some(entry) => {
-                    entry.state = State::Unknown;
-                    entry.cell.fire();
-                }
+                Some(entry) => entry.forgotten(wakes),
+                None => {}
             }
         }
+    }
+
+    /// The daemon was asked to forget all watches, on this connection. What is being asked for comes after that.
+    pub(super) fn register_again(&mut self, wakes: &mut Wakes) {
+        let entries = self.0.iter_mut().filter_map(|place| place.entry.as_mut());
+        entries
+            .filter(|entry| matches!(entry.state, State::New | State::Standing))
+            .for_each(|entry| entry.forgotten(wakes));
     }
 
     /// Whether one of them has fired, and nobody has taken that.
