@@ -295,12 +295,16 @@ impl<const N: usize> Connection<N> {
         self.slots = [Slot::Free; N];
     }
 
-    /// A slot that is free, or whose late answer is the one that is longest overdue.
+    /// A slot that is free, or whose late answer is the one that is longest overdue. The beginning of a transaction is kept longest:
+    /// only who hears of its late answer can end it.
     fn vacancy(&self) -> Option<usize> {
         let free = self.slots.iter().position(|place| matches!(place, Slot::Free));
         free.or_else(|| {
             let abandoned = self.slots.iter().enumerate().filter_map(|(slot, place)| match place {
-                Slot::Abandoned(asked) => Some((self.last.wrapping_sub(asked.id), slot)),
+                Slot::Abandoned(asked) => {
+                    let needless = asked.kind != MessageType::TRANSACTION_START;
+                    Some(((needless, self.last.wrapping_sub(asked.id)), slot))
+                }
                 _ => None,
             });
             abandoned.max().map(|(_, slot)| slot)

@@ -18,8 +18,8 @@ pub(super) struct Ask<T> {
     answer: Answer<T>,
 }
 
-/// What to make of an answer.
-type Answer<T> = Box<dyn FnMut(Result<Vec<u8>, Reason>) -> Step<T> + Send>;
+/// What to make of an answer, which has come on the connection of this epoch.
+type Answer<T> = Box<dyn FnMut(Result<Vec<u8>, Reason>, u32) -> Step<T> + Send>;
 
 /// What comes after an answer.
 pub(super) enum Step<T> {
@@ -45,9 +45,11 @@ impl<T: 'static> Ask<T> {
         operation: &'static str,
         kind: MessageType,
         payload: Vec<u8>,
-        mut answer: impl FnMut(Vec<u8>) -> Result<T, Reason> + Send + 'static,
+        mut answer: impl FnMut(Vec<u8>, u32) -> Result<T, Reason> + Send + 'static,
     ) -> Self {
-        let answer = Box::new(move |result: Result<Vec<u8>, Reason>| Step::Done(result.and_then(&mut answer)));
+        let answer = Box::new(move |result: Result<Vec<u8>, Reason>, epoch| {
+            Step::Done(result.and_then(|payload| answer(payload, epoch)))
+        });
         Self { operation, path: String::new(), kind, payload, answer }
     }
 
@@ -57,21 +59,21 @@ impl<T: 'static> Ask<T> {
         path: &str,
         kind: MessageType,
         more: &[u8],
-        answer: impl FnMut(Result<Vec<u8>, Reason>) -> Step<T> + Send + 'static,
+        mut answer: impl FnMut(Result<Vec<u8>, Reason>) -> Step<T> + Send + 'static,
     ) -> Result<Self, Reason> {
         path::check(path)?;
         let payload = [path.as_bytes(), b"\0", more].concat();
         if payload.len() > PAYLOAD_MAX {
             return Err(Reason::TooLong { len: payload.len() });
         }
-        Ok(Self { operation, path: path.into(), kind, payload, answer: Box::new(answer) })
+        Ok(Self { operation, path: path.into(), kind, payload, answer: Box::new(move |result, _| answer(result)) })
     }
 }
 
 impl<T> Ask<T> {
     /// Takes an answer. `None` when there is another question first.
-    pub(super) fn take(&mut self, result: Result<Vec<u8>, Reason>) -> Option<Result<T, Reason>> {
-        match (self.answer)(result) {
+    pub(super) fn take(&mut self, result: Result<Vec<u8>, Reason>, epoch: u32) -> Option<Result<T, Reason>> {
+        match (self.answer)(result, epoch) {
             Step::Done(result) => Some(result),
             Step::Next(kind, payload) => {
                 (self.kind, self.payload) = (kind, payload);

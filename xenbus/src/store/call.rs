@@ -9,7 +9,7 @@ use core::time::Duration;
 use xen_event_channel::WaitError;
 
 use super::ask::Ask;
-use super::core::NotStarted;
+use super::core::{Answered, NotStarted};
 use super::error::{Reason, StoreError};
 use super::{Platform, Store};
 use crate::connection::CallId;
@@ -133,13 +133,13 @@ impl<P: Platform, T> Call<P, T> {
     }
 
     /// Makes a result of an answer. `None` when another question is asked first.
-    fn take(&mut self, answer: Result<alloc::vec::Vec<u8>, Reason>) -> Option<Result<T, StoreError>> {
+    fn take(&mut self, (answer, epoch): Answered) -> Option<Result<T, StoreError>> {
         let answer = match answer {
             Err(Reason::TimedOut(_)) => Err(Reason::TimedOut(self.within)),
             answer => answer,
         };
         let Ok(ask) = &mut self.ask else { return None };
-        let result = ask.take(answer)?;
+        let result = ask.take(answer, epoch)?;
         let result = result.map_err(|reason| self.error(reason));
         self.ask = Err(None);
         Some(result)

@@ -7,11 +7,11 @@ use core::time::Duration;
 
 use xen_event_channel::{Channel, Events, Found};
 
-use super::Statistics;
 use super::error::Reason;
 use super::ring::Ring;
 use super::wakers::{Sleepers, Wakes};
 use super::watches::Watches;
+use super::{Statistics, Transaction};
 use crate::connection::{CallId, Connection, Failure, Incoming, SendError};
 use crate::wire::{MessageType, RING_SIZE, Violation};
 
@@ -20,6 +20,9 @@ const BUDGET: usize = 8 * RING_SIZE;
 
 /// How long a broken connection stays so before it is made anew: a daemon that breaks it each time costs no more than that.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// More transactions than a daemon's quotas allow a domain.
+const MOST_GIVEN_UP: usize = 64;
 
 /// How long the store waits for answers that nobody else waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
@@ -41,6 +44,8 @@ pub(super) struct Core<P: Events> {
     pub(super) watches: Watches,
     pub(super) epoch: u32,
     pub(super) open_transactions: usize,
+    /// Transactions of this epoch that nobody has, and that the daemon is to end.
+    given_up: Vec<u32>,
     pub(super) statistics: Statistics,
     /// The ring has changed, and the daemon was not told.
     untold: bool,
@@ -65,9 +70,13 @@ pub(super) enum Link {
 /// What belongs to a request in flight.
 struct Mailbox {
     call: CallId,
-    result: Option<Result<Vec<u8>, Reason>>,
+    kind: MessageType,
+    result: Option<Answered>,
     waker: Option<Waker>,
 }
+
+/// The result of a request, and the epoch in which it came.
+pub(super) type Answered = (Result<Vec<u8>, Reason>, u32);
 
 /// Why a request did not start.
 pub(super) enum NotStarted {
@@ -92,6 +101,7 @@ impl<P: Events> Core<P> {
             watches: Watches::new(),
             epoch: 0,
             open_transactions: 0,
+            given_up: Vec::new(),
             statistics: Statistics::default(),
             untold: false,
             random,
@@ -102,14 +112,18 @@ impl<P: Events> Core<P> {
     pub(super) fn start(
         &mut self,
         kind: MessageType,
-        transaction: u32,
+        transaction: Transaction,
         payload: &[u8],
         deadline: Duration,
     ) -> Result<CallId, NotStarted> {
+        let within = transaction != Transaction::NONE;
+        if within && transaction.epoch != self.epoch {
+            return Err(NotStarted::Never(Reason::Reset));
+        }
         match self.link {
             Link::Up => {}
             // What is open may be ended.
-            Link::Closing if transaction != 0 => {}
+            Link::Closing if within => {}
             Link::Closing | Link::Suspended => return Err(NotStarted::Never(Reason::Suspending)),
             Link::Connecting => return Err(NotStarted::Full),
             Link::Broken(violation, _) if !self.ring.can_reconnect() => {
@@ -117,10 +131,10 @@ impl<P: Events> Core<P> {
             }
             Link::Broken(..) => return Err(NotStarted::Full),
         }
-        match self.connection.send(kind, transaction, &[payload], deadline) {
+        match self.connection.send(kind, transaction.id, &[payload], deadline) {
             Ok(call) => {
                 self.statistics.requests = self.statistics.requests.wrapping_add(1);
-                self.mailboxes.push(Mailbox { call, result: None, waker: None });
+                self.mailboxes.push(Mailbox { call, kind, result: None, waker: None });
                 Ok(call)
             }
             Err(SendError::Full) => Err(NotStarted::Full),
@@ -129,7 +143,7 @@ impl<P: Events> Core<P> {
     }
 
     /// The result of a request, once it has one. After that the request is forgotten.
-    pub(super) fn collect(&mut self, call: CallId) -> Option<Result<Vec<u8>, Reason>> {
+    pub(super) fn collect(&mut self, call: CallId) -> Option<Answered> {
         let place = self.mailboxes.iter().position(|mailbox| mailbox.call == call)?;
         self.mailboxes.get(place)?.result.as_ref()?;
         self.mailboxes.swap_remove(place).result
@@ -177,14 +191,41 @@ impl<P: Events> Core<P> {
     /// Nobody waits for the request any more.
     pub(super) fn forget(&mut self, call: CallId) {
         if let Some(place) = self.mailboxes.iter().position(|mailbox| mailbox.call == call) {
-            self.wakes.spend(self.mailboxes.swap_remove(place).waker);
+            let mailbox = self.mailboxes.swap_remove(place);
+            self.wakes.spend(mailbox.waker);
+            if let Some((Ok(payload), epoch)) = &mailbox.result
+                && *epoch == self.epoch
+            {
+                self.give_up_if_started(mailbox.kind, payload);
+            }
         }
         self.connection.abandon(call);
     }
 
-    /// Sends a request whose answer is of no interest. Without room it is not sent.
-    pub(super) fn send_only(&mut self, kind: MessageType, transaction: u32, payload: &[u8], now: Duration) {
-        if let Ok(call) = self.start(kind, transaction, payload, now + BACKGROUND) {
+    /// Has the daemon end a transaction of this epoch that nobody has any more, as soon as there is room to ask for that.
+    pub(super) fn give_up(&mut self, id: u32) {
+        // A daemon that says that it has begun more is none that needs to be asked.
+        if self.given_up.len() < MOST_GIVEN_UP && !self.given_up.contains(&id) {
+            self.given_up.push(id);
+        }
+    }
+
+    /// If this is the answer to the beginning of a transaction, nobody else would ever end it.
+    fn give_up_if_started(&mut self, asked: MessageType, payload: &[u8]) {
+        if asked == MessageType::TRANSACTION_START
+            && let Some(id) = super::ask::transaction_id(payload)
+        {
+            self.give_up(id);
+        }
+    }
+
+    fn end_transactions(&mut self, now: Duration) {
+        while let Some(id) = self.given_up.last().copied() {
+            let transaction = Transaction { id, epoch: self.epoch };
+            let Ok(call) = self.start(MessageType::TRANSACTION_END, transaction, b"F\0", now + BACKGROUND) else {
+                return;
+            };
+            self.given_up.pop();
             self.forget(call);
         }
     }
@@ -195,7 +236,8 @@ impl<P: Events> Core<P> {
             self.expire(now);
             return Found::Nothing;
         }
-        let moved = self.receive(now).and_then(|received| {
+        let moved = self.receive().and_then(|received| {
+            self.end_transactions(now);
             self.ask_for_watches(now);
             Ok(received + self.send()?)
         });
@@ -251,6 +293,7 @@ impl<P: Events> Core<P> {
     /// Whether nothing is in flight.
     fn is_quiet(&self) -> bool {
         let idle = self.connection.in_flight() == 0
+            && self.given_up.is_empty()
             && self.connection.outgoing().is_empty()
             && !self.connection.is_within_message();
         self.open_transactions == 0 && (idle || !matches!(self.link, Link::Up | Link::Closing))
@@ -310,7 +353,7 @@ impl<P: Events> Core<P> {
         }
     }
 
-    fn receive(&mut self, now: Duration) -> Result<usize, Violation> {
+    fn receive(&mut self) -> Result<usize, Violation> {
         let mut total = 0;
         while total < BUDGET {
             let count = self.ring.receive(self.connection.space())?;
@@ -319,13 +362,13 @@ impl<P: Events> Core<P> {
             }
             total += count;
             self.untold = true;
-            self.take_in(count, now)?;
+            self.take_in(count)?;
         }
         Ok(total)
     }
 
     /// Takes in bytes that the connection has room for, a message at most.
-    fn take_in(&mut self, count: usize, now: Duration) -> Result<(), Violation> {
+    fn take_in(&mut self, count: usize) -> Result<(), Violation> {
         let statistics = &mut self.statistics;
         match self.connection.received(count)? {
             Incoming::Partial => {}
@@ -339,10 +382,9 @@ impl<P: Events> Core<P> {
             }
             Incoming::Late { asked, payload, .. } => {
                 statistics.late = statistics.late.wrapping_add(1);
-                let started =
-                    payload.filter(|_| asked == MessageType::TRANSACTION_START).and_then(super::ask::transaction_id);
-                // Nobody else would ever end it.
-                started.into_iter().for_each(|id| self.send_only(MessageType::TRANSACTION_END, id, b"F\0", now));
+                let started = payload.filter(|_| asked == MessageType::TRANSACTION_START);
+                let id = started.and_then(super::ask::transaction_id);
+                id.into_iter().for_each(|id| self.give_up(id));
             }
             Incoming::Watched { token, path } => {
                 let counter = if self.watches.fire(token, path, &mut self.wakes) {
@@ -382,18 +424,18 @@ impl<P: Events> Core<P> {
     /// Asks for the watches that the daemon does not know, and takes back those that nobody has any more.
     fn ask_for_watches(&mut self, now: Duration) {
         while let Some((index, kind, payload)) = self.watches.next_chore() {
-            let Ok(call) = self.start(kind, 0, &payload, now + BACKGROUND) else { return };
+            let Ok(call) = self.start(kind, Transaction::NONE, &payload, now + BACKGROUND) else { return };
             self.watches.asked(index, call);
         }
     }
 
     fn deliver(&mut self, call: CallId, result: Result<Vec<u8>, Reason>) {
         if let Some(mailbox) = self.mailboxes.iter_mut().find(|mailbox| mailbox.call == call) {
-            mailbox.result = Some(result);
+            mailbox.result = Some((result, self.epoch));
             self.wakes.wake(mailbox.waker.take());
         }
         if self.watches.expects(call)
-            && let Some(result) = self.collect(call)
+            && let Some((result, _)) = self.collect(call)
         {
             self.watches.answered(call, &result, &mut self.wakes);
         }
@@ -421,6 +463,7 @@ impl<P: Events> Core<P> {
         self.end_all(reason);
         self.watches.begin_anew(&mut self.wakes);
         self.open_transactions = 0;
+        self.given_up.clear();
     }
 
     /// Ends all requests in flight for this reason.

@@ -37,8 +37,10 @@
 //! Wrong values, errors, and nothing at all: each call ends within its time, with an error that says what was to be done, where,
 //! and what stood there. A connection that it breaks is made anew if it says that it can do that; requests in flight
 //! end as [`Reason::Reset`] or [`Reason::Broken`], watches are registered again and fire. Watch events, however many, are one bit
-//! for each watch. Nothing that it sends makes memory grow: there are at most [`CALLS`](crate::connection::CALLS) answers of
-//! [`PAYLOAD_MAX`](crate::wire::PAYLOAD_MAX) bytes that nobody has taken yet.
+//! for each watch. Memory grows by what the kernel has, not by what the daemon sends: for each [`Call`] there is at most one answer
+//! of [`PAYLOAD_MAX`](crate::wire::PAYLOAD_MAX) bytes, and for a list of children in parts about a megabyte of names.
+//!
+//! Nothing here is for the upcall: the store's lock may be held by what it has interrupted.
 
 mod ask;
 mod call;
@@ -84,8 +86,20 @@ impl<P: Events + Clock + Clone + Send + Sync + 'static> Platform for P {}
 /// A handle of the domain's connection to xenstore; or of a [transaction](Self::transaction) on it.
 pub struct Store<P: Platform> {
     shared: Arc<Shared<P>>,
-    /// The transaction to which operations belong; 0 is none.
-    transaction: u32,
+    transaction: Transaction,
+}
+
+/// The transaction to which operations belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Transaction {
+    /// Its number; 0 is none.
+    id: u32,
+    /// The connection on which the number means it: on another one it may be that of somebody else's.
+    epoch: u32,
+}
+
+impl Transaction {
+    const NONE: Self = Self { id: 0, epoch: 0 };
 }
 
 struct Shared<P: Platform> {
@@ -139,7 +153,7 @@ impl<P: Platform> Store<P> {
     pub fn attach(page: SharedMem, channel: Channel<P>, platform: P) -> Result<Self, NoRing> {
         let seed = platform.now().as_nanos() as u64;
         let core = Core::new(Ring::attach(page).ok_or(NoRing)?, channel, seed);
-        Ok(Self { shared: Arc::new(Shared { platform, core: Mutex::new(core) }), transaction: 0 })
+        Ok(Self { shared: Arc::new(Shared { platform, core: Mutex::new(core) }), transaction: Transaction::NONE })
     }
 
     /// Takes in what has come, sends what waits, ends what is overdue, wakes who waits for it. Never waits itself.
@@ -219,7 +233,7 @@ impl<P: Platform> Store<P> {
 
     /// The same store, outside of any transaction.
     fn outside(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), transaction: 0 }
+        Self { shared: Arc::clone(&self.shared), transaction: Transaction::NONE }
     }
 
     /// Has needless events held back. A channel for which that fails is told by the next wait.

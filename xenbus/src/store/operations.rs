@@ -199,9 +199,10 @@ impl<P: Platform> Store<P> {
         operation: &'static str,
         kind: MessageType,
         payload: Vec<u8>,
-        answer: impl FnMut(Vec<u8>) -> Result<T, Reason> + Send + 'static,
+        mut answer: impl FnMut(Vec<u8>) -> Result<T, Reason> + Send + 'static,
     ) -> Call<P, T> {
-        Call::new(&self.outside(), operation, "", Ok(Ask::plain(operation, kind, payload, answer)))
+        let ask = Ask::plain(operation, kind, payload, move |payload, _| answer(payload));
+        Call::new(&self.outside(), operation, "", Ok(ask))
     }
 
     fn call<T>(&self, operation: &'static str, path: &str, ask: Result<Ask<T>, Reason>) -> Call<P, T> {

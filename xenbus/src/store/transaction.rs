@@ -7,7 +7,7 @@ use xen_hypercall::sched;
 use super::ask::{self, Ask};
 use super::call::Call;
 use super::error::{Reason, StoreError};
-use super::{Platform, Store};
+use super::{Platform, Store, Transaction};
 use crate::wire::{BadReply, MessageType, Refusal};
 
 /// How often a transaction is tried that meets others.
@@ -66,18 +66,15 @@ impl<P: Platform> Store<P> {
         Err(StoreError::new(COMMIT, "", Reason::Contended { attempts: ATTEMPTS }))
     }
 
-    fn begin(&self) -> Call<P, u32> {
-        let answer = |payload: alloc::vec::Vec<u8>| {
+    fn begin(&self) -> Call<P, Transaction> {
+        let answer = |payload: alloc::vec::Vec<u8>, epoch| {
             let bad = BadReply::Payload(MessageType::TRANSACTION_START);
-            ask::transaction_id(&payload).ok_or_else(|| bad.into())
+            let id = ask::transaction_id(&payload).ok_or(bad)?;
+            Ok(Transaction { id, epoch })
         };
         const START: &str = "start a transaction";
-        let ask = if self.core().link() == super::core::Link::Closing {
-            Err(Reason::Suspending)
-        } else {
-            Ok(Ask::plain(START, MessageType::TRANSACTION_START, b"\0".to_vec(), answer))
-        };
-        Call::new(&self.outside(), START, "", ask)
+        let ask = Ask::plain(START, MessageType::TRANSACTION_START, b"\0".to_vec(), answer);
+        Call::new(&self.outside(), START, "", Ok(ask))
     }
 
     fn sleep_by_chance(&self, attempt: u32) {
@@ -97,20 +94,19 @@ const COMMIT: &str = "commit a transaction";
 /// A transaction that the daemon keeps open for us. Dropped, it is given up.
 struct Open<P: Platform> {
     inside: Store<P>,
-    epoch: u32,
     ended: bool,
 }
 
 impl<P: Platform> Open<P> {
-    fn new(store: &Store<P>, id: u32) -> Self {
+    fn new(store: &Store<P>, transaction: Transaction) -> Self {
         let mut inside = store.clone();
-        inside.transaction = id;
-        let epoch = {
-            let mut core = store.core();
+        inside.transaction = transaction;
+        let mut core = store.core();
+        // Otherwise it is over already, as its first operation will tell.
+        if core.epoch == transaction.epoch {
             core.open_transactions += 1;
-            core.epoch
-        };
-        Self { inside, epoch, ended: false }
+        }
+        Self { inside, ended: false }
     }
 
     /// Commits, and says whether that was done or others were in the way.
@@ -120,7 +116,7 @@ impl<P: Platform> Open<P> {
     }
 
     fn end(&self) -> Call<P, ()> {
-        let ask = Ask::plain(COMMIT, MessageType::TRANSACTION_END, b"T\0".to_vec(), ask::nothing);
+        let ask = Ask::plain(COMMIT, MessageType::TRANSACTION_END, b"T\0".to_vec(), |_, _| Ok(()));
         Call::new(&self.inside, COMMIT, "", Ok(ask))
     }
 
@@ -140,11 +136,11 @@ impl<P: Platform> Drop for Open<P> {
         let now = self.inside.now();
         let mut core = self.inside.core();
         // The daemon has ended those of an earlier connection itself.
-        if core.epoch != self.epoch {
+        if core.epoch != self.inside.transaction.epoch {
             return;
         }
         if !self.ended {
-            core.send_only(MessageType::TRANSACTION_END, self.inside.transaction, b"F\0", now);
+            core.give_up(self.inside.transaction.id);
             core.pump(now);
             core.tell();
         }
