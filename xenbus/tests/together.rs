@@ -26,10 +26,19 @@ const SECOND: Duration = Duration::from_secs(1);
 fn reset(machine: &Machine, domain: &Domain, store: &Store<Domain>) {
     let (host, before) = (machine.xenstore(), store.epoch());
     host.poke(domain, Word::ResponseProducer, host.peek(domain, Word::ResponseProducer).wrapping_add(5000));
-    step_until(store, || store.epoch() > before);
+    wait_until(machine, store, || store.epoch() > before);
 }
 
-/// Polls the store and lets time pass.
+/// Polls the store and lets time pass, a millisecond at a time.
+#[track_caller]
+fn wait_until(machine: &Machine, store: &Store<Domain>, is_over: impl Fn() -> bool) {
+    step_until(store, || {
+        machine.advance(Duration::from_millis(1));
+        is_over()
+    });
+}
+
+/// Polls the store, for as long as it has something to do.
 #[track_caller]
 fn step_until(store: &Store<Domain>, is_over: impl Fn() -> bool) {
     let end = store.now() + 20 * SECOND;
@@ -62,7 +71,7 @@ fn a_transaction_of_before_a_reset_touches_nothing_of_the_new_connection() {
     let (machine, domain, store) = guest(1);
     let result = store.transaction(|t| {
         reset(&machine, &domain, &store);
-        step_until(&store, || store.next_deadline().is_none());
+        wait_until(&machine, &store, || store.next_deadline().is_none());
         let before = store.statistics().requests;
         let error = t.write("data/x", "y").wait().unwrap_err();
         assert_eq!(error.reason, Reason::Reset);
@@ -76,7 +85,7 @@ fn a_transaction_of_before_a_reset_touches_nothing_of_the_new_connection() {
 fn a_watch_whose_first_answer_nobody_has_taken_yet_outlives_a_reset() -> Result<(), StoreError> {
     let (machine, domain, store) = guest(1);
     let call = store.watch("data");
-    step_until(&store, || store.statistics().answers == 1);
+    wait_until(&machine, &store, || store.statistics().answers == 1);
     reset(&machine, &domain, &store);
     let watch = call.wait()?;
     for _ in 0..3 {
@@ -110,7 +119,7 @@ fn a_watch_that_the_daemon_registers_late_is_not_refused() -> Result<(), StoreEr
     // The daemon has it, and says so when that was asked for once more.
     machine.xenstore().script(Requests::of(MessageType::WATCH), When::Nth(1), Reaction::Late(6 * SECOND));
     reset(&machine, &domain, &store);
-    step_until(&store, || store.statistics().timed_out > 0);
+    wait_until(&machine, &store, || store.statistics().timed_out > 0);
     for _ in 0..10 {
         store.read("domid").wait()?;
     }
@@ -175,7 +184,7 @@ fn a_transaction_that_is_cancelled_before_it_has_its_number_is_ended() -> Result
         let mut task = pin!(store.transaction_async(async |_| Ok(())));
         let mut context = Context::from_waker(Waker::noop());
         assert!(task.as_mut().poll(&mut context).is_pending());
-        step_until(&store, || store.statistics().answers == 1);
+        wait_until(&machine, &store, || store.statistics().answers == 1);
     }
     store.read("domid").wait()?;
     store.read("domid").wait()?;
@@ -306,7 +315,7 @@ fn a_resume_registers_watches_again_and_serves_on() -> Result<(), StoreError> {
         let (machine, domain, store) = guest(seed);
         let watch = store.watch("data").wait()?;
         let begun = store.watch("control");
-        step_until(&store, || store.statistics().answers == 2);
+        wait_until(&machine, &store, || store.statistics().answers == 2);
         let dropped = store.watch("device").wait()?;
         drop(dropped);
         let mut server = Box::pin(store.serve());
