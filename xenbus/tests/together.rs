@@ -11,11 +11,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{attach, guest};
-use xen_event_channel::{Channel, Preference};
+use xen_event_channel::{Channel, Preference, WaitError};
 use xen_hypercall::abi::Mfn;
 use xen_hypercall::abi::io::xs_wire::ServerFeatures;
 use xen_hypercall::sched;
-use xen_sim::{Domain, Machine, Reaction, Requests, When, Word, Xenstore};
+use xen_sim::{Domain, Machine, Message, Reaction, Requests, When, Word, Xenstore};
 use xen_xenbus::Store;
 use xen_xenbus::store::{Call, Quiet, Reason, StoreError};
 use xen_xenbus::wire::{MessageType, Refusal};
@@ -429,4 +429,70 @@ fn hc_148_a_ring_that_waits_for_its_daemon_is_not_used_before() -> Result<(), St
     assert_eq!(host.peek(&domain, Word::RequestProducer), before);
     assert_eq!(call.wait()?, b"1");
     Ok(())
+}
+
+/// Events without a reason are held back for a time, and then the executor's timer has to have the store look.
+#[test]
+fn a_server_whose_channel_is_held_back_is_looked_after_in_time() -> Result<(), StoreError> {
+    let (machine, domain, store) = guest(1);
+    let watch = store.watch("data").wait()?;
+    assert!(watch.wait(store.now() + SECOND)?);
+    let port = domain.store().unwrap().1;
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(Arc::clone(&flag));
+    let mut server: Pin<Box<dyn Future<Output = WaitError>>> = Box::pin(store.serve());
+    assert!(server.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let run = |server: &mut Pin<Box<dyn Future<Output = WaitError> + '_>>, end: Duration| {
+        while store.now() < end {
+            if flag.0.swap(false, Ordering::AcqRel) {
+                assert!(server.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            if store.next_deadline().is_some_and(|deadline| deadline <= store.now()) {
+                store.poll();
+            }
+        }
+    };
+    for _ in 0..20 {
+        machine.spurious_event(&domain, port);
+        run(&mut server, store.now() + Duration::from_micros(20));
+    }
+    machine.xenstore().write(&format!("{}/data/x", Xenstore::home(&domain)), "y");
+    run(&mut server, store.now() + 3 * SECOND);
+    let mut changed = pin!(watch.changed());
+    assert!(changed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    Ok(())
+}
+
+#[test]
+fn a_wait_for_a_change_ends_when_the_connection_is_broken_for_good() -> Result<(), StoreError> {
+    let (machine, domain, store) = guest(1);
+    machine.xenstore().set_features(ServerFeatures::ERROR);
+    let watch = store.watch("data").wait()?;
+    assert!(watch.wait(store.now() + SECOND)?);
+    let flag = Arc::new(Flag::default());
+    assert!(watch.poll_changed(&mut Context::from_waker(&Waker::from(Arc::clone(&flag)))).is_pending());
+    machine.xenstore().poke(&domain, Word::ResponseProducer, 1 << 20);
+    assert!(watch.wait(store.now() + SECOND)?, "it fires once more");
+    assert!(flag.0.load(Ordering::Acquire));
+    let error = watch.wait(Duration::MAX).unwrap_err();
+    assert!(matches!(error.reason, Reason::Broken(_)), "{error}");
+    assert!(store.wait_for_changes(Duration::MAX).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_list_of_too_many_children_is_refused_and_not_cut() {
+    let (machine, _domain, store) = guest(1);
+    let host = machine.xenstore();
+    host.script(Requests::of(MessageType::DIRECTORY), When::Always, Reaction::refuse("E2BIG"));
+    let answer = |request: &Message, answer: Message| {
+        let offset = request.payload.split(|byte| *byte == 0).nth(1).unwrap();
+        let offset: usize = std::str::from_utf8(offset).unwrap().parse().unwrap();
+        let last = if offset > 140_000 { &b"\0"[..] } else { b"" };
+        let part = [&b"7\0"[..], &b"a\0".repeat(2000), last].concat();
+        Message { kind: MessageType::DIRECTORY_PART, ..answer.answer(part) }.to_bytes()
+    };
+    host.script(Requests::of(MessageType::DIRECTORY_PART), When::Always, Reaction::alter(answer));
+    let error = store.directory("data").wait().unwrap_err();
+    assert!(matches!(error.reason, Reason::BadReply(_)), "{error}");
 }

@@ -170,5 +170,7 @@ fn names(payload: &[u8], kind: MessageType) -> Result<Vec<String>, Reason> {
         let good = !name.is_empty() && !name.contains(&b'/');
         core::str::from_utf8(name).ok().filter(|_| good).map(String::from).ok_or_else(bad)
     });
-    names.take(MOST_CHILDREN).collect()
+    // One more than there may be, so that a list is refused and not cut.
+    let names: Vec<String> = names.take(MOST_CHILDREN + 1).collect::<Result<_, _>>()?;
+    if names.len() > MOST_CHILDREN { Err(bad()) } else { Ok(names) }
 }

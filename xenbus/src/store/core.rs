@@ -46,6 +46,8 @@ pub(super) struct Core<P: Events> {
     pub(super) open_transactions: usize,
     /// Transactions of this epoch that nobody has, and that the daemon is to end.
     given_up: Vec<u32>,
+    /// Until when the channel's events are held back, as it was last settled.
+    pub(super) held_until: Option<Duration>,
     pub(super) statistics: Statistics,
     /// The ring has changed, and the daemon was not told.
     untold: bool,
@@ -102,6 +104,7 @@ impl<P: Events> Core<P> {
             epoch: 0,
             open_transactions: 0,
             given_up: Vec::new(),
+            held_until: None,
             statistics: Statistics::default(),
             untold: false,
             random,
@@ -126,10 +129,9 @@ impl<P: Events> Core<P> {
             Link::Closing if within => {}
             Link::Closing | Link::Suspended => return Err(NotStarted::Never(Reason::Suspending)),
             Link::Connecting => return Err(NotStarted::Full),
-            Link::Broken(violation, _) if !self.ring.can_reconnect() => {
-                return Err(NotStarted::Never(violation.into()));
+            Link::Broken(..) => {
+                return Err(self.is_dead().map_or(NotStarted::Full, |why| NotStarted::Never(why.into())));
             }
-            Link::Broken(..) => return Err(NotStarted::Full),
         }
         match self.connection.send(kind, transaction.id, &[payload], deadline) {
             Ok(call) => {
@@ -271,6 +273,14 @@ impl<P: Events> Core<P> {
         };
         let deadlines = [self.sleepers.next_deadline(), self.connection.next_deadline(), retry];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// Why the connection is broken, if it is so for good.
+    pub(super) fn is_dead(&self) -> Option<Violation> {
+        match self.link {
+            Link::Broken(violation, _) if !self.ring.can_reconnect() => Some(violation),
+            _ => None,
+        }
     }
 
     pub(super) const fn link(&self) -> Link {
@@ -456,6 +466,10 @@ impl<P: Events> Core<P> {
         self.statistics.broken = self.statistics.broken.wrapping_add(1);
         self.link = Link::Broken(violation, retry);
         self.end_all(&violation.into());
+        // There will be no events. Who looks at the nodes now is told why.
+        if self.is_dead().is_some() {
+            self.watches.fire_all(&mut self.wakes);
+        }
     }
 
     fn begin_anew(&mut self, reason: &Reason) {

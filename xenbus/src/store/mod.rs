@@ -63,7 +63,7 @@ use ::core::time::Duration;
 use alloc::sync::Arc;
 
 use spin::Mutex;
-use xen_event_channel::{Channel, Events, Found, WaitError};
+use xen_event_channel::{Channel, Events, Found, Settled, WaitError};
 use xen_hypercall::Clock;
 use xen_shared_ring::SharedMem;
 
@@ -171,7 +171,8 @@ impl<P: Platform> Store<P> {
     /// When [`poll`](Self::poll) has something to do even without an event: system time. An executor sets its timer by that.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        self.core().next_deadline()
+        let core = self.core();
+        [core.next_deadline(), core.held_until].into_iter().flatten().min()
     }
 
     /// Polls the store at each of its events, for those who await calls and watches. To be run as a task of its own; deadlines are
@@ -238,7 +239,11 @@ impl<P: Platform> Store<P> {
 
     /// Has needless events held back. A channel for which that fails is told by the next wait.
     fn settle(&self, channel: &Channel<P>, found: Found, now: Duration) {
-        let _ = channel.settle(found, now);
+        // What a task waits for is heard again when somebody has looked after that time. Waits see to it themselves.
+        self.core().held_until = match channel.settle(found, now) {
+            Ok(Settled::Held(end)) => Some(end),
+            _ => None,
+        };
     }
 }
 

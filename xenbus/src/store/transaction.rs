@@ -55,12 +55,16 @@ impl<P: Platform> Store<P> {
         &self,
         mut body: impl AsyncFnMut(&Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let end = self.now().saturating_add(LONGEST);
         for _ in 0..ATTEMPTS {
             let mut open = Open::new(self, self.begin().await?);
             let value = body(&open.inside).await?;
             let ended = open.end().await;
             if open.is_committed(ended)? {
                 return Ok(value);
+            }
+            if self.now() >= end {
+                return Err(StoreError::new(COMMIT, "", Reason::TimedOut(LONGEST)));
             }
         }
         Err(StoreError::new(COMMIT, "", Reason::Contended { attempts: ATTEMPTS }))

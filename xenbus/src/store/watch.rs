@@ -47,7 +47,8 @@ impl<P: Platform> Watch<P> {
     ///
     /// # Errors
     ///
-    /// [`Reason::Wait`](super::Reason::Wait) where Xen does not let the guest wait.
+    /// [`Reason::Wait`](super::Reason::Wait) where Xen does not let the guest wait; [`Reason::Broken`](super::Reason::Broken) when
+    /// the connection is broken for good.
     pub fn wait(&self, deadline: Duration) -> Result<bool, StoreError> {
         self.store.wait_until(deadline, "wait for a change of", &self.path, || self.cell.take())
     }
@@ -58,6 +59,7 @@ impl<P: Platform> Watch<P> {
     }
 
     /// Waits until something may have changed, while somebody [serves](Store::serve) the store.
+    /// When the connection breaks for good, it fires once more, and what is asked then tells why.
     pub async fn changed(&self) {
         poll_fn(|context| self.poll_changed(context)).await;
     }
@@ -75,7 +77,8 @@ impl<P: Platform> Store<P> {
     ///
     /// # Errors
     ///
-    /// [`Reason::Wait`](super::Reason::Wait) where Xen does not let the guest wait.
+    /// [`Reason::Wait`](super::Reason::Wait) where Xen does not let the guest wait; [`Reason::Broken`](super::Reason::Broken) when
+    /// the connection is broken for good.
     pub fn wait_for_changes(&self, deadline: Duration) -> Result<bool, StoreError> {
         self.wait_until(deadline, "wait for changes", "", || self.core().watches.any_fired())
     }
@@ -94,6 +97,9 @@ impl<P: Platform> Store<P> {
             self.poll();
             if is_over() {
                 return Ok(true);
+            }
+            if let Some(violation) = self.core().is_dead() {
+                return Err(StoreError::new(operation, path, violation));
             }
             if self.now() >= deadline {
                 return Ok(false);

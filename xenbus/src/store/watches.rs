@@ -124,6 +124,11 @@ impl Watches {
         entry.map(|entry| wakes.fire(&entry.cell)).is_some()
     }
 
+    /// All watches have something to tell.
+    pub(super) fn fire_all(&mut self, wakes: &mut Wakes) {
+        self.entries().for_each(|entry| wakes.fire(&entry.cell));
+    }
+
     /// The next request that the watches need.
     pub(super) fn next_chore(&mut self) -> Option<(usize, MessageType, Vec<u8>)> {
         self.0.iter().enumerate().find_map(|(index, place)| {
