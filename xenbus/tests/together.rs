@@ -496,3 +496,23 @@ fn a_list_of_too_many_children_is_refused_and_not_cut() {
     let error = store.directory("data").wait().unwrap_err();
     assert!(matches!(error.reason, Reason::BadReply(_)), "{error}");
 }
+
+/// The quota of a daemon that was silent for a time is not used up by transactions of which nobody knows.
+#[test]
+fn transactions_that_a_daemon_begins_late_are_all_ended() -> Result<(), StoreError> {
+    let (machine, domain, store) = guest(1);
+    let host = machine.xenstore();
+    host.hang();
+    for _ in 0..5 {
+        assert!(store.transaction(|_| Ok(())).is_err());
+    }
+    for _ in 0..100 {
+        drop(store.read("domid"));
+    }
+    host.go_on();
+    for _ in 0..100 {
+        store.read("domid").wait()?;
+    }
+    assert_eq!(host.transactions(&domain), 0);
+    Ok(())
+}
