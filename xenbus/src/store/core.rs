@@ -12,7 +12,7 @@ use super::ring::Ring;
 use super::wakers::{Sleepers, Wakes};
 use super::watches::Watches;
 use super::{Statistics, Transaction};
-use crate::connection::{CallId, Connection, Failure, Incoming, SendError};
+use crate::connection::{CallId, Connection, Failure, Incoming, SendError, Token};
 use crate::wire::{MessageType, RING_SIZE, Violation};
 
 /// Bytes that are taken from the daemon before others have a turn: what it can send meanwhile must not hold anybody up.
@@ -169,6 +169,11 @@ impl<P: Events> Core<P> {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         longest * (mixed >> 48) as u32 / (1 << 16)
+    }
+
+    /// How many requests there are whose result nobody has taken.
+    pub(super) const fn calls(&self) -> usize {
+        self.mailboxes.len()
     }
 
     /// How often there may have been room for a request.
@@ -424,6 +429,13 @@ impl<P: Events> Core<P> {
             self.sleepers.wake_all(&mut self.wakes);
         }
         Ok(total)
+    }
+
+    /// Nobody wants the watch any more.
+    pub(super) fn unwatch(&mut self, token: Token) {
+        if let Some(call) = self.watches.remove(token) {
+            self.forget(call);
+        }
     }
 
     /// The daemon was asked to forget all watches.

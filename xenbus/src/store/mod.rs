@@ -257,7 +257,8 @@ impl<P: Platform> fmt::Debug for Store<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let core = self.core();
         let mut debug = f.debug_struct("Store");
-        debug.field("link", &core.link()).field("epoch", &core.epoch).field("statistics", &core.statistics);
+        debug.field("link", &core.link()).field("epoch", &core.epoch).field("calls", &core.calls());
+        debug.field("statistics", &core.statistics);
         debug.finish_non_exhaustive()
     }
 }

@@ -111,7 +111,7 @@ impl<P: Platform> Store<P> {
 
 impl<P: Platform> Drop for Watch<P> {
     fn drop(&mut self) {
-        self.store.core().watches.remove(self.token);
+        self.store.core().unwatch(self.token);
         self.store.poll();
     }
 }

@@ -112,9 +112,12 @@ impl Watches {
     }
 
     /// Nobody wants the watch any more. The daemon may know it even where it never said so.
-    pub(super) fn remove(&mut self, token: Token) {
-        if let Some(entry) = self.entry(token) {
-            entry.state = State::Unwanted;
+    /// Answers with the request of its registration, if that is under way: nobody else takes its result.
+    pub(super) fn remove(&mut self, token: Token) -> Option<CallId> {
+        let entry = self.entry(token)?;
+        match core::mem::replace(&mut entry.state, State::Unwanted) {
+            State::Asked(call) => Some(call),
+            _ => None,
         }
     }
 
