@@ -115,8 +115,7 @@ impl Frontend {
             match self.poll(store.now()) {
                 Step::Look => {
                     let paths = Sight::paths(self.device());
-                    let values = store.transaction_async(async |t| read_all(t, &paths).await).await;
-                    let sight = values.map(|values| Sight::of(self.device(), values));
+                    let sight = read_all(store, &paths).await.map(|values| Sight::of(self.device(), values));
                     self.took(sight, store.now());
                 }
                 Step::Write(switch) => {
@@ -129,7 +128,7 @@ impl Frontend {
     }
 
     fn look<P: Platform>(&mut self, store: &Store<P>) {
-        let sight = store.transaction(|t| Sight::take(t, self.device()));
+        let sight = Sight::take(store, self.device());
         self.took(sight, store.now());
     }
 
@@ -142,8 +141,8 @@ impl Frontend {
 }
 
 async fn apply<P: Platform>(store: &Store<P>, switch: &Switch) -> Result<Switched, StoreError> {
-    let values = read_all(store, &Sight::paths(switch.device())).await?;
-    if let Err(how) = switch.check(Sight::of(switch.device(), values)) {
+    let values = read_all(store, &switch.paths()).await?;
+    if let Err(how) = switch.check(values) {
         return Ok(Switched::Vanished(how));
     }
     let calls = (1..).zip(switch.values()).map(|(place, (path, value))| patient(store.write(&path, value), place));

@@ -7,7 +7,7 @@ use core::fmt;
 use super::device::Look;
 use super::{Device, Nodes, State, parse_state};
 
-/// Both halves of a device, as they stood at one moment.
+/// Both halves of a device, as they stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
     /// Both are there.
@@ -71,7 +71,8 @@ pub enum Switched {
 }
 
 impl Sight {
-    /// Looks at both halves of `device`, within a transaction.
+    /// Looks at both halves of `device`. A transaction is not needed: what follows from a look is checked again within the one that
+    /// [writes](Switch::apply).
     ///
     /// # Errors
     ///
@@ -151,20 +152,22 @@ impl Switch {
     ///
     /// The store's. Where it did not answer, the state may or may not stand there.
     pub fn apply<N: Nodes>(&self, nodes: &N) -> Result<Switched, N::Error> {
-        if let Err(how) = self.check(Sight::take(nodes, &self.device)?) {
+        if let Err(how) = self.check(nodes.read_all(&self.paths())?) {
             return Ok(Switched::Vanished(how));
         }
         nodes.write_all(&self.values())?;
         Ok(Switched::Done)
     }
 
-    pub(crate) const fn device(&self) -> &Device {
-        &self.device
+    /// What to read first. Whether the tools want the device makes no difference to what was decided.
+    pub(crate) fn paths(&self) -> [String; 4] {
+        let [backend, domain, ours, theirs, _] = Sight::paths(&self.device);
+        [backend, domain, ours, theirs]
     }
 
-    /// Whether the directory is still the one that is meant.
-    pub(crate) fn check(&self, sight: Sight) -> Result<(), Vanished> {
-        match sight {
+    /// Whether the directory is still the one that is meant, by what was read.
+    pub(crate) fn check(&self, values: Vec<Option<Vec<u8>>>) -> Result<(), Vanished> {
+        match Sight::of(&self.device, values) {
             Sight::Vanished(how) => Err(how),
             Sight::Pair { ours, .. } if ours == self.to() || self.from.has(ours) => Ok(()),
             Sight::Pair { .. } => Err(Vanished::Replaced),

@@ -25,7 +25,7 @@ pub struct Attempt(pub u64);
 /// What to do next. What was to be done before is done, or is said again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Take a [`Sight`](crate::bus::Sight) in a transaction, and hand it to [`saw`](super::Frontend::saw).
+    /// Take a [`Sight`](crate::bus::Sight), and hand it to [`saw`](super::Frontend::saw).
     Look,
     /// [`apply`](Switch::apply) this in a transaction, and hand what came of it to [`wrote`](super::Frontend::wrote).
     Write(Switch),
