@@ -10,7 +10,7 @@ use xen_xenbus::Store;
 
 use crate::boot::SharedPage;
 use crate::guest;
-use crate::suspend::{SuspendError, Suspended};
+use crate::suspend::{self, SuspendError, Suspended};
 use crate::xen::{XEN, Xen};
 
 static STORE: Once<Option<Store<Xen>>> = Once::new();
@@ -22,15 +22,18 @@ pub(crate) fn get() -> Option<Store<Xen>> {
 
 /// Brings the connection to rest, suspends the guest, and makes the connection anew after a resume.
 pub(crate) fn suspend(within: Duration) -> Result<Suspended, SuspendError> {
+    // Before the store is touched: an upcall may have interrupted somebody who uses it.
+    suspend::check()?;
     let quiet = get().map(|store| store.quiesce(within)).transpose().map_err(SuspendError::Xenstore)?;
     // Where it was called off, the store goes on when `quiet` is dropped.
     let suspended = XEN.suspend()?;
-    if suspended == Suspended::Resumed
-        && let Some(quiet) = quiet
-        && let Some((page, channel)) = guest::boot_info().store.and_then(link)
-    {
-        // It was a page with a ring before.
-        let _ = quiet.resume(page, channel);
+    if let Some(quiet) = quiet.filter(|_| suspended == Suspended::Resumed) {
+        match guest::boot_info().store.and_then(link) {
+            // It was a page with a ring before.
+            Some((page, channel)) => drop(quiet.resume(page, channel)),
+            // Calls end with an error that says so.
+            None => log::error!("the toolstack has given the resumed guest no xenstore"),
+        }
     }
     Ok(suspended)
 }

@@ -47,15 +47,25 @@ impl core::error::Error for SuspendError {}
 
 /// What [`Xen::suspend`](crate::Xen::suspend) does.
 pub(crate) fn suspend() -> Result<Suspended, SuspendError> {
-    if guest::boot_info().control_domain {
-        return Err(SuspendError::ControlDomain);
-    }
-    if XEN.hold_upcalls() == Upcalls::Held {
-        return Err(SuspendError::UpcallsHeld);
-    }
+    check()?;
+    XEN.hold_upcalls();
     let result = suspend_held_back();
     XEN.release_upcalls();
     result
+}
+
+/// Whether the caller may suspend the guest.
+pub(crate) fn check() -> Result<(), SuspendError> {
+    if guest::boot_info().control_domain {
+        return Err(SuspendError::ControlDomain);
+    }
+    match XEN.hold_upcalls() {
+        Upcalls::Held => Err(SuspendError::UpcallsHeld),
+        Upcalls::Open => {
+            XEN.release_upcalls();
+            Ok(())
+        }
+    }
 }
 
 /// Nothing prints between the first step and the last: the console has no channel.

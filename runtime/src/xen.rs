@@ -33,7 +33,8 @@ impl Xen {
     /// where it stopped, and [`Guest::boot`](crate::Guest::boot) tells the channel of the xenstore ring, whose page is where it
     /// was. After [`Suspended::Cancelled`] all is as if nothing had been.
     ///
-    /// The toolstack asks for it by xenstore, and waits for the answer there: see `xen-xenbus`.
+    /// The toolstack asks for it by xenstore, and waits for the answer there: see `xen-xenbus`. A connection to xenstore that the
+    /// runtime has made is not taken along: that is what [`Guest::suspend`](crate::Guest::suspend) is for.
     ///
     /// # Errors
     ///

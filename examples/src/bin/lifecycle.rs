@@ -50,6 +50,8 @@ struct Lifecycle<'a> {
     memory: (Watch<Xen>, BalloonDriver),
     vcpus: (Watch<Xen>, Availability),
     devices: (Watch<Xen>, Enumerator),
+    /// The last look did not succeed, and everything is to be looked at again.
+    again: bool,
 }
 
 impl<'a> Lifecycle<'a> {
@@ -69,35 +71,49 @@ impl<'a> Lifecycle<'a> {
             memory: (store.watch(MemoryTarget::PATH).wait()?, BalloonDriver::new(FLOOR)),
             vcpus: (store.watch(Availability::PATH).wait()?, Availability::new()),
             devices: (store.watch("device").wait()?, Enumerator::new()),
+            again: false,
         })
     }
 
     fn run(mut self) -> Result<ExitCode, StoreError> {
         println!("ready");
         loop {
-            if let Some(command) = self.requests()? {
-                match command {
-                    Command::Suspend => self.suspend(),
-                    Command::Reboot => self.end(ShutdownReason::REBOOT),
-                    Command::Crash => self.end(ShutdownReason::CRASH),
-                    _ => {
-                        println!("going down");
-                        return Ok(ExitCode::SUCCESS);
-                    }
+            match self.look() {
+                Ok(None) => self.rest()?,
+                Ok(Some(Command::Suspend)) => self.suspend(),
+                Ok(Some(Command::Reboot)) => self.end(ShutdownReason::REBOOT),
+                Ok(Some(Command::Crash)) => self.end(ShutdownReason::CRASH),
+                Ok(Some(_)) => break,
+                Err(error) => {
+                    println!("{error}");
+                    self.again = true;
+                    // There is nobody to tell if there is no timer.
+                    let _ = self.guest.clock().sleep(Duration::from_secs(1));
                 }
             }
-            self.look_at_memory()?;
-            self.look_at_vcpus()?;
-            self.look_at_devices()?;
-            self.rest()?;
         }
+        println!("going down");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Looks at everything that may have changed. A command comes before the rest.
+    fn look(&mut self) -> Result<Option<Command>, StoreError> {
+        let again = core::mem::take(&mut self.again);
+        if let Some(command) = self.requests(again)? {
+            self.again = again;
+            return Ok(Some(command));
+        }
+        self.look_at_memory(again)?;
+        self.look_at_vcpus(again)?;
+        self.look_at_devices(again)?;
+        Ok(None)
     }
 
     /// The next command, and whatever else is asked.
-    fn requests(&mut self) -> Result<Option<Command>, StoreError> {
+    fn requests(&mut self, again: bool) -> Result<Option<Command>, StoreError> {
         let mut command = None;
         for (watch, inbox) in [&mut self.shutdown, &mut self.sysrq] {
-            if watch.take() {
+            if watch.take() || again {
                 inbox.look_again();
             }
             if inbox.poll(self.store.now()) {
@@ -132,9 +148,9 @@ impl<'a> Lifecycle<'a> {
         let _ = sched::shutdown(&self.guest.xen(), reason);
     }
 
-    fn look_at_memory(&mut self) -> Result<(), StoreError> {
+    fn look_at_memory(&mut self, again: bool) -> Result<(), StoreError> {
         let (watch, balloon) = &mut self.memory;
-        if watch.take() {
+        if watch.take() || again {
             match self.store.transaction(MemoryTarget::read)? {
                 Ok(target) => balloon.set_target(target.pages()),
                 Err(error) => println!("{error}"),
@@ -148,18 +164,18 @@ impl<'a> Lifecycle<'a> {
         Ok(())
     }
 
-    fn look_at_vcpus(&mut self) -> Result<(), StoreError> {
+    fn look_at_vcpus(&mut self, again: bool) -> Result<(), StoreError> {
         let (watch, availability) = &mut self.vcpus;
-        if watch.take() {
+        if watch.take() || again {
             let read = self.store.transaction(Availability::read)?;
             availability.update(read).iter().for_each(|change| println!("vCPU: {change:?}"));
         }
         Ok(())
     }
 
-    fn look_at_devices(&mut self) -> Result<(), StoreError> {
+    fn look_at_devices(&mut self, again: bool) -> Result<(), StoreError> {
         let (watch, enumerator) = &mut self.devices;
-        if watch.take() {
+        if watch.take() || again {
             for change in enumerator.look(self.store)? {
                 match change {
                     Change::Added(device) => println!("device {} came", device.path()),

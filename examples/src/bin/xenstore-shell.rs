@@ -9,11 +9,13 @@
 
 extern crate alloc;
 
+use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
 use xen_rt::xenbus::Store;
 use xen_rt::xenbus::store::StoreError;
+use xen_rt::xenbus::wire::PAYLOAD_MAX;
 use xen_rt::{ExitCode, Guest, Xen, entry, print, println};
 
 /// How long the shell waits for a line, and `watch` for a change.
@@ -43,8 +45,10 @@ fn main(guest: Guest) -> ExitCode {
 
 fn obey(store: &Store<Xen>, guest: &Guest, command: &str, path: &str, value: &str) -> Result<(), StoreError> {
     // The guest's own directory, which has no name of its own in relative paths.
-    let own = store.domain_path(xen_hypercall::abi::DomId(store.read_u32("domid").wait()? as u16));
-    let path = if path == "." { own.wait()? } else { path.into() };
+    let path = match path {
+        "." => format!("/local/domain/{}", store.read_u32("domid").wait()?),
+        path => path.into(),
+    };
     match command {
         "" => {}
         "ls" => store.directory(&path).wait()?.iter().for_each(|name| println!("{name}")),
@@ -94,8 +98,8 @@ impl Lines<'_> {
                 self.rest = rest.into();
                 return Some(line);
             }
-            // What a terminal sends at the end of the input.
-            if self.rest.contains('\u{4}') {
+            // What a terminal sends at the end of the input. No line is longer than a message.
+            if self.rest.contains('\u{4}') || self.rest.len() > PAYLOAD_MAX {
                 return None;
             }
             let mut bytes = [0; 64];
