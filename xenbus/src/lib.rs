@@ -38,6 +38,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(loom, allow(clippy::missing_const_for_fn, reason = "loom's parts are not made at compile time"))]
 
 extern crate alloc;
 

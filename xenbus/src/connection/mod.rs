@@ -60,7 +60,7 @@ pub use token::Token;
 use crate::wire::{BadReply, Header, MessageType, PAYLOAD_MAX, Parser, Received, Refusal, Violation, strings};
 
 /// How many requests a [`Connection`] has in flight at a time, unless it is told otherwise.
-pub const CALLS: usize = 64;
+pub const CALLS: usize = if cfg!(loom) { 4 } else { 64 };
 
 /// One domain's connection to xenstore, with up to `N` requests in flight.
 #[derive(Debug)]

@@ -2,10 +2,7 @@
 
 use core::task::{Context, Poll, Waker};
 
-use atomic_waker::AtomicWaker;
-use spin::Mutex;
-
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, AtomicWaker, Mutex, Ordering};
 use crate::wire::Refusal;
 
 /// The bit of a watch.

@@ -47,9 +47,13 @@ mod call;
 mod cell;
 mod core;
 mod error;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod model;
 mod operations;
 mod path;
 mod permissions;
+#[cfg_attr(loom, path = "ring_loom.rs")]
 mod ring;
 mod suspend;
 mod transaction;
@@ -62,7 +66,6 @@ use ::core::fmt;
 use ::core::time::Duration;
 use alloc::sync::Arc;
 
-use spin::Mutex;
 use xen_event_channel::{Channel, Events, Found, Settled, WaitError};
 use xen_hypercall::Clock;
 use xen_shared_ring::SharedMem;
@@ -75,6 +78,7 @@ pub use transaction::ATTEMPTS;
 pub use watch::Watch;
 
 use self::core::Core;
+use crate::sync::Mutex;
 use ring::Ring;
 use wakers::Locked;
 

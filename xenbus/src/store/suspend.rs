@@ -58,12 +58,20 @@ impl<P: Platform> Quiet<P> {
     /// # Errors
     ///
     /// [`NoRing`]; the store is of no use then.
-    pub fn resume(mut self, page: SharedMem, channel: Channel<P>) -> Result<(), NoRing> {
-        let ring = Ring::attach(page).ok_or(NoRing)?;
+    pub fn resume(self, page: SharedMem, channel: Channel<P>) -> Result<(), NoRing> {
+        self.go_on(Ring::attach(page).ok_or(NoRing)?, channel);
+        Ok(())
+    }
+
+    pub(super) fn go_on(mut self, ring: Ring, channel: Channel<P>) {
         self.store.core().replace(ring, channel);
         self.resumed = true;
         self.store.poll();
-        Ok(())
+    }
+
+    #[cfg(loom)]
+    pub(super) fn store(&self) -> Store<P> {
+        self.store.clone()
     }
 }
 

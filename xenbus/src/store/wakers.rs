@@ -9,7 +9,7 @@ use core::ops::{Deref, DerefMut};
 use core::task::Waker;
 use core::time::Duration;
 
-use spin::MutexGuard;
+use crate::sync::MutexGuard;
 use xen_event_channel::Events;
 
 use super::cell::Cell;

@@ -1,0 +1,217 @@
+//! What several tasks and the daemon do to a store at a time, in every order of their steps: the crate's own code, with a model of
+//! the daemon, of the kernel and of Xen.
+#![cfg(loom)]
+
+mod models;
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use loom::thread;
+use models::{Asked, Kernel, Serve, Task, model};
+use xen_xenbus::Store;
+use xen_xenbus::store::model::Daemon;
+use xen_xenbus::store::{Call, Reason, StoreError, Watch};
+use xen_xenbus::wire::MessageType;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Looks at a call when everything has come to rest: it must have a result.
+fn result<T>(store: &Store<Kernel>, mut call: Call<Kernel, T>) -> Result<T, StoreError> {
+    store.poll();
+    call.try_wait().expect("a call that never ends")
+}
+
+/// Serves until nothing comes any more, and returns what was asked.
+fn settle(daemon: &Daemon<Kernel>, store: &Store<Kernel>) -> Vec<Asked> {
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        store.poll();
+        all.extend(daemon.serve());
+    }
+    store.poll();
+    all
+}
+
+fn watch(daemon: &Daemon<Kernel>, store: &Store<Kernel>) -> (Watch<Kernel>, Vec<u8>) {
+    let call = store.watch("data");
+    store.poll();
+    let asked = daemon.serve();
+    assert!(asked[0].is(MessageType::WATCH));
+    let watch = result(store, call).expect("a watch");
+    (watch, asked[0].token())
+}
+
+/// Two callers, whose answers come in the other order, one of them maybe after its time: each has its own answer or none, and the
+/// next request has no answer of an earlier one.
+#[test]
+fn m10_each_caller_has_its_own_answer_or_none() {
+    model(|| {
+        let (kernel, daemon, store) = Kernel::boot();
+        let first = store.read("a").within(SECOND);
+        let second = thread::spawn({
+            let store = store.clone();
+            move || {
+                let mut call = store.read("b");
+                (call.try_wait(), call)
+            }
+        });
+        let server = thread::spawn({
+            let (kernel, daemon) = (kernel.clone(), Arc::clone(&daemon));
+            move || {
+                let asked: Vec<Asked> = (0..2).filter_map(|_| daemon.next()).collect();
+                kernel.advance(SECOND);
+                asked.iter().rev().for_each(|asked| daemon.reply(asked));
+                asked
+            }
+        });
+        // The first one has its answer, or its time is over; then there is a third one.
+        let mut first = Some(first);
+        let got = first.as_mut().and_then(Call::try_wait);
+        if got.is_some() {
+            first = None;
+        }
+        let third = store.read("c");
+        store.poll();
+        let (looked, second) = second.join().unwrap();
+        let mut asked = server.join().unwrap();
+        asked.extend(settle(&daemon, &store));
+
+        let own = |path: &str, result: Result<Vec<u8>, StoreError>| match result {
+            Ok(value) => assert_eq!(value, path.as_bytes(), "somebody else's answer"),
+            Err(error) => assert!(path == "a" && matches!(error.reason, Reason::TimedOut(_)), "{error}"),
+        };
+        own("a", got.unwrap_or_else(|| result(&store, first.take().expect("it was not over"))));
+        own("b", looked.unwrap_or_else(|| result(&store, second)));
+        own("c", result(&store, third));
+        let mut paths: Vec<_> = asked.iter().map(|asked| asked.payload.clone()).collect();
+        paths.sort();
+        assert_eq!(paths, [b"a\0", b"b\0", b"c\0"], "each was sent once");
+        assert_eq!(store.statistics().dropped, 0);
+    });
+}
+
+/// An event while the owner takes the bit and looks: the last look saw the last state, or the owner is called again.
+#[test]
+fn m11_the_last_state_of_what_is_watched_is_not_lost() {
+    model(|| {
+        let (_kernel, daemon, store) = Kernel::boot();
+        let (watch, token) = watch(&daemon, &store);
+        // Relaxed: that it is seen is what the watch's own ordering is for.
+        let state = Arc::new(AtomicU32::new(0));
+        let other = thread::spawn({
+            let (daemon, store, state) = (Arc::clone(&daemon), store.clone(), Arc::clone(&state));
+            move || {
+                for value in 1..=2 {
+                    state.store(value, Relaxed);
+                    daemon.fire("data", &token);
+                    store.poll();
+                }
+            }
+        });
+        let (task, mut seen) = (Task::new(), 0);
+        for _ in 0..2 {
+            if task.asks(|context| watch.poll_changed(context)) == Poll::Ready(()) {
+                seen = state.load(Relaxed);
+                assert_ne!(seen, 0, "the bit is there before what it tells of");
+            }
+        }
+        other.join().unwrap();
+        // Asleep, if the last answer was that nothing has changed.
+        assert!(seen == 2 || task.is_woken() || watch.take(), "{seen} of 2 seen, and asleep");
+    });
+}
+
+/// Who was told that nothing has changed, and sleeps, is woken.
+#[test]
+fn m11_who_sleeps_on_a_watch_is_woken() {
+    model(|| {
+        let (_kernel, daemon, store) = Kernel::boot();
+        let (watch, token) = watch(&daemon, &store);
+        let other = thread::spawn({
+            let (daemon, store) = (Arc::clone(&daemon), store.clone());
+            move || {
+                daemon.fire("data", &token);
+                store.poll();
+            }
+        });
+        let task = Task::new();
+        let polled = task.asks(|context| watch.poll_changed(context));
+        other.join().unwrap();
+        assert!(polled.is_ready() || task.is_woken(), "asleep, and it has fired");
+    });
+}
+
+/// A watch is dropped and another one made in its place, while events for the first one are under way: they are not the second
+/// one's.
+#[test]
+fn m8_an_event_for_a_watch_that_is_gone_is_nobodys() {
+    model(|| {
+        let (_kernel, daemon, store) = Kernel::boot();
+        let (first, old) = watch(&daemon, &store);
+        let other = thread::spawn({
+            let (daemon, old) = (Arc::clone(&daemon), old.clone());
+            move || {
+                daemon.serve();
+                daemon.fire("data", &old);
+            }
+        });
+        drop(first);
+        store.poll();
+        let call = store.watch("data");
+        store.poll();
+        other.join().unwrap();
+        let asked = settle(&daemon, &store);
+        let second = result(&store, call).expect("a watch");
+        daemon.fire("data", &old);
+        store.poll();
+        assert!(!second.take(), "an event for another one");
+        assert_eq!((store.watches(), asked.len() <= 2), (1, true));
+    });
+}
+
+/// A request while the store comes to rest: it is done before, or is told that it comes too late; and it goes out once.
+#[test]
+fn m9_a_request_during_a_suspend_is_neither_lost_nor_made_twice() {
+    model(|| {
+        let (kernel, daemon, store) = Kernel::boot();
+        let submitter = thread::spawn({
+            let store = store.clone();
+            move || {
+                let mut call = store.read("a");
+                (call.try_wait(), call)
+            }
+        });
+        let server = thread::spawn({
+            let daemon = Arc::clone(&daemon);
+            move || daemon.serve()
+        });
+        let quiet = store.quiesce(Duration::from_millis(500));
+        if quiet.is_ok() {
+            assert!(daemon.next().is_none(), "a request that nobody will answer");
+        }
+        let (looked, call) = submitter.join().unwrap();
+        let mut asked = server.join().unwrap();
+        let (daemon, resumed) = match quiet {
+            Ok(quiet) => (Arc::new(Daemon::resume(quiet, kernel.channel())), true),
+            Err(error) => {
+                assert!(matches!(error.reason, Reason::TimedOut(_)), "{error}");
+                (daemon, false)
+            }
+        };
+        asked.extend(settle(&daemon, &store));
+        match looked.unwrap_or_else(|| result(&store, call)) {
+            Ok(value) => assert_eq!((value.as_slice(), asked.len()), (&b"a"[..], 1)),
+            Err(error) => {
+                assert_eq!((error.reason, asked.len()), (Reason::Suspending, 0), "told that it was not made");
+                let _ = resumed;
+            }
+        }
+        // Everything goes on.
+        let again = store.read("b");
+        assert_eq!(settle(&daemon, &store).len(), 1);
+        assert_eq!(result(&store, again).as_deref(), Ok(&b"b"[..]));
+    });
+}
