@@ -423,6 +423,55 @@ fn fault_13_a_ring_that_is_reset_ends_calls_and_registers_watches_again() -> Res
     Ok(())
 }
 
+/// Breaks the connection, and waits until it was made anew.
+fn begin_anew(machine: &Machine, domain: &Domain, store: &Store<Domain>) {
+    let epoch = store.epoch();
+    machine.xenstore().poke(domain, Word::ResponseProducer, 1 << 20);
+    for _ in 0..3 {
+        let _ = bounded(store, 1, || read(store));
+    }
+    assert_eq!(store.epoch(), epoch + 1);
+}
+
+/// Its registration was answered, and the answer not yet collected.
+#[test]
+fn fault_13_a_watch_that_was_just_made_is_registered_again() -> Result<(), StoreError> {
+    let (machine, domain, store) = guest(1);
+    let call = store.watch("data");
+    // Takes in the answer as well.
+    read(&store)?;
+    assert_eq!(machine.xenstore().watches(&domain), 1);
+    begin_anew(&machine, &domain, &store);
+    let watch = call.wait()?;
+    read(&store)?;
+    assert_eq!(machine.xenstore().watches(&domain), 1);
+    while watch.take() {}
+    machine.xenstore().write(&format!("{}/data/x", Xenstore::home(&domain)), "y");
+    assert!(watch.wait(store.now() + SECOND)?);
+    Ok(())
+}
+
+/// To the daemon that has begun anew its number may be that of another one.
+#[test]
+fn fault_13_a_transaction_ends_with_its_connection() -> Result<(), StoreError> {
+    let (machine, domain, store) = guest(1);
+    let result = store.transaction(|t| {
+        t.write("data/x", "1").wait()?;
+        begin_anew(&machine, &domain, &store);
+        let other = store.transaction(|other| {
+            other.write("data/x", "2").wait()?;
+            assert_eq!(t.write("data/x", "3").wait().unwrap_err().reason, Reason::Reset);
+            Ok(())
+        });
+        assert_eq!(other, Ok(()));
+        Ok(())
+    });
+    assert_eq!(result.unwrap_err().reason, Reason::Reset);
+    assert_eq!(store.read("data/x").wait()?, b"2");
+    assert_eq!(machine.xenstore().transactions(&domain), 0);
+    store.quiesce(SECOND).map(drop)
+}
+
 #[test]
 fn fault_11_without_a_daemon_calls_end_and_with_a_new_one_they_work_again() -> Result<(), StoreError> {
     let (machine, domain, store) = guest(1);

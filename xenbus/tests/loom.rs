@@ -4,6 +4,8 @@
 
 mod models;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::thread;
 use models::{Asked, Kernel, Serve, Task, model};
 use xen_xenbus::Store;
+use xen_xenbus::connection::CALLS;
 use xen_xenbus::store::model::Daemon;
 use xen_xenbus::store::{Call, Reason, StoreError, Watch};
 use xen_xenbus::wire::MessageType;
@@ -90,6 +93,51 @@ fn m10_each_caller_has_its_own_answer_or_none() {
         paths.sort();
         assert_eq!(paths, [b"a\0", b"b\0", b"c\0"], "each was sent once");
         assert_eq!(store.statistics().dropped, 0);
+    });
+}
+
+/// A call that is awaited on one processor while another one takes its answer in: whoever waits is woken.
+#[test]
+fn m10_who_awaits_an_answer_is_woken() {
+    model(|| {
+        let (_kernel, daemon, store) = Kernel::boot();
+        let mut call = store.read("a");
+        store.poll();
+        let other = thread::spawn({
+            let (daemon, store) = (Arc::clone(&daemon), store.clone());
+            move || {
+                daemon.serve();
+                store.poll();
+            }
+        });
+        let task = Task::new();
+        let polled = task.asks(|context| Pin::new(&mut call).poll(context));
+        other.join().unwrap();
+        assert!(polled.is_ready() || task.is_woken(), "asleep, and the answer is there");
+    });
+}
+
+/// A call that waits for room while another processor takes in the answer that makes some: whoever waits is woken.
+#[test]
+fn m10_who_waits_for_room_is_woken() {
+    model(|| {
+        let (_kernel, daemon, store) = Kernel::boot();
+        let others: Vec<_> = (0..CALLS).map(|_| store.read("a")).collect();
+        store.poll();
+        let mut call = store.read("b");
+        let other = thread::spawn({
+            let (daemon, store) = (Arc::clone(&daemon), store.clone());
+            move || {
+                let _ = daemon.next().map(|asked| daemon.reply(&asked));
+                store.poll();
+            }
+        });
+        let task = Task::new();
+        let polled = task.asks(|context| Pin::new(&mut call).poll(context));
+        other.join().unwrap();
+        assert!(polled.is_pending());
+        let sent = store.statistics().requests as usize > others.len();
+        assert!(sent || task.is_woken(), "asleep, and there is room");
     });
 }
 
@@ -172,6 +220,37 @@ fn m8_an_event_for_a_watch_that_is_gone_is_nobodys() {
     });
 }
 
+/// A call is dropped while its answer comes: the next one has its own answer, and a transaction that nobody waits for is ended.
+#[test]
+fn m8_an_answer_to_a_call_that_is_gone_is_nobodys() {
+    model(|| {
+        let (_kernel, daemon, store) = Kernel::boot();
+        let mut start = Box::pin(start_transaction(store.clone()));
+        let task = Task::new();
+        assert!(task.asks(|context| start.as_mut().poll(context)).is_pending());
+        let other = thread::spawn({
+            let (daemon, store) = (Arc::clone(&daemon), store.clone());
+            move || {
+                let asked = daemon.serve();
+                store.poll();
+                asked
+            }
+        });
+        drop(start);
+        let next = store.read("a");
+        let mut asked = other.join().unwrap();
+        asked.extend(settle(&daemon, &store));
+        assert_eq!(result(&store, next).as_deref(), Ok(&b"a"[..]));
+        let count = |kind| asked.iter().filter(|asked| asked.is(kind)).count();
+        let both = (count(MessageType::TRANSACTION_START), count(MessageType::TRANSACTION_END));
+        assert_eq!(both, (1, 1), "a transaction that nobody knows of stays open");
+    });
+}
+
+async fn start_transaction(store: Store<Kernel>) -> Result<(), StoreError> {
+    store.transaction_async(async |_| Ok(())).await
+}
+
 /// A request while the store comes to rest: it is done before, or is told that it comes too late; and it goes out once.
 #[test]
 fn m9_a_request_during_a_suspend_is_neither_lost_nor_made_twice() {
@@ -213,5 +292,33 @@ fn m9_a_request_during_a_suspend_is_neither_lost_nor_made_twice() {
         let again = store.read("b");
         assert_eq!(settle(&daemon, &store).len(), 1);
         assert_eq!(result(&store, again).as_deref(), Ok(&b"b"[..]));
+    });
+}
+
+/// A transaction begins while the store comes to rest: the store is not at rest while it is open, and none is left open.
+#[test]
+fn m9_a_transaction_during_a_suspend_is_over_or_not_begun() {
+    model(|| {
+        let (_kernel, daemon, store) = Kernel::boot();
+        let mut transaction = Box::pin(start_transaction(store.clone()));
+        let task = Task::new();
+        let _ = task.asks(|context| transaction.as_mut().poll(context));
+        let mut asked = daemon.serve();
+        let other = thread::spawn({
+            let store = store.clone();
+            move || {
+                let polled = Task::new().asks(|context| transaction.as_mut().poll(context));
+                store.poll();
+                (polled, transaction)
+            }
+        });
+        let quiet = store.quiesce(Duration::from_millis(500));
+        assert!(quiet.is_err(), "it is open, and nobody ends it before the answer to its end");
+        let (polled, mut transaction) = other.join().unwrap();
+        assert!(polled.is_pending());
+        asked.extend(settle(&daemon, &store));
+        assert_eq!(task.asks(|context| transaction.as_mut().poll(context)), Poll::Ready(Ok(())));
+        assert_eq!(asked.iter().filter(|asked| asked.is(MessageType::TRANSACTION_END)).count(), 1);
+        assert!(store.quiesce(Duration::from_millis(500)).is_ok());
     });
 }

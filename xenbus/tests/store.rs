@@ -251,6 +251,21 @@ fn a_call_that_is_dropped_is_sent_and_its_answer_ignored() -> Result<(), StoreEr
     Ok(())
 }
 
+#[test]
+fn a_transaction_whose_start_is_dropped_is_ended() -> Result<(), StoreError> {
+    let (machine, guest, store) = guest(1);
+    let mut transaction = Box::pin(store.transaction_async(async |_| Ok(())));
+    assert!(transaction.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // Takes in the answer as well.
+    store.read("domid").wait()?;
+    assert_eq!(machine.xenstore().transactions(&guest), 1);
+    assert!(store.quiesce(Duration::from_millis(10)).is_err(), "it is open");
+    drop(transaction);
+    store.read("domid").wait()?;
+    assert_eq!(machine.xenstore().transactions(&guest), 0);
+    store.quiesce(Duration::from_secs(1)).map(drop)
+}
+
 /// Those that were dropped, and that the daemon was not yet heard to have forgotten, do not count.
 #[test]
 fn as_many_watches_as_the_daemon_allows_can_be_dropped_and_made_again() -> Result<(), StoreError> {

@@ -23,7 +23,8 @@ impl<P: Platform> Daemon<P> {
     pub fn connect(platform: P, channel: Channel<P>) -> (Self, Store<P>) {
         let lines = Arc::new(spin::Mutex::new(Lines::default()));
         let core = Core::new(Ring(Arc::clone(&lines)), channel, 1);
-        let store = Store { shared: Arc::new(Shared { platform, core: Mutex::new(core) }), transaction: Transaction::NONE };
+        let store =
+            Store { shared: Arc::new(Shared { platform, core: Mutex::new(core) }), transaction: Transaction::NONE };
         (Self { store: store.clone(), lines }, store)
     }
 

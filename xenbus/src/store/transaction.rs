@@ -105,11 +105,6 @@ impl<P: Platform> Open<P> {
     fn new(store: &Store<P>, transaction: Transaction) -> Self {
         let mut inside = store.clone();
         inside.transaction = transaction;
-        let mut core = store.core();
-        // Otherwise it is over already, as its first operation will tell.
-        if core.epoch == transaction.epoch {
-            core.open_transactions += 1;
-        }
         Self { inside, ended: false }
     }
 
@@ -148,6 +143,6 @@ impl<P: Platform> Drop for Open<P> {
             core.pump(now);
             core.tell();
         }
-        core.open_transactions = core.open_transactions.saturating_sub(1);
+        core.transaction_is_over();
     }
 }
