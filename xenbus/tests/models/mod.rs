@@ -1,5 +1,7 @@
 //! A kernel as a model: its clock, and as much of Xen as the store asks for.
 
+pub(crate) mod tree;
+
 use std::alloc::{Layout, alloc_zeroed};
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
