@@ -137,6 +137,8 @@ fn hc_138_watch_events_have_two_strings_and_a_token_of_ours() {
     }
     let numbered = message(MessageType::WATCH_EVENT, 9, 0, b"device\x003-ab\0");
     assert!(matches!(feed(&mut connection, &numbered), Incoming::Nobodys(_)), "an event has the number 0");
+    let other = message(MessageType::READ, 0, 0, b"device\x003-ab\0");
+    assert!(matches!(feed(&mut connection, &other), Incoming::Nobodys(_)), "an event has a type of its own");
 }
 
 #[test]

@@ -5,6 +5,9 @@
 
 mod common;
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use common::{attach, bounded, guest};
@@ -174,14 +177,15 @@ fn hc_137_lists_with_odd_names_are_refused() {
 #[test]
 fn hc_137_a_list_in_parts_ends_whatever_the_daemon_says() {
     type Part = fn(u64) -> Vec<u8>;
-    let parts: [(&str, Part); 5] = [
-        ("no name in a part", |_| b"7\0".to_vec()),
-        ("no generation", |_| b"7".to_vec()),
-        ("a name without an end", |_| b"7\0abc".to_vec()),
-        ("another generation each time", |count| format!("{count}\0abc\0").into_bytes()),
-        ("no end", |_| [&b"7\0"[..], &[b'a'; 4000], b"\0"].concat()),
+    let odd = Reason::BadReply(BadReply::Payload(MessageType::DIRECTORY_PART));
+    let parts: [(&str, Part, Reason); 5] = [
+        ("no name in a part", |_| b"7\0".to_vec(), odd.clone()),
+        ("no generation", |_| b"7".to_vec(), odd.clone()),
+        ("a name without an end", |_| b"7\0abc".to_vec(), odd.clone()),
+        ("another generation each time", |i| format!("{i}\0abc\0").into_bytes(), Reason::Unsteady { attempts: 8 }),
+        ("no end", |_| [&b"7\0"[..], &[b'a'; 4000], b"\0"].concat(), odd),
     ];
-    for (name, part) in parts {
+    for (name, part, reason) in parts {
         let (machine, _domain, store) = guest(1);
         let host = machine.xenstore();
         host.script(Requests::of(MessageType::DIRECTORY), When::Always, Reaction::refuse("E2BIG"));
@@ -192,8 +196,7 @@ fn hc_137_a_list_in_parts_ends_whatever_the_daemon_says() {
         };
         host.script(Requests::of(MessageType::DIRECTORY_PART), When::Always, Reaction::alter(answer));
         let error = bounded(&store, 1, || store.directory("data").wait()).unwrap_err();
-        let typed = matches!(error.reason, Reason::BadReply(_) | Reason::Unsteady { .. } | Reason::TimedOut(_));
-        assert!(typed, "{name}: {error}");
+        assert_eq!(error.reason, reason, "{name}");
     }
 }
 
@@ -325,6 +328,22 @@ fn hc_145_a_late_answer_is_nobodys_and_a_late_transaction_is_ended() -> Result<(
     Ok(())
 }
 
+/// A value may look like the number of a transaction, of which the late answer to a read knows nothing.
+#[test]
+fn hc_145_a_late_answer_to_something_else_ends_no_transaction() -> Result<(), StoreError> {
+    let (machine, domain, store) = guest(1);
+    store.write("data/x", "1\0").wait()?;
+    machine.xenstore().script(Requests::of(MessageType::READ), When::Nth(1), Reaction::Late(6 * SECOND));
+    assert!(store.read("data/x").wait().is_err());
+    let before = store.statistics().requests;
+    machine.advance(10 * SECOND);
+    store.write("data/y", "z").wait()?;
+    store.poll();
+    assert_eq!((store.statistics().late, store.statistics().requests), (1, before + 1));
+    assert_eq!(machine.xenstore().transactions(&domain), 0);
+    Ok(())
+}
+
 #[test]
 fn hc_146_quotas_are_typed_errors() {
     let (machine, _domain, store) = guest(1);
@@ -369,6 +388,56 @@ fn hc_149_features_that_are_not_known_change_nothing() {
     let (machine, _domain, store) = guest(1);
     machine.xenstore().set_features(ServerFeatures::from_bits_retain(u32::MAX));
     assert!(read(&store).is_ok());
+}
+
+/// Words that belong to features which the daemon does not have.
+#[test]
+fn hc_149_words_without_their_feature_mean_nothing() {
+    for (feature, word) in [(ServerFeatures::RECONNECTION, Word::Error), (ServerFeatures::ERROR, Word::Connection)] {
+        let machine = Machine::new(1);
+        let domain = machine.domain();
+        machine.xenstore().introduce(&domain);
+        machine.xenstore().set_features(feature);
+        machine.xenstore().poke(&domain, word, 1);
+        let store = attach(&domain);
+        assert_eq!(bounded(&store, 1, || read(&store)).unwrap(), b"1", "{word:?}");
+    }
+}
+
+/// A daemon that breaks each connection is given a second each time.
+#[test]
+fn hc_130_a_connection_that_breaks_each_time_costs_little() {
+    let (machine, _domain, store) = guest(1);
+    answer_reads(&machine, |_, answer| answer.to_bytes_with_len(4097));
+    let end = store.now() + 10 * SECOND;
+    while store.now() < end {
+        assert!(bounded(&store, 1, || read(&store)).is_err());
+    }
+    assert!((8..=13).contains(&store.statistics().broken), "{:?}", store.statistics());
+}
+
+/// Watches that are dropped while the daemon does not answer take no more and more room.
+#[test]
+fn watches_that_the_daemon_may_have_are_bounded() {
+    let (machine, _domain, store) = guest(1);
+    machine.xenstore().hang();
+    let full = (0..300).any(|i| {
+        let watch = store.watch(&format!("data/{i}")).within(Duration::from_millis(1)).wait();
+        watch.unwrap_err().reason == Reason::TooManyWatches
+    });
+    assert!(full && store.watches() <= 256, "{}", store.watches());
+}
+
+#[test]
+fn hc_142_a_transaction_with_a_slow_daemon_ends_after_a_minute() {
+    let (machine, _domain, store) = guest(1);
+    let conflict = Reaction::alter(|request, _| request.refusal("EAGAIN").to_bytes());
+    machine.xenstore().script(Requests::of(MessageType::TRANSACTION_END), When::Always, conflict);
+    machine.xenstore().slow(2 * SECOND);
+    let start = store.now();
+    let error = store.transaction(|_| Ok(())).unwrap_err();
+    assert_eq!(error.reason, Reason::TimedOut(60 * SECOND));
+    assert!(store.now() - start < 70 * SECOND);
 }
 
 #[test]
@@ -469,6 +538,39 @@ fn fault_13_a_transaction_ends_with_its_connection() -> Result<(), StoreError> {
     assert_eq!(result.unwrap_err().reason, Reason::Reset);
     assert_eq!(store.read("data/x").wait()?, b"2");
     assert_eq!(machine.xenstore().transactions(&domain), 0);
+    store.quiesce(SECOND).map(drop)
+}
+
+/// Begins a transaction in which nothing happens, and takes the answer in.
+fn open(store: &Store<Domain>) -> Result<Pin<Box<dyn Future<Output = Result<(), StoreError>>>>, StoreError> {
+    let store_of_it = store.clone();
+    let mut transaction: Pin<Box<dyn Future<Output = _>>> =
+        Box::pin(async move { store_of_it.transaction_async(async |_| std::future::pending().await).await });
+    look(&mut transaction);
+    read(store)?;
+    Ok(transaction)
+}
+
+fn look(future: &mut Pin<Box<dyn Future<Output = Result<(), StoreError>>>>) {
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+}
+
+#[test]
+fn fault_13_the_end_of_an_old_transaction_is_not_that_of_a_new_one() -> Result<(), StoreError> {
+    let (machine, domain, store) = guest(1);
+    let mut old = open(&store)?;
+    look(&mut old);
+    let uncollected = open(&store)?;
+    begin_anew(&machine, &domain, &store);
+    let mut new = open(&store)?;
+    look(&mut new);
+    assert_eq!(machine.xenstore().transactions(&domain), 1);
+    let before = store.statistics().requests;
+    drop((old, uncollected));
+    store.poll();
+    assert_eq!(store.statistics().requests, before, "nothing to tell the daemon");
+    assert!(store.quiesce(SECOND).is_err(), "one is open");
+    drop(new);
     store.quiesce(SECOND).map(drop)
 }
 

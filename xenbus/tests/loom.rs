@@ -73,12 +73,8 @@ fn m10_each_caller_has_its_own_answer_or_none() {
                 asked
             }
         });
-        // The first one has its answer, or its time is over; then there is a third one.
-        let mut first = Some(first);
-        let got = first.as_mut().and_then(Call::try_wait);
-        if got.is_some() {
-            first = None;
-        }
+        // The first one has its answer, or its time is over; or neither, when the third one comes.
+        store.poll();
         let third = store.read("c");
         store.poll();
         let (looked, second) = second.join().unwrap();
@@ -89,13 +85,31 @@ fn m10_each_caller_has_its_own_answer_or_none() {
             Ok(value) => assert_eq!(value, path.as_bytes(), "somebody else's answer"),
             Err(error) => assert!(path == "a" && matches!(error.reason, Reason::TimedOut(_)), "{error}"),
         };
-        own("a", got.unwrap_or_else(|| result(&store, first.take().expect("it was not over"))));
+        own("a", result(&store, first));
         own("b", looked.unwrap_or_else(|| result(&store, second)));
         own("c", result(&store, third));
         let mut paths: Vec<_> = asked.iter().map(|asked| asked.payload.clone()).collect();
         paths.sort();
         assert_eq!(paths, [b"a\0", b"b\0", b"c\0"], "each was sent once");
         assert_eq!(store.statistics().dropped, 0);
+    });
+}
+
+/// The daemon sends more than a look takes in: others have their turn in between, and nothing is lost.
+#[test]
+fn m11_a_look_takes_in_no_more_than_its_share() {
+    loom::model(|| {
+        const EVENTS: u32 = 12;
+        let (_kernel, daemon, store) = Kernel::boot();
+        let (watch, token) = watch(&daemon, &store);
+        let path = ["data/", &"x".repeat(2000)].concat();
+        (0..EVENTS).for_each(|_| daemon.fire(&path, &token));
+        store.poll();
+        let events = store.statistics().events;
+        assert!((1..=EVENTS / 2).contains(&events), "{events}");
+        assert!(watch.take());
+        (0..4).for_each(|_| store.poll());
+        assert_eq!(store.statistics().events, EVENTS);
     });
 }
 

@@ -11,7 +11,7 @@ use common::{attach, guest};
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::io::xenbus::State;
 use xen_sim::{Machine, Reaction, Requests, When};
-use xen_xenbus::store::{BadPath, Permissions, Reason, Rights, Store, StoreError};
+use xen_xenbus::store::{ATTEMPTS, BadPath, Permissions, Reason, Rights, Store, StoreError};
 use xen_xenbus::wire::{MessageType, Refusal};
 
 #[test]
@@ -240,6 +240,15 @@ fn calls_watches_and_transactions_are_awaited() -> Result<(), StoreError> {
         assert_eq!((before, store.read_u32("data/a").await?), (5, 6));
         Ok(())
     })
+}
+
+#[test]
+fn hc_142_a_task_tries_a_transaction_32_times_as_well() {
+    let (machine, _guest, store) = guest(1);
+    let conflict = Reaction::alter(|request, _| request.refusal("EAGAIN").to_bytes());
+    machine.xenstore().script(Requests::of(MessageType::TRANSACTION_END), When::Always, conflict);
+    let error = block_on(&store, store.transaction_async(async |_| Ok(()))).unwrap_err();
+    assert_eq!(error.reason, Reason::Contended { attempts: ATTEMPTS });
 }
 
 #[test]

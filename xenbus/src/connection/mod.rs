@@ -381,3 +381,36 @@ fn check(message: Received<'_>, asked: Asked) -> Result<&[u8], Failure> {
     }
     Ok(message.payload)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(connection: &mut Connection<3>) -> CallId {
+        connection.send(MessageType::READ, 0, &[b"a\0"], Duration::MAX).unwrap()
+    }
+
+    #[test]
+    fn numbers_begin_anew_without_those_in_flight_and_without_0() {
+        let mut connection = Connection::new();
+        let (first, second) = (read(&mut connection), read(&mut connection));
+        assert_eq!((first.id, second.id), (1, 2));
+        connection.last = u32::MAX - 1;
+        connection.abandon(second);
+        assert_eq!(read(&mut connection).id, u32::MAX);
+        connection.slots[2] = Slot::Free;
+        assert_eq!(read(&mut connection).id, 3, "0 is for events, 1 is in flight, and 2 may be answered late");
+    }
+
+    #[test]
+    fn a_call_that_is_over_touches_none_that_came_after_it() {
+        let mut connection = Connection::new();
+        let over = read(&mut connection);
+        connection.slots[0] = Slot::Free;
+        let next = read(&mut connection);
+        assert_eq!(next.slot, over.slot);
+        connection.abandon(over);
+        connection.set_deadline(over, Duration::ZERO);
+        assert_eq!((connection.in_flight(), connection.next_deadline()), (1, Some(Duration::MAX)));
+    }
+}

@@ -212,8 +212,8 @@ impl<P: Platform, T> Drop for Call<P, T> {
         if let Some(sent) = self.sent.take() {
             let now = self.store.now();
             let mut core = self.store.core();
-            core.pump(now);
             core.forget(sent);
+            core.pump(now);
             core.tell();
         }
     }
