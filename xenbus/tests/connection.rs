@@ -210,3 +210,50 @@ fn a_request_that_is_too_long_or_finds_no_room_leaves_no_trace() {
     let full = connection.send(MessageType::WRITE, 0, &[b"a"], SOON);
     assert_eq!((full, connection.in_flight()), (Err(SendError::Full), 2));
 }
+
+/// What a connection tells, in words that can be compared.
+fn told(incoming: &Incoming<'_>) -> Option<String> {
+    match incoming {
+        Incoming::Partial => None,
+        other => Some(format!("{other:?}")),
+    }
+}
+
+#[test]
+fn hc_131_answers_errors_and_events_may_be_split_anywhere() {
+    let stream = |connection: &mut Connection<3>| {
+        let (read, write) = (ask(connection, MessageType::READ, 0), ask(connection, MessageType::WRITE, 7));
+        let answer = message(MessageType::READ, read, 0, b"value");
+        let refusal = message(MessageType::ERROR, write, 7, b"EACCES\0");
+        let event = message(MessageType::WATCH_EVENT, 0, 0, b"data\x003-ab\0");
+        [refusal, event, answer].concat()
+    };
+    let feed = |split: &dyn Fn(&[u8]) -> Vec<Vec<u8>>| {
+        let mut connection = Connection::new();
+        let bytes = stream(&mut connection);
+        let mut all = Vec::new();
+        for mut piece in split(&bytes) {
+            while !piece.is_empty() {
+                let space = connection.space();
+                let count = space.len().min(piece.len());
+                space[..count].copy_from_slice(&piece[..count]);
+                piece.drain(..count);
+                all.extend(told(&connection.received(count).unwrap()));
+            }
+        }
+        assert!(!connection.is_within_message() && connection.in_flight() == 0);
+        all
+    };
+    let len = stream(&mut Connection::new()).len();
+    let whole = feed(&|bytes| vec![bytes.to_vec()]);
+    assert_eq!(whole.len(), 3, "{whole:?}");
+    assert!(whole[0].contains("EACCES") && whole[1].contains("Watched") && whole[2].contains("Ok("), "{whole:?}");
+    for first in 0..=len {
+        for second in first..=len {
+            let split =
+                |bytes: &[u8]| [&bytes[..first], &bytes[first..second], &bytes[second..]].map(<[u8]>::to_vec).to_vec();
+            assert_eq!(feed(&split), whole, "split at {first} and {second}");
+        }
+    }
+    assert_eq!(feed(&|bytes| bytes.chunks(1).map(<[u8]>::to_vec).collect()), whole);
+}

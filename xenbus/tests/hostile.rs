@@ -541,18 +541,21 @@ fn fault_13_a_transaction_ends_with_its_connection() -> Result<(), StoreError> {
     store.quiesce(SECOND).map(drop)
 }
 
+/// A transaction that is under way.
+type Open = Pin<Box<dyn Future<Output = Result<(), StoreError>>>>;
+
 /// Begins a transaction in which nothing happens, and takes the answer in.
-fn open(store: &Store<Domain>) -> Result<Pin<Box<dyn Future<Output = Result<(), StoreError>>>>, StoreError> {
-    let store_of_it = store.clone();
-    let mut transaction: Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(async move { store_of_it.transaction_async(async |_| std::future::pending().await).await });
+fn open(store: &Store<Domain>) -> Result<Open, StoreError> {
+    let of_it = store.clone();
+    let mut transaction: Open =
+        Box::pin(async move { of_it.transaction_async(async |_| std::future::pending().await).await });
     look(&mut transaction);
     read(store)?;
     Ok(transaction)
 }
 
-fn look(future: &mut Pin<Box<dyn Future<Output = Result<(), StoreError>>>>) {
-    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+fn look(transaction: &mut Open) {
+    assert!(transaction.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
 #[test]

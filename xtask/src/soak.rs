@@ -16,7 +16,7 @@ use crate::{loom, miri};
 const SEED: &str = "DOMU_SEED";
 const STEPS: &str = "DOMU_STORM_STEPS";
 /// The packages that have such tests.
-const STORMY: [&str; 4] = ["xen-grant-table", "xen-event-channel", "xen-sim", "differential-tests"];
+const STORMY: [&str; 5] = ["xen-grant-table", "xen-event-channel", "xen-sim", "xen-xenbus", "differential-tests"];
 
 /// Runs rounds and returns 0 if nothing was found.
 ///
