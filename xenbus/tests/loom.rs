@@ -264,6 +264,43 @@ fn m8_an_answer_to_a_call_that_is_gone_is_nobodys() {
     });
 }
 
+/// The daemon begins anew while a call is under way: the call ends, its answer is nobody's, and who watches is told before the
+/// watch is registered again.
+#[test]
+fn m8_a_new_connection_tells_who_watches_and_knows_no_old_answers() {
+    model(|| {
+        let (_kernel, daemon, store) = Kernel::boot();
+        let (watch, _) = watch(&daemon, &store);
+        let old = store.read("a");
+        store.poll();
+        let asked = daemon.next().expect("it was sent");
+        daemon.give_up();
+        let other = thread::spawn({
+            let (daemon, store) = (Arc::clone(&daemon), store.clone());
+            move || {
+                (0..2).for_each(|_| store.poll());
+                assert!(daemon.begin_anew());
+                daemon.reply(&asked);
+            }
+        });
+        let task = Task::new();
+        let polled = task.asks(|context| watch.poll_changed(context));
+        let mut new = store.read("b");
+        other.join().unwrap();
+        store.poll();
+        assert_eq!(store.epoch(), 1);
+        assert!(polled.is_ready() || task.is_woken(), "asleep, and something was missed");
+        let looked = new.try_wait();
+        assert!(settle(&daemon, &store).iter().any(|asked| asked.is(MessageType::WATCH)));
+        assert!(matches!(result(&store, old).unwrap_err().reason, Reason::Broken(_)));
+        match looked.unwrap_or_else(|| result(&store, new)) {
+            Ok(value) => assert_eq!(value, b"b"),
+            Err(error) => assert!(matches!(error.reason, Reason::Broken(_)), "{error}"),
+        }
+        assert_eq!(store.statistics().dropped, 1);
+    });
+}
+
 async fn start_transaction(store: Store<Kernel>) -> Result<(), StoreError> {
     store.transaction_async(async |_| Ok(())).await
 }

@@ -87,5 +87,10 @@ mod tests {
         assert_eq!(outbox.bytes().len(), 2 * MESSAGE_MAX);
         outbox.take(usize::MAX);
         assert_eq!(outbox.bytes(), b"");
+        put(&mut outbox).unwrap();
+        outbox.take(1);
+        outbox.take(usize::MAX);
+        put(&mut outbox).unwrap();
+        assert_eq!(outbox.bytes().len(), MESSAGE_MAX, "no more was taken than there was");
     }
 }

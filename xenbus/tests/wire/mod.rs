@@ -132,7 +132,10 @@ impl Player {
                 u8::MAX => self.reset(),
                 count => self.connection.sent(usize::from(count)),
             },
-            _ => self.feed(rest.bytes(), piece),
+            _ => {
+                assert_eq!(step, step::BYTES);
+                self.feed(rest.bytes(), piece);
+            }
         }
     }
 
