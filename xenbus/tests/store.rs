@@ -247,8 +247,13 @@ fn hc_142_a_task_tries_a_transaction_32_times_as_well() {
     let (machine, _guest, store) = guest(1);
     let conflict = Reaction::alter(|request, _| request.refusal("EAGAIN").to_bytes());
     machine.xenstore().script(Requests::of(MessageType::TRANSACTION_END), When::Always, conflict);
-    let error = block_on(&store, store.transaction_async(async |_| Ok(()))).unwrap_err();
-    assert_eq!(error.reason, Reason::Contended { attempts: ATTEMPTS });
+    let mut attempts = 0;
+    let transaction = store.transaction_async(async |_| {
+        attempts += 1;
+        Ok(())
+    });
+    let error = block_on(&store, transaction).unwrap_err();
+    assert_eq!((error.reason, attempts), (Reason::Contended { attempts: ATTEMPTS }, ATTEMPTS));
 }
 
 #[test]
