@@ -390,18 +390,16 @@ fn hc_149_features_that_are_not_known_change_nothing() {
     assert!(read(&store).is_ok());
 }
 
-/// Words that belong to features which the daemon does not have.
+/// A word that belongs to a feature which the daemon does not have. (The word for a reconnect means something without it, too.)
 #[test]
-fn hc_149_words_without_their_feature_mean_nothing() {
-    for (feature, word) in [(ServerFeatures::RECONNECTION, Word::Error), (ServerFeatures::ERROR, Word::Connection)] {
-        let machine = Machine::new(1);
-        let domain = machine.domain();
-        machine.xenstore().introduce(&domain);
-        machine.xenstore().set_features(feature);
-        machine.xenstore().poke(&domain, word, 1);
-        let store = attach(&domain);
-        assert_eq!(bounded(&store, 1, || read(&store)).unwrap(), b"1", "{word:?}");
-    }
+fn hc_149_an_error_without_its_feature_means_nothing() {
+    let machine = Machine::new(1);
+    let domain = machine.domain();
+    machine.xenstore().introduce(&domain);
+    machine.xenstore().set_features(ServerFeatures::RECONNECTION);
+    machine.xenstore().poke(&domain, Word::Error, 1);
+    let store = attach(&domain);
+    assert_eq!(bounded(&store, 1, || read(&store)).unwrap(), b"1");
 }
 
 /// A daemon that breaks each connection is given a second each time.
