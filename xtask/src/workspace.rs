@@ -24,6 +24,8 @@ pub struct Package {
     pub programs: Vec<(String, PathBuf)>,
     /// The main source file of its library, if it has one that is not a compiler plug-in.
     pub library: Option<PathBuf>,
+    /// The names of its files of tests.
+    pub tests: Vec<String>,
     /// The names of the packages that it depends on.
     pub depends: Vec<String>,
     /// The bare targets that it names in `[package.metadata.domu] targets`.
@@ -106,6 +108,7 @@ fn package(value: &Value) -> Package {
         folder: PathBuf::from(text(value, "manifest_path")).parent().map(Path::to_owned).unwrap_or_default(),
         programs: of_kind("bin"),
         library: of_kind("lib").pop().map(|(_, path)| path),
+        tests: of_kind("test").into_iter().map(|(name, _)| name).collect(),
         depends: list(value, "dependencies").map(|depend| text(depend, "name")).collect(),
         targets: targets.map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
     }

@@ -11,6 +11,8 @@ use crate::{loom, miri, mutants};
 
 /// The package with the tests that boot real Xen.
 const XEN_TESTS: &str = "real-xen-tests";
+/// The one of them that takes longest, and prints figures.
+const XENBUS_TEST: &str = "xenbus";
 /// The package that compares with Xen's own ring macros, and prints a table of costs.
 const DIFFERENTIAL_TESTS: &str = "differential-tests";
 /// The other target without an operating system.
@@ -36,9 +38,7 @@ pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     steps.extend(models(packages)?);
     steps.extend(storms(packages)?);
     steps.extend(miri_tests(packages)?);
-    if has(packages, XEN_TESTS) {
-        steps.push(Step::xen("real Xen", cargo(&["test", "--package", XEN_TESTS])?));
-    }
+    steps.extend(real_xen(packages)?);
     if mutants::any()? {
         steps.push(Step::mutants("mutants"));
     }
@@ -100,6 +100,17 @@ fn miri_tests(packages: &[Package]) -> Result<Vec<Step>> {
         Ok(Step::miri(format!("Miri, {}", package.name), command))
     };
     packages.iter().filter_map(|package| Some((package, miri::tests_of(package)?))).map(one).collect()
+}
+
+/// Two steps, as each has a time limit, and the figures of the second are worth seeing when all is well, too.
+fn real_xen(packages: &[Package]) -> Result<Vec<Step>> {
+    let Some(package) = packages.iter().find(|package| package.name == XEN_TESTS) else { return Ok(Vec::new()) };
+    let mut others = cargo(&["test", "--package", XEN_TESTS])?;
+    for test in package.tests.iter().filter(|test| *test != XENBUS_TEST) {
+        others.args(["--test", test]);
+    }
+    let xenbus = cargo(&["test", "--package", XEN_TESTS, "--test", XENBUS_TEST, "--", "--nocapture"])?;
+    Ok(vec![Step::xen("real Xen", others), Step::xen("real Xen, xenbus", xenbus)])
 }
 
 /// A cargo command for the packages that are built for the host; guests have no host build.
