@@ -33,6 +33,8 @@ fn requests_to_connected_of_linux_and_ours() {
     for outcome in boot::full(&[ours, linux(), carrier]).expect("the boot can be tried").iter().take(2) {
         println!("{}", outcome.name);
         succeeded(outcome).said.iter().for_each(|line| println!("  {line}"));
+        // What our guest has counted itself, for the device alone.
+        outcome.console.lines().filter(|line| line.contains("requests")).for_each(|line| println!("  {line}"));
     }
 }
 
