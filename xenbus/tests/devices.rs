@@ -2,22 +2,19 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use common::guest;
+use common::kernel::{Kernel, plug, vbd};
 use xen_hypercall::abi::DomId;
-use xen_sim::{Domain, Machine, Reaction, Requests, When};
-use xen_xenbus::Store;
+use xen_sim::{Reaction, Requests, When};
 use xen_xenbus::bus::{
-    Change, Device, DeviceError, End, Enumerator, Event, Frontend, Keys, Limits, Manner, Name, Offer, Problem, State,
-    Step, Vanished,
+    Change, End, Enumerator, Event, Frontend, Keys, Limits, Manner, Offer, Problem, State, Step, Vanished,
 };
 use xen_xenbus::control::{Command, Inbox, MemoryTarget, Request};
-use xen_xenbus::store::Watch;
 use xen_xenbus::wire::{MessageType, Refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,148 +22,6 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Requests to xenstore, from the moment at which a device is plugged in until our half says that it is connected: a look at a device
 /// takes 5, a switch of our state 6 and its keys.
 const MOST: u32 = 43;
-
-/// A kernel with a driver that offers whatever it is asked for.
-struct Kernel {
-    machine: Machine,
-    domain: Domain,
-    store: Store<Domain>,
-    watch: Watch<Domain>,
-    enumerator: Enumerator,
-    fronts: BTreeMap<Name, (Frontend, Watch<Domain>)>,
-    /// Devices that replaced others whose front halves have not ended.
-    next: BTreeMap<Name, Device>,
-    /// How each connection ended, and each front half.
-    manners: Vec<Manner>,
-    ends: Vec<End>,
-    troubles: Vec<DeviceError>,
-}
-
-impl Kernel {
-    fn new(seed: u64) -> Self {
-        let (machine, domain, store) = guest(seed);
-        let watch = store.watch("device").wait().unwrap();
-        let (enumerator, fronts, next) = (Enumerator::new(), BTreeMap::new(), BTreeMap::new());
-        Self {
-            next,
-            machine,
-            domain,
-            store,
-            watch,
-            enumerator,
-            fronts,
-            manners: Vec::new(),
-            ends: Vec::new(),
-            troubles: Vec::new(),
-        }
-    }
-
-    /// Goes on for some time, or until something is so.
-    fn until(&mut self, time: Duration, done: impl Fn(&Self) -> bool) -> bool {
-        let end = self.store.now() + time;
-        loop {
-            self.turn();
-            if done(self) {
-                return true;
-            }
-            if self.store.now() >= end {
-                return false;
-            }
-            let pause = self.store.now() + Duration::from_millis(5);
-            // Whoever else fired is looked at in the next turn.
-            self.watch.wait(pause.min(end)).unwrap();
-            self.look();
-        }
-    }
-
-    fn turn(&mut self) {
-        if self.watch.take() {
-            self.look();
-        }
-        let names: Vec<_> = self.fronts.keys().cloned().collect();
-        names.into_iter().for_each(|name| self.drive(&name));
-    }
-
-    fn look(&mut self) {
-        let Ok(changes) = self.enumerator.look(&self.store) else { return };
-        for change in changes {
-            match change {
-                Change::Added(device) => self.add(device),
-                Change::Removed(device) => self.look_again(device.name()),
-                Change::Replaced { old, new } => {
-                    self.look_again(old.name());
-                    self.next.insert(new.name().clone(), new);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn look_again(&mut self, name: &Name) {
-        if let Some((front, _)) = self.fronts.get_mut(name) {
-            front.look_again();
-        }
-    }
-
-    fn add(&mut self, device: Device) {
-        let watch = self.store.watch(&device.backend_key("state")).wait().unwrap();
-        self.fronts.insert(device.name().clone(), (Frontend::new(device, Limits::DEFAULT), watch));
-    }
-
-    fn drive(&mut self, name: &Name) {
-        let Some((front, watch)) = self.fronts.get_mut(name) else { return };
-        if watch.take() {
-            front.look_again();
-        }
-        loop {
-            let now = self.store.now();
-            let _ = match front.drive(&self.store) {
-                Step::Tell(Event::Connect(attempt)) => {
-                    let offer = Offer::initialised().with("ring-ref", 8).with("event-channel", 5);
-                    front.offer(attempt, offer, now)
-                }
-                Step::Tell(Event::Complete(attempt)) => front.ready(attempt, now),
-                Step::Tell(Event::Stop(..)) => front.stopped(now),
-                Step::Tell(Event::Release(manner)) => {
-                    self.manners.push(manner);
-                    front.released(now)
-                }
-                Step::Tell(Event::Trouble(error)) => {
-                    self.troubles.push(error);
-                    Ok(())
-                }
-                Step::Ended(end) => {
-                    self.ends.push(end);
-                    self.enumerator.forget(front.device());
-                    self.fronts.remove(name);
-                    match self.next.remove(name) {
-                        Some(device) => self.add(device),
-                        None => self.look(),
-                    }
-                    return;
-                }
-                Step::Rest => return,
-                _ => Ok(()),
-            };
-        }
-    }
-
-    fn connected(&self) -> usize {
-        self.fronts.values().filter(|(front, _)| front.is_connected()).count()
-    }
-}
-
-fn vbd(kernel: &Kernel, id: u32) -> xen_sim::Device {
-    xen_sim::Device::new("vbd", id, kernel.domain.id(), DomId(0)).back_key("sectors", "2048")
-}
-
-/// A device with its backend.
-fn plug(kernel: &Kernel, id: u32) -> xen_sim::Device {
-    let device = vbd(kernel, id);
-    kernel.machine.xenstore().plug(&device);
-    kernel.machine.xenstore().serve(&device);
-    device
-}
 
 #[test]
 fn fault_06_a_device_that_is_plugged_in_connects() {

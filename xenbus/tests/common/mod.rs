@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod kernel;
+
 use std::time::Duration;
 
 use xen_event_channel::Channel;
