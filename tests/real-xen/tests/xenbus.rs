@@ -41,6 +41,7 @@ fn guests() -> Vec<GuestSpec> {
     vec![
         with("xenbus", guest("xenbus", ""), include_str!("../scenarios/xenbus.sh")),
         with("lifecycle", guest("lifecycle", ""), include_str!("../scenarios/lifecycle.sh")),
+        with("shell", guest("xenstore-shell", ""), include_str!("../scenarios/shell.sh")),
         with("rebooting", guest("lifecycle", ""), REBOOT),
         with("devices", guest("devices", ""), include_str!("../scenarios/devices.sh")),
         with("leaking", guest("devices", "control=leak"), ONCE),
@@ -77,6 +78,13 @@ fn show(name: &str, text: &str) {
 fn all_checks_of_xenstore_hold() {
     let _ = succeeded(outcome("xenbus"));
     expect(outcome("xenbus"), &Ending::Exited(0), &["checks, 0 failed"]);
+}
+
+#[test]
+fn the_shell_lists_reads_writes_and_watches() {
+    let scenario = succeeded(outcome("shell"));
+    assert_eq!(scenario.value("written"), Some("some words"));
+    expect(outcome("shell"), &Ending::Exited(0), &["data/x is news"]);
 }
 
 #[test]
