@@ -23,9 +23,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// An operation on xenstore that is under way; a `T` comes of it.
 ///
 /// The request takes its place in the queue at once, as far as there is room, and goes out when this call, or another one, or
-/// [`poll`](Store::poll) looks at the ring: several go out together, with one notification. The answer is had in one of three ways: [`wait`](Self::wait) blocks,
-/// `.await` lets other tasks run (somebody has to [`serve`](Store::serve) the store meanwhile), [`try_wait`](Self::try_wait) only
-/// looks. Several calls can be under way at a time, and be waited for in any order.
+/// [`poll`](Store::poll) looks at the ring: several go out together, with one notification. The answer is had in one of three ways:
+/// [`wait`](Self::wait) blocks, `.await` lets other tasks run (somebody has to [`serve`](Store::serve) the store meanwhile),
+/// [`try_wait`](Self::try_wait) only looks. Several calls can be under way at a time, and be waited for in any order.
 ///
 /// A call ends within its time, [`PATIENCE`] or what [`within`](Self::within) says, whatever the daemon does. One that is dropped
 /// is sent if there was room for it when it was made or last looked at, and its answer ignored.
