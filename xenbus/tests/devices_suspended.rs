@@ -65,7 +65,7 @@ fn suspend_domain(domain: &Domain, quiet: Quiet<Domain>) -> Resumed {
     }
 }
 
-fn came_back(kernel: &mut Kernel, resumed: Resumed) -> Ending {
+const fn came_back(kernel: &mut Kernel, resumed: Resumed) -> Ending {
     match resumed {
         Resumed::Anew => {
             kernel.enumerator.resumed();
