@@ -109,9 +109,8 @@ impl<'a> Lifecycle<'a> {
         Ok(None)
     }
 
-    /// The next command, and whatever else is asked.
+    /// The next command, or whatever else is asked. A command is not looked beyond: what was taken must not get lost.
     fn requests(&mut self, again: bool) -> Result<Option<Command>, StoreError> {
-        let mut command = None;
         for (watch, inbox) in [&mut self.shutdown, &mut self.sysrq] {
             if watch.take() || again {
                 inbox.look_again();
@@ -120,14 +119,14 @@ impl<'a> Lifecycle<'a> {
                 match self.store.transaction(|t| inbox.take(t))? {
                     Some(Request::Command(asked)) => {
                         println!("asked: {asked:?}");
-                        command = Some(asked);
+                        return Ok(Some(asked));
                     }
                     Some(other) => println!("asked: {other:?}"),
                     None => {}
                 }
             }
         }
-        Ok(command)
+        Ok(None)
     }
 
     fn suspend(&mut self) {
