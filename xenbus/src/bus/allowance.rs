@@ -5,7 +5,7 @@ use core::time::Duration;
 /// So many at once, and one more each period: a bound on work that somebody else asks for.
 ///
 /// It is the token bucket of console's `LogBudget`, for work instead of lines: nothing is dropped, it is done later. Times are
-/// system time.
+/// times of the kernel's clock.
 ///
 /// ```
 /// use core::time::Duration;

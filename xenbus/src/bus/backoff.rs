@@ -11,7 +11,7 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Pauses that double, from [`SHORTEST_PAUSE`] to [`LONGEST_PAUSE`], until something goes well for long enough.
 ///
 /// "Long enough" is [`LONGEST_PAUSE`]: a backend that connects, breaks off and connects again all day long is served once in ten
-/// seconds, however short its connections are. Times are system time.
+/// seconds, however short its connections are. Times are those of the kernel's clock.
 ///
 /// ```
 /// use core::time::Duration;

@@ -172,7 +172,7 @@ impl<P: Platform> Store<P> {
         self.settle(&channel, found, now);
     }
 
-    /// When [`poll`](Self::poll) has something to do even without an event: system time. An executor sets its timer by that.
+    /// When [`poll`](Self::poll) has something to do even without an event, by the kernel's clock. An executor sets its timer by that.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let core = self.core();
@@ -222,7 +222,7 @@ impl<P: Platform> Store<P> {
         &self.shared.platform
     }
 
-    /// System time.
+    /// The kernel's clock, in which all deadlines are given: see [`Clock`].
     #[must_use]
     pub fn now(&self) -> Duration {
         self.shared.platform.now()

@@ -43,7 +43,7 @@ impl<P: Platform> Watch<P> {
         self.cell.take()
     }
 
-    /// Waits until something may have changed, or until `deadline` (system time), and says which it was.
+    /// Waits until something may have changed, or until `deadline` (by [`Store::now`]), and says which it was.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl<P: Platform> Watch<P> {
 }
 
 impl<P: Platform> Store<P> {
-    /// Waits until one of the store's watches has fired and was not [taken](Watch::take), or until `deadline` (system time); says
+    /// Waits until one of the store's watches has fired and was not [taken](Watch::take), or until `deadline` (by [`Store::now`]); says
     /// which it was. For a loop that looks at several watches.
     ///
     /// # Errors
