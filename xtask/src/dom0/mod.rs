@@ -25,6 +25,8 @@ pub const PROGRAMS: &[&str] = &[
     "xenconsoled",
     "xen-init-dom0",
     "libxl-save-helper",
+    "losetup",
+    "mke2fs",
     "xenstore-chmod",
     "xenstore-control",
     "xenstore-exists",
@@ -37,8 +39,18 @@ pub const PROGRAMS: &[&str] = &[
 ];
 
 /// The programs that the packages must hold: those of domain 0, and what unpacks Linux.
-pub const NEEDED_PROGRAMS: &[&str] =
-    &["busybox", "xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper", "xenstore-list", "xz"];
+pub const NEEDED_PROGRAMS: &[&str] = &[
+    "busybox",
+    "xl",
+    "xenstored",
+    "xenconsoled",
+    "xen-init-dom0",
+    "libxl-save-helper",
+    "losetup",
+    "mke2fs",
+    "xenstore-list",
+    "xz",
+];
 
 /// The modules that init loads, besides those that they depend on; each may have options.
 const MODULES: &[&str] = &[
@@ -57,10 +69,61 @@ const MODULES: &[&str] = &[
 
 /// The parts of busybox that init and scenarios use.
 const APPLETS: &[&str] = &[
-    "awk", "basename", "cat", "cmp", "cut", "date", "dd", "dirname", "dmesg", "env", "expr", "false", "find", "grep",
-    "head", "hexdump", "insmod", "kill", "ln", "losetup", "ls", "mkdir", "mkfifo", "mount", "mv", "ps", "printf", "rm",
-    "sed", "seq", "setsid", "sh", "sleep", "sort", "stat", "tail", "tee", "timeout", "touch", "tr", "true", "uname",
-    "uniq", "usleep", "wc", "xargs",
+    "awk",
+    "basename",
+    "blockdev",
+    "cat",
+    "chmod",
+    "cmp",
+    "cp",
+    "cut",
+    "date",
+    "dd",
+    "dirname",
+    "dmesg",
+    "du",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "grep",
+    "head",
+    "hexdump",
+    "insmod",
+    "kill",
+    "ln",
+    "ls",
+    "mkdir",
+    "mkfifo",
+    "mount",
+    "mv",
+    "od",
+    "printf",
+    "ps",
+    "rm",
+    "rmmod",
+    "sed",
+    "seq",
+    "setsid",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "sync",
+    "tail",
+    "tee",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "truncate",
+    "umount",
+    "uname",
+    "uniq",
+    "usleep",
+    "wc",
+    "xargs",
 ];
 
 /// What init is made of, by its path in domain 0.
@@ -69,6 +132,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("domu/events.sh", include_str!("events.sh")),
     ("domu/scenario.sh", include_str!("scenario.sh")),
     ("domu/library.sh", include_str!("library.sh")),
+    ("domu/disks.sh", include_str!("disks.sh")),
     ("etc/xen/scripts/block", include_str!("block.sh")),
 ];
 const LIBRARIES: &str = "lib/x86_64-linux-gnu";
