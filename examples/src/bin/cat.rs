@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use ext4_view::{Ext4, Ext4Read};
 use sha2::{Digest as _, Sha256};
-use xen_rt::blkfront::{Blkfront, Options, Sector512, Which};
+use xen_rt::blkfront::{Blkfront, Options, SECTOR, Sector512, Which};
 use xen_rt::{Guest, Xen, entry, print, println};
 
 /// How long a disk may take to come.
@@ -29,7 +29,7 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
         line.words().find(|word| word.starts_with('/')).ok_or("which file? Its path goes on the command line")?;
     let store = guest.store().ok_or("there is no xenstore here: start the guest as a domU, without --direct")?;
     let which = line.value("disk").map_or(Which::First, Which::Named);
-    let disk = Blkfront::find(&guest.xen(), &store, which, Options::DEFAULT, PATIENCE)?;
+    let disk = Blkfront::find(&store, which, Options::DEFAULT, PATIENCE)?;
     let files = Ext4::load(Box::new(Bytes(disk)))?;
     let file = files.read(path)?;
     if line.words().any(|word| word == "sha256") {
@@ -48,7 +48,7 @@ impl Ext4Read for Bytes {
         let sector = u64::from(self.0.disk().ok_or("the disk is gone")?.sector_size());
         let skipped = start % sector;
         let mut sectors = vec![0; (skipped + into.len() as u64).next_multiple_of(sector) as usize];
-        self.0.read(Sector512((start - skipped) / 512), &mut sectors)?;
+        self.0.read(Sector512((start - skipped) / SECTOR as u64), &mut sectors)?;
         into.copy_from_slice(&sectors[skipped as usize..][..into.len()]);
         Ok(())
     }

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use core::error::Error;
 use core::time::Duration;
 
-use xen_rt::blkfront::{Blkfront, Disk, Event, Options, Persistent};
+use xen_rt::blkfront::{Blkfront, Disk, Event, KIND, Options, Persistent};
 use xen_rt::xenbus::Store;
 use xen_rt::xenbus::bus::{Change, Enumerator};
 use xen_rt::{Guest, Xen, entry, println};
@@ -32,7 +32,7 @@ const OPTIONS: Options =
 fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     let store = guest.store().ok_or("there is no xenstore here: start the guest as a domU, without --direct")?;
     let deadline = store.now() + PATIENCE;
-    let mut disks = find(&guest.xen(), &store, deadline)?;
+    let mut disks = find(&store, deadline)?;
     if disks.is_empty() {
         return Err("no disk came; it goes into the guest's configuration as `disk=[...]`".into());
     }
@@ -49,20 +49,16 @@ struct Found {
 }
 
 /// Opens each disk that there is; waits for a first one where there is none.
-fn find(xen: &Xen, store: &Store<Xen>, deadline: Duration) -> Result<Vec<Found>, Box<dyn Error>> {
+fn find(store: &Store<Xen>, deadline: Duration) -> Result<Vec<Found>, Box<dyn Error>> {
     let (watch, mut enumerator) = (store.watch("device").wait()?, Enumerator::new());
     let mut disks = Vec::new();
     while disks.is_empty() && watch.wait(deadline)? {
         for change in enumerator.look(store)? {
             if let Change::Added(device) = change
-                && device.name().kind == "vbd"
+                && device.name().kind == KIND
             {
                 let name = name(device.name().id);
-                disks.push(Found {
-                    name,
-                    driver: Blkfront::open(xen, store, device, OPTIONS)?,
-                    trouble: String::new(),
-                });
+                disks.push(Found { name, driver: Blkfront::open(store, device, OPTIONS)?, trouble: String::new() });
             }
         }
     }

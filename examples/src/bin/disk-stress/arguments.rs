@@ -6,15 +6,15 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use xen_rt::CommandLine;
-use xen_rt::blkfront::{Disk, Options, Persistent};
+use xen_rt::blkfront::{Disk, Options, Persistent, number as number_of};
 
 use crate::content::SECTOR;
 
 /// The words of the command line, each with what stands for it if it is not there.
 #[derive(Clone, Debug)]
 pub struct Arguments {
-    /// `disk=xvda`: which disk; without it the first one.
-    pub disk: Option<&'static str>,
+    /// `disk=xvda`: the number of this disk; without it any disk will do.
+    pub disk: Option<u32>,
     /// `depth=32`: how many requests are under way.
     pub depth: usize,
     /// `block=4096`: bytes of a request.
@@ -54,7 +54,10 @@ impl Arguments {
             (None, None) => Limit::Asked,
         };
         Ok(Self {
-            disk: line.value("disk"),
+            disk: line
+                .value("disk")
+                .map(|name| number_of(name).ok_or("disk= wants a name such as xvda"))
+                .transpose()?,
             depth: depth(line)?,
             block: value(line, "block")?.unwrap_or(4096),
             blocks: number("blocks", 1024)?,

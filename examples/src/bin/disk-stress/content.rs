@@ -58,7 +58,7 @@ impl Stamp {
 
     /// A sector: who it is, a sequence made from that, and a hash of all before.
     fn words(self, sector: usize) -> impl Iterator<Item = u64> {
-        let mut hash = 0;
+        let mut hash = START;
         (0..WORDS).map(move |index| {
             let word = match index {
                 0 => self.seed,
@@ -87,8 +87,9 @@ impl Stamp {
     }
 }
 
-/// The place of the hash.
+/// The place of the hash, and what it starts with: a sector of zeros is no block.
 const LAST: usize = WORDS - 1;
+const START: u64 = 0x646f_6d75;
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes.chunks_exact(8).map(|bytes| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)))

@@ -26,9 +26,9 @@ use alloc::format;
 use core::error::Error;
 use core::time::Duration;
 
-use xen_rt::blkfront::{Blkfront, Disk, Event, Which};
+use xen_rt::blkfront::{Blkfront, Disk, Event, Options};
 use xen_rt::xenbus::Store;
-use xen_rt::xenbus::control::Command;
+use xen_rt::xenbus::control::{Command, Epoch, Ready, Resumable as _};
 use xen_rt::{ExitCode, Guest, Suspended, Xen, entry, println};
 
 use crate::arguments::Arguments;
@@ -39,6 +39,8 @@ use crate::outside::Outside;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long xenstore may take to come to rest before a suspend.
 const REST: Duration = Duration::from_secs(10);
+/// How often is looked whether the disk has come to rest.
+const TICK: Duration = Duration::from_millis(10);
 /// How long the guest sleeps where nothing is to be done.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -55,6 +57,8 @@ struct Stress<'a> {
     store: Store<Xen>,
     outside: Outside,
     disk: Blkfront<Xen>,
+    /// The disk is gone, and may come back.
+    is_detached: bool,
     load: Load,
     /// The load's beginning was told.
     told: bool,
@@ -62,15 +66,14 @@ struct Stress<'a> {
 
 impl<'a> Stress<'a> {
     fn new(guest: &'a Guest, store: &Store<Xen>, arguments: Arguments) -> Result<Self, Box<dyn Error>> {
-        let outside = Outside::new(store)?;
+        let mut outside = Outside::new(store, arguments.disk)?;
         println!("ready");
-        let which = arguments.disk.map_or(Which::First, Which::Named);
-        let disk = Blkfront::find(&guest.xen(), store, which, arguments.options, PATIENCE)?;
+        let disk = connect(store, &mut outside, arguments.options)?;
         let connected = disk.disk().ok_or("the disk went away at once")?;
         arguments.check(connected)?;
         tell(connected);
         let load = Load::new(arguments, guest.xen());
-        Ok(Self { guest, store: store.clone(), outside, disk, load, told: false })
+        Ok(Self { guest, store: store.clone(), outside, disk, is_detached: false, load, told: false })
     }
 
     fn run(mut self) -> Result<ExitCode, Box<dyn Error>> {
@@ -89,6 +92,10 @@ impl<'a> Stress<'a> {
         while let Some(event) = self.disk.poll(self.store.now()) {
             match event {
                 Event::Completed(completion) => self.load.completed(completion),
+                Event::Detached(_) => {
+                    self.is_detached = true;
+                    self.outside.gone(self.disk.device());
+                }
                 Event::Ended(end) => return Err(format!("the disk is gone: {end:?}").into()),
                 other => println!("disk: {other:?}"),
             }
@@ -101,8 +108,13 @@ impl<'a> Stress<'a> {
     }
 
     fn look_outside(&mut self) -> Result<(), Box<dyn Error>> {
-        for device in self.outside.arrivals()? {
+        self.outside.listen();
+        // One that comes before the old one has ended waits.
+        if self.is_detached
+            && let Some(device) = self.outside.newcomer()?
+        {
             self.disk.reattach(device)?;
+            self.is_detached = false;
         }
         match self.outside.command()? {
             None => {}
@@ -112,10 +124,21 @@ impl<'a> Stress<'a> {
         Ok(())
     }
 
+    /// The disk comes to rest, with requests that are not sent yet; the guest is suspended, and the disk is another one.
     fn suspend(&mut self) -> Result<(), Box<dyn Error>> {
-        match self.guest.suspend(REST)? {
-            Suspended::Resumed => self.outside.resumed(),
-            Suspended::Cancelled => println!("the suspend was called off"),
+        while self.disk.prepare(self.store.now()) == Ready::NotYet {
+            self.disk.wait(self.store.now() + TICK)?;
+            self.outside.listen();
+            self.take_events()?;
+        }
+        let suspended = self.guest.suspend(REST);
+        let now = self.store.now();
+        if suspended? == Suspended::Resumed {
+            self.disk.resumed(Epoch(self.store.epoch().into()), now);
+            self.outside.resumed();
+            println!("resumed");
+        } else {
+            self.disk.cancelled(now);
         }
         Ok(())
     }
@@ -131,6 +154,31 @@ impl<'a> Stress<'a> {
         let good = counts.mismatches == 0 && counts.errors == 0;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Waits for a disk, and until it is connected.
+fn connect(store: &Store<Xen>, outside: &mut Outside, options: Options) -> Result<Blkfront<Xen>, Box<dyn Error>> {
+    let until = store.now() + PATIENCE;
+    let device = loop {
+        outside.listen();
+        match outside.newcomer()? {
+            Some(device) => break device,
+            None if store.wait_for_changes(until)? => {}
+            None => return Err("no disk came".into()),
+        }
+    };
+    let mut disk = Blkfront::open(store, device, options)?;
+    while store.now() < until {
+        match disk.poll(store.now()) {
+            Some(Event::Connected) => return Ok(disk),
+            Some(event) => println!("disk: {event:?}"),
+            None => {
+                disk.wait(until)?;
+                outside.listen();
+            }
+        }
+    }
+    Err("the disk was not connected in time".into())
 }
 
 fn tell(disk: &Disk) {
