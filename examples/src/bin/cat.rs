@@ -1,7 +1,7 @@
 //! Prints a file from a disk with an ext4 file system, or its size and SHA-256.
 //!
 //! ```text
-//! cargo xtask run cat -c 'disk=["phy:/dev/loop0,xvda,r"]' -- /folder/file sha256
+//! cargo xtask run cat --config 'disk=["phy:/dev/loop0,xvda,r"]' -- /folder/file sha256
 //! ```
 
 #![no_std]
@@ -33,7 +33,9 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     let files = Ext4::load(Box::new(Bytes(disk)))?;
     let file = files.read(path)?;
     if line.words().any(|word| word == "sha256") {
-        println!("{path}: {} bytes, sha256 {:x}", file.len(), Sha256::digest(&file));
+        print!("{path}: {} bytes, sha256 ", file.len());
+        Sha256::digest(&file).iter().for_each(|byte| print!("{byte:02x}"));
+        println!();
     } else {
         file.utf8_chunks().for_each(|chunk| print!("{}{}", chunk.valid(), chunk.invalid().escape_ascii()));
     }

@@ -1,7 +1,7 @@
 //! Lists the disks that the guest has been given, and what the backend of each offers.
 //!
 //! ```text
-//! cargo xtask run disk-info -c 'disk=["phy:/dev/ram1,xvda,w", "phy:/dev/ram2,xvdb,r"]'
+//! cargo xtask run disk-info --config 'disk=["phy:/dev/ram1,xvda,w", "phy:/dev/ram2,xvdb,r"]'
 //! ```
 
 #![no_std]
@@ -67,21 +67,27 @@ fn find(store: &Store<Xen>, deadline: Duration) -> Result<Vec<Found>, Box<dyn Er
 
 /// Waits until all are connected, or the time is over.
 fn connect(store: &Store<Xen>, disks: &mut [Found], deadline: Duration) -> Result<(), Box<dyn Error>> {
-    while disks.iter().any(|disk| disk.driver.disk().is_none()) && store.now() < deadline {
-        for disk in &mut *disks {
-            while let Some(event) = disk.driver.poll(store.now()) {
-                match event {
-                    Event::Trouble(trouble) => disk.trouble = trouble.to_string(),
-                    Event::Ended(end) => disk.trouble = format!("{end:?}"),
-                    _ => {}
-                }
-            }
+    loop {
+        disks.iter_mut().for_each(|disk| disk.poll(store));
+        if disks.iter().all(|disk| disk.driver.disk().is_some()) || store.now() >= deadline {
+            return Ok(());
         }
         let dues = disks.iter().filter_map(|disk| disk.driver.next_deadline());
         // What a connection takes comes by xenstore.
         store.wait_for_changes(dues.min().unwrap_or(deadline).min(deadline))?;
     }
-    Ok(())
+}
+
+impl Found {
+    fn poll(&mut self, store: &Store<Xen>) {
+        while let Some(event) = self.driver.poll(store.now()) {
+            match event {
+                Event::Trouble(trouble) => self.trouble = trouble.to_string(),
+                Event::Detached(end) | Event::Ended(end) => self.trouble = format!("{end:?}"),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn print(disks: &[Found]) {

@@ -12,32 +12,32 @@ use crate::content::SECTOR;
 
 /// The words of the command line, each with what stands for it if it is not there.
 #[derive(Clone, Debug)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// `disk=xvda`: the number of this disk; without it any disk will do.
-    pub disk: Option<u32>,
+    pub(crate) disk: Option<u32>,
     /// `depth=32`: how many requests are under way.
-    pub depth: usize,
+    pub(crate) depth: usize,
     /// `block=4096`: bytes of a request.
-    pub block: usize,
+    pub(crate) block: usize,
     /// `blocks=1024`: how many blocks of the disk are used.
-    pub blocks: u64,
+    pub(crate) blocks: u64,
     /// `from=0`: the sector that the first one begins at.
-    pub from: u64,
+    pub(crate) from: u64,
     /// `seed=1`: another one gives other requests, and other bytes.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// `count=5000`: how many requests; or `seconds=10`; or neither, for a load that goes on until the guest is asked to end.
-    pub limit: Limit,
+    pub(crate) limit: Limit,
     /// `writes=50`: how many of a hundred requests write.
-    pub writes: u64,
+    pub(crate) writes: u64,
     /// `flush=100`: a flush after as many requests; 0 is for none.
-    pub flush: u64,
+    pub(crate) flush: u64,
     /// `queues=`, `ring=` (an order of pages), `segments=`, `persistent=yes`, `journal=` (bytes): the driver's.
-    pub options: Options,
+    pub(crate) options: Options,
 }
 
 /// When the load ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub(crate) enum Limit {
     Count(u64),
     Time(Duration),
     /// With the guest.
@@ -46,7 +46,7 @@ pub enum Limit {
 
 impl Arguments {
     /// Reads the command line, and says which word it does not understand.
-    pub fn read(line: CommandLine) -> Result<Self, String> {
+    pub(crate) fn read(line: CommandLine) -> Result<Self, String> {
         let number = |key, otherwise| value(line, key).map(|value| value.unwrap_or(otherwise));
         let limit = match (value(line, "count")?, value(line, "seconds")?) {
             (Some(count), _) => Limit::Count(count),
@@ -71,7 +71,7 @@ impl Arguments {
     }
 
     /// Whether this disk will do.
-    pub fn check(&self, disk: &Disk) -> Result<(), String> {
+    pub(crate) fn check(&self, disk: &Disk) -> Result<(), String> {
         let unit = disk.sector_size() as usize;
         if self.block == 0 || !self.block.is_multiple_of(unit) || self.depth == 0 || self.blocks == 0 {
             return Err(format!(

@@ -3,23 +3,23 @@
 use core::fmt;
 
 /// Bytes of a sector, and the words of 8 bytes in it.
-pub const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 const WORDS: usize = SECTOR / 8;
 
 /// What a block is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Tells this run's blocks from those of others.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Its number.
-    pub block: u64,
+    pub(crate) block: u64,
     /// How often it has been written.
-    pub generation: u32,
+    pub(crate) generation: u32,
 }
 
 /// A block that does not hold what it is to hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Mismatch {
+pub(crate) struct Mismatch {
     wanted: Stamp,
     sector: usize,
     found: Found,
@@ -38,7 +38,7 @@ enum Found {
 
 impl Stamp {
     /// Writes the whole block.
-    pub fn fill(self, block: &mut [u8]) {
+    pub(crate) fn fill(self, block: &mut [u8]) {
         for (sector, bytes) in block.chunks_exact_mut(SECTOR).enumerate() {
             for (word, bytes) in self.words(sector).zip(bytes.chunks_exact_mut(8)) {
                 bytes.copy_from_slice(&word.to_le_bytes());
@@ -47,7 +47,7 @@ impl Stamp {
     }
 
     /// Whether the block holds what it is to hold, byte for byte.
-    pub fn check(self, block: &[u8]) -> Result<(), Mismatch> {
+    pub(crate) fn check(self, block: &[u8]) -> Result<(), Mismatch> {
         for (sector, bytes) in block.chunks_exact(SECTOR).enumerate() {
             if !self.words(sector).eq(words(bytes)) {
                 return Err(Mismatch { wanted: self, sector, found: self.find(sector, bytes) });

@@ -16,7 +16,7 @@ use crate::content::{SECTOR, Stamp};
 const TOLD: u64 = 20;
 
 /// A disk's load, from the first write to the last check.
-pub struct Load {
+pub(crate) struct Load {
     arguments: Arguments,
     xen: Xen,
     phase: Phase,
@@ -27,7 +27,7 @@ pub struct Load {
     scratch: Vec<u8>,
     random: u64,
     since_flush: u64,
-    pub counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// What is done now. Each phase begins when the last request of the one before has been sent.
@@ -60,29 +60,41 @@ struct Block {
 enum Work {
     Read(u64),
     Write(u64),
+    /// The last look at a block.
+    Verify(u64),
     Flush,
+}
+
+impl Work {
+    /// The block that it is about.
+    const fn number(self) -> Option<u64> {
+        match self {
+            Self::Read(number) | Self::Write(number) | Self::Verify(number) => Some(number),
+            Self::Flush => None,
+        }
+    }
 }
 
 /// What came of all requests.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    pub reads: u64,
-    pub writes: u64,
-    pub flushes: u64,
+pub(crate) struct Counts {
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+    pub(crate) flushes: u64,
     /// Flushes that made durable what was written, as the backend says.
-    pub durable: u64,
+    pub(crate) durable: u64,
     /// Those of which a backend was lost with what it had acknowledged.
-    pub lost: u64,
-    pub errors: u64,
-    pub mismatches: u64,
-    pub verified: u64,
+    pub(crate) lost: u64,
+    pub(crate) errors: u64,
+    pub(crate) mismatches: u64,
+    pub(crate) verified: u64,
     /// How long the load lasted, without the first writes and the last reads; and its requests.
-    pub time: Duration,
-    pub load: u64,
+    pub(crate) time: Duration,
+    pub(crate) load: u64,
 }
 
 impl Load {
-    pub fn new(arguments: Arguments, xen: Xen) -> Self {
+    pub(crate) fn new(arguments: Arguments, xen: Xen) -> Self {
         Self {
             xen,
             phase: Phase::Fill(0),
@@ -99,10 +111,13 @@ impl Load {
     }
 
     /// Sends what there is room for. The backend is told once.
-    pub fn send(&mut self, disk: &mut Blkfront<Xen>, now: Duration) {
+    pub(crate) fn send(&mut self, disk: &mut Blkfront<Xen>, now: Duration) {
         while self.flight.len() < self.arguments.depth {
             let Some(work) = self.next(now) else { break };
-            let Some(request) = self.request(work) else { break self.refuse("no memory") };
+            let Some(request) = self.request(work) else {
+                self.refuse(&"no memory");
+                break;
+            };
             match disk.submit(request, now) {
                 Ok(id) => self.sent(id, work),
                 Err(rejected) => {
@@ -119,7 +134,7 @@ impl Load {
     }
 
     /// Takes the answer to a request.
-    pub fn completed(&mut self, completion: Completion<Xen>) {
+    pub(crate) fn completed(&mut self, completion: Completion<Xen>) {
         let Completion { id, result, buffer } = completion;
         let Some(place) = self.flight.iter().position(|(sent, _)| *sent == id) else {
             self.counts.errors += 1;
@@ -128,7 +143,10 @@ impl Load {
         let (_, work) = self.flight.swap_remove(place);
         match (work, result) {
             (Work::Flush, Ok(Done::Flushed(flushed))) => self.flushed(flushed),
-            (Work::Read(number), Ok(Done::Transferred)) => self.read(number, &buffer),
+            (Work::Read(number) | Work::Verify(number), Ok(Done::Transferred)) => {
+                self.counts.verified += u64::from(matches!(work, Work::Verify(_)));
+                self.read(number, &buffer);
+            }
             (Work::Write(number), Ok(Done::Transferred)) => self.written(number),
             (work, result) => self.failed(work, result),
         }
@@ -139,7 +157,7 @@ impl Load {
     }
 
     /// Lets the load come to its end: what follows is the flush, and the last look at every block.
-    pub fn end(&mut self, now: Duration) {
+    pub(crate) fn end(&mut self, now: Duration) {
         if let Phase::Load { sent, since } = self.phase {
             (self.counts.time, self.counts.load) = (now - since, sent);
             self.phase = Phase::Flush;
@@ -147,17 +165,17 @@ impl Load {
     }
 
     /// Whether the disk was filled, and the load has begun.
-    pub const fn is_under_load(&self) -> bool {
+    pub(crate) const fn is_under_load(&self) -> bool {
         matches!(self.phase, Phase::Load { .. })
     }
 
     /// Whether everything was done, and answered.
-    pub const fn is_over(&self) -> bool {
+    pub(crate) const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over) && self.flight.is_empty()
     }
 
     /// When the load's time is over.
-    pub fn deadline(&self) -> Option<Duration> {
+    pub(crate) fn deadline(&self) -> Option<Duration> {
         match (self.phase, self.arguments.limit) {
             (Phase::Load { since, .. }, Limit::Time(time)) => Some(since + time),
             _ => None,
@@ -185,7 +203,7 @@ impl Load {
                 None
             }
             Phase::Verify(number) if self.blocks[number as usize].busy => None,
-            Phase::Verify(number) => Some(self.advance(Phase::Verify(number + 1), Work::Read(number))),
+            Phase::Verify(number) => Some(self.advance(Phase::Verify(number + 1), Work::Verify(number))),
             Phase::Over => None,
         }
     }
@@ -210,10 +228,19 @@ impl Load {
             self.since_flush = 0;
             return Some(Work::Flush);
         }
-        let number =
-            (0..8).map(|_| self.chance(self.arguments.blocks)).find(|&number| !self.blocks[number as usize].busy)?;
+        let number = self.idle_block()?;
         let writes = self.chance(100) < self.arguments.writes;
         Some(if writes { Work::Write(number) } else { Work::Read(number) })
+    }
+
+    fn idle_block(&mut self) -> Option<u64> {
+        for _ in 0..8 {
+            let number = self.chance(self.arguments.blocks);
+            if !self.blocks[number as usize].busy {
+                return Some(number);
+            }
+        }
+        None
     }
 
     /// A number below the bound: xorshift64*.
@@ -225,14 +252,10 @@ impl Load {
     }
 
     fn request(&mut self, work: Work) -> Option<Request<Xen>> {
-        let (number, writes) = match work {
-            Work::Flush => return Some(Request::flush()),
-            Work::Read(number) => (number, false),
-            Work::Write(number) => (number, true),
-        };
+        let Some(number) = work.number() else { return Some(Request::flush()) };
         let mut buffer = self.spare.pop().or_else(|| Buffer::alloc(&self.xen, self.arguments.block))?;
         let at = Sector512(self.arguments.from + number * (self.arguments.block / SECTOR) as u64);
-        if !writes {
+        if !matches!(work, Work::Write(_)) {
             return Some(Request::read(at, buffer));
         }
         let Stamp { seed, block, generation } = self.stamp(number);
@@ -242,18 +265,16 @@ impl Load {
     }
 
     fn sent(&mut self, id: RequestId, work: Work) {
-        if let Work::Read(number) | Work::Write(number) = work {
+        if let Some(number) = work.number() {
             self.blocks[number as usize].busy = true;
         }
         self.flight.push((id, work));
     }
 
     fn read(&mut self, number: u64, buffer: &Buffer<Xen>) {
-        let verifies = matches!(self.phase, Phase::Verify(_) | Phase::Over);
         let wanted = self.stamp(number);
         self.blocks[number as usize].busy = false;
         self.counts.reads += 1;
-        self.counts.verified += u64::from(verifies);
         self.scratch.fill(0);
         let _ = buffer.copy_out(0, &mut self.scratch);
         if let Err(mismatch) = wanted.check(&self.scratch) {
@@ -281,7 +302,7 @@ impl Load {
     }
 
     fn failed(&mut self, work: Work, result: Result<Done, IoError>) {
-        if let Work::Read(number) | Work::Write(number) = work {
+        if let Some(number) = work.number() {
             self.blocks[number as usize].busy = false;
         }
         self.counts.errors += 1;

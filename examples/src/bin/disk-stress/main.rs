@@ -1,7 +1,7 @@
 //! Reads and writes a disk at random, checks every byte, and says how fast it was.
 //!
 //! ```text
-//! cargo xtask run disk-stress -c 'disk=["phy:/dev/ram1,xvda,w"]' -- depth=32 count=5000
+//! cargo xtask run disk-stress --config 'disk=["phy:/dev/ram1,xvda,w"]' -- depth=32 count=5000
 //! ```
 //!
 //! First every block is written; then blocks are read and written at random, with a flush now and then; at last every block is read
@@ -77,15 +77,18 @@ impl<'a> Stress<'a> {
     }
 
     fn run(mut self) -> Result<ExitCode, Box<dyn Error>> {
-        while !self.load.is_over() {
-            let now = self.store.now();
-            self.load.send(&mut self.disk, now);
+        loop {
             self.take_events()?;
             self.look_outside()?;
+            let now = self.store.now();
+            // Last, so that the wait is for what was sent.
+            self.load.send(&mut self.disk, now);
+            if self.load.is_over() {
+                return self.report();
+            }
             let dues = [self.outside.next_deadline(), self.load.deadline()];
             self.disk.wait(dues.into_iter().flatten().min().unwrap_or(now + LONG))?;
         }
-        self.report()
     }
 
     fn take_events(&mut self) -> Result<(), Box<dyn Error>> {

@@ -10,7 +10,7 @@ use xen_rt::xenbus::control::{Command, Inbox, Request, advertise};
 use xen_rt::xenbus::store::{StoreError, Watch};
 
 /// What is watched in xenstore.
-pub struct Outside {
+pub(crate) struct Outside {
     store: Store<Xen>,
     shutdown: (Watch<Xen>, Inbox),
     devices: (Watch<Xen>, Enumerator),
@@ -21,7 +21,7 @@ pub struct Outside {
 
 impl Outside {
     /// `number` is that of the disk; without it any disk will do.
-    pub fn new(store: &Store<Xen>, number: Option<u32>) -> Result<Self, StoreError> {
+    pub(crate) fn new(store: &Store<Xen>, number: Option<u32>) -> Result<Self, StoreError> {
         let inbox = Inbox::shutdown();
         let _ = advertise(store, &[Command::PowerOff, Command::Suspend]);
         let shutdown = (store.watch(inbox.path()).wait()?, inbox);
@@ -31,7 +31,7 @@ impl Outside {
     }
 
     /// Takes note of what was heard. Until this was called a wait does not wait.
-    pub fn listen(&mut self) {
+    pub(crate) fn listen(&mut self) {
         if self.shutdown.0.take() {
             self.shutdown.1.look_again();
         }
@@ -39,7 +39,7 @@ impl Outside {
     }
 
     /// What the toolstack asks for, if anything.
-    pub fn command(&mut self) -> Result<Option<Command>, StoreError> {
+    pub(crate) fn command(&mut self) -> Result<Option<Command>, StoreError> {
         let inbox = &mut self.shutdown.1;
         if !inbox.poll(self.store.now()) {
             return Ok(None);
@@ -51,7 +51,7 @@ impl Outside {
     }
 
     /// The disk that has come, if one has that was not told of yet, and is still there.
-    pub fn newcomer(&mut self) -> Result<Option<Device>, StoreError> {
+    pub(crate) fn newcomer(&mut self) -> Result<Option<Device>, StoreError> {
         if core::mem::take(&mut self.due) {
             for change in self.devices.1.look(&self.store)? {
                 self.disk.note(change);
@@ -61,19 +61,19 @@ impl Outside {
     }
 
     /// The disk that was told of is gone. If one of that name is there, it is another one.
-    pub fn gone(&mut self, device: &Device) {
+    pub(crate) fn gone(&mut self, device: &Device) {
         self.devices.1.forget(device);
         self.due = true;
     }
 
     /// Whatever devices there are, they are others than before the suspend.
-    pub const fn resumed(&mut self) {
+    pub(crate) const fn resumed(&mut self) {
         self.devices.1.resumed();
         self.due = true;
     }
 
     /// When to look at the latest.
-    pub fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.shutdown.1.next_deadline()
     }
 }

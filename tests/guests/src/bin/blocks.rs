@@ -146,7 +146,7 @@ impl Shell {
     fn open(&mut self, name: &str) -> Result<String, String> {
         let options = Options { persistent: Persistent::IfOffered, ..Options::DEFAULT };
         let disk = Blkfront::find(&self.store, Which::Named(name), options, PATIENCE).map_err(failed("not found"))?;
-        let text = disk.disk().map_or_else(String::new, ToString::to_string);
+        let text = disk.disk().map_or_else(String::new, |disk| disk.to_string());
         self.disk = Some(disk);
         Ok(text)
     }
