@@ -173,11 +173,18 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
     let file = File::options().append(true).open(target)?;
     let mut archive = Archive::new(BufWriter::new(file));
     archive.file("domu/token", token.as_bytes())?;
+    // Each kernel once, as they take domain 0's memory.
+    let mut kernels: Vec<&Path> = Vec::new();
     for (index, guest) in guests.iter().enumerate() {
         let folder = format!("domu/guests/{index:03}");
-        archive.copy(&format!("{folder}/kernel"), &guest.elf)?;
+        let known = kernels.iter().position(|elf| *elf == guest.elf);
+        let kernel = format!("domu/kernels/{:03}", known.unwrap_or(kernels.len()));
+        if known.is_none() {
+            archive.copy(&kernel, &guest.elf)?;
+            kernels.push(&guest.elf);
+        }
         archive.file(&format!("{folder}/name"), guest.name.as_bytes())?;
-        archive.file(&format!("{folder}/config"), config(guest, &folder).as_bytes())?;
+        archive.file(&format!("{folder}/config"), config(guest, &kernel).as_bytes())?;
         if let Some(typed) = typed(&guest.input) {
             archive.file(&format!("{folder}/input"), &typed)?;
         }
@@ -259,10 +266,10 @@ fn write_modules(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result<
 }
 
 /// Returns the guest's xl configuration; a domain that ended is kept until its console has been read.
-fn config(guest: &GuestSpec, folder: &str) -> String {
+fn config(guest: &GuestSpec, kernel: &str) -> String {
     let mut lines = vec![
         format!("name = {}", quote(&guest.name)),
-        format!("type = \"pv\"\nkernel = \"/{folder}/kernel\""),
+        format!("type = \"pv\"\nkernel = \"/{kernel}\""),
         format!("extra = {}", quote(&guest.arguments)),
         format!("memory = {}\nvcpus = {}", guest.memory, guest.vcpus),
     ];
@@ -297,7 +304,7 @@ mod tests {
         let mut guest = GuestSpec::new("a", "/elf");
         guest.arguments = r#"say="x\y""#.into();
         guest.config.push("disk = []".into());
-        let text = config(&guest, "domu/guests/000");
+        let text = config(&guest, "domu/kernels/000");
         assert!(text.contains(r#"extra = "say=\"x\\y\"""#), "{text}");
         assert!(text.ends_with("disk = []\n"), "{text}");
     }

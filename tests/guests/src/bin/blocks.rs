@@ -25,7 +25,7 @@ use test_guests::{ensure, failed};
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::event_channel::{Port, State as PortState};
 use xen_hypercall::event_channel;
-use xen_rt::blkfront::{Blkfront, Discard, Options, Persistent, Sector512, Which};
+use xen_rt::blkfront::{Blkfront, Discard, Options, Persistent, Sector512, Vanishing, Which};
 use xen_rt::grant_table::{Account, GrantTable, Limits, Memory as _};
 use xen_rt::xenbus::Store;
 use xen_rt::{ExitCode, Guest, Xen, entry, println};
@@ -59,7 +59,8 @@ fn run(guest: &Guest) -> Result<(), String> {
         let count = guest.console().try_read(&mut bytes).map_err(failed("console"))?;
         typed.push_str(&String::from_utf8_lossy(&bytes[..count]));
         while let Some((line, rest)) = typed.split_once(['\n', '\r']) {
-            let (line, rest) = (line.to_string(), rest.to_string());
+            // What a terminal sends at the end of somebody's input is no part of a line.
+            let (line, rest) = (line.trim_matches(char::is_control).to_string(), rest.to_string());
             typed = rest;
             if line == "end" {
                 return Ok(());
@@ -135,7 +136,7 @@ impl Shell {
                 let bytes = pattern(number(2)?, number(3)?);
                 self.disk()?.write_barrier(Sector512(number(1)?), &bytes).map(done).map_err(refused)
             }
-            _ => Err("what?".into()),
+            _ => Err(format!("what is {line:?}?")),
         }
     }
 
@@ -144,7 +145,8 @@ impl Shell {
     }
 
     fn open(&mut self, name: &str) -> Result<String, String> {
-        let options = Options { persistent: Persistent::IfOffered, ..Options::DEFAULT };
+        // A disk that goes is not waited for.
+        let options = Options { persistent: Persistent::IfOffered, vanished: Vanishing::Fail, ..Options::DEFAULT };
         let disk = Blkfront::find(&self.store, Which::Named(name), options, PATIENCE).map_err(failed("not found"))?;
         let text = disk.disk().map_or_else(String::new, |disk| disk.to_string());
         self.disk = Some(disk);
