@@ -184,6 +184,19 @@ fn hc_073_indirect_pages_change() {
 }
 
 #[test]
+fn hc_084_rings_stay_mapped() {
+    let mut scene = scene(84);
+    scene.rig.back.control().keep_mappings();
+    scene.rig.set_state(State::CLOSING);
+    scene.rig.set_state(State::CLOSED);
+    let ring = scene.front.queues.remove(0).ring.into_region();
+    let ring = ring.revoke().expect_err("mapped").into_grant();
+    scene.rig.back.control().let_go();
+    scene.rig.settle();
+    assert!(ring.revoke().is_ok());
+}
+
+#[test]
 fn hc_090_storms() {
     let mut scene = scene(90);
     let before = scene.rig.machine.trace().iter().len();
