@@ -192,11 +192,13 @@ impl<P: Platform> Blkfront<P> {
     /// Whether nothing is under way, and nothing is left to be flushed. Sends the driver's own flush.
     pub(crate) fn is_at_rest(&mut self, now: Duration) -> bool {
         let outstanding = self.connection.as_ref().map_or(0, Connection::outstanding);
-        let unsent = matches!(self.pause.stop, Stop::Draining(_)) && self.jobs.len() > self.done.len();
+        let waits = self.jobs.len() > self.done.len() || self.replay.is_some();
+        let unsent = matches!(self.pause.stop, Stop::Draining(_)) && waits;
         if outstanding > 0 || (unsent && self.disk().is_some()) {
             return false;
         }
-        let can_flush = self.disk().is_some_and(Disk::has_flush) && self.cache.is_dirty();
+        // A flush would seem to cover what is not made again yet.
+        let can_flush = self.disk().is_some_and(Disk::has_flush) && self.cache.is_dirty() && self.replay.is_none();
         if self.pause.flushed || !can_flush {
             return true;
         }
