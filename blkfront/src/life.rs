@@ -107,19 +107,25 @@ impl<P: Platform> Blkfront<P> {
 
     /// The backend has agreed, and says what disk it is.
     fn complete(&mut self, attempt: Attempt) -> Result<(), TooLate> {
-        let disk = self.read_keys(DISK_KEYS).and_then(|keys| {
-            let connection = self.connection.as_ref().ok_or("there is no connection")?;
-            let slots = connection.ring_slots();
-            Disk::read(&keys, &self.options, connection.layout, slots).map_err(|error| error.to_string())
-        });
-        let now = self.store.now();
-        match disk {
+        let (keys, now) = (self.read_keys(DISK_KEYS), self.store.now());
+        // Without an answer of xenstore's it is not the backend's offer that is of no use.
+        let keys = match keys {
+            Ok(keys) => keys,
+            Err(reason) => return self.front.give_up(attempt, reason, now),
+        };
+        match self.read_disk(&keys) {
             Ok(disk) => {
                 self.begin(disk);
                 self.front.ready(attempt, now)
             }
             Err(reason) => self.front.refuse(attempt, reason, now),
         }
+    }
+
+    fn read_disk(&self, keys: &Keys) -> Result<Disk, String> {
+        let connection = self.connection.as_ref().ok_or("there is no connection")?;
+        let slots = connection.ring_slots();
+        Disk::read(keys, &self.options, connection.layout, slots).map_err(|error| error.to_string())
     }
 
     /// Keys of the backend, all of one moment.
