@@ -167,7 +167,9 @@ impl<P: Platform> Blkfront<P> {
             if job.standing == Standing::Live
                 && let Err(reason) = disk.check(job.kind, extent, job.buffer.len())
             {
-                job.fail(IoError::Rejected(reason));
+                // The backend before this one may have done it.
+                let rejected = job.seen == Seen::Never || !job.kind.changes();
+                job.fail(if rejected { IoError::Rejected(reason) } else { IoError::OutcomeUnknown });
                 self.finish(this);
             }
             place = next;
