@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
-use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, Step, TooLate, Why};
+use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, State, Step, TooLate, Why};
 use xen_xenbus::store::StoreError;
 
 use crate::Platform;
@@ -190,7 +190,9 @@ impl<P: Platform> Blkfront<P> {
     /// The connection is to end: what is under way is finished, and flushed.
     fn go_on_stopping(&mut self, now: Duration) {
         let Some(by) = self.pause.stop.by() else { return };
-        if now >= by || self.is_at_rest(now) {
+        // Who has closed answers nothing any more.
+        let closed = self.front.backend_state() == State::CLOSED;
+        if closed || now >= by || self.is_at_rest(now) {
             self.pause.stop = Stop::Stopped;
             // Too late, the front half goes on by itself.
             let _ = self.front.stopped(now);
