@@ -47,10 +47,22 @@ impl<P: Platform> Blkfront<P> {
     }
 
     fn watch_over(&mut self, progress: Progress, now: Duration) {
+        if progress == Progress::None && self.watchdog.deadline().is_some_and(|due| due <= now) {
+            self.remind();
+        }
         match &self.connection {
             Some(connection) if connection.outstanding() > 0 => self.watchdog.looked(progress, now),
             _ => self.watchdog.disarm(),
         }
+    }
+
+    /// The backend has done nothing for long: it may not know that it should.
+    #[cold]
+    fn remind(&mut self) {
+        let queues = self.connection.iter().filter(|connection| connection.broken.is_none());
+        let idle = queues.flat_map(|connection| &connection.queues).filter(|queue| queue.outstanding() > 0);
+        let signals = idle.filter(|queue| queue.remind()).count();
+        self.statistics.notifications += signals as u64;
     }
 
     fn next_response(&mut self, index: usize) -> Option<Response> {
