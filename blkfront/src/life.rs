@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
-use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, Step, TooLate, Why};
+use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, State, Step, TooLate, Why};
 use xen_xenbus::store::StoreError;
 
 use crate::Platform;
@@ -53,6 +53,8 @@ impl<P: Platform> Blkfront<P> {
     /// Xenstore's; the disk is as before.
     pub fn reattach(&mut self, device: Device) -> Result<(), StoreError> {
         let watch = self.store.watch(&device.backend_key("state")).wait()?;
+        // The enumerator may have seen first that the old one is gone.
+        self.release(Manner::Vanished);
         self.handle = device.name().id as u16;
         (self.front, self.watch) = (Frontend::new(device, self.options.limits), watch);
         self.life = if self.known.is_some() { Life::Up } else { Life::New };
@@ -105,19 +107,25 @@ impl<P: Platform> Blkfront<P> {
 
     /// The backend has agreed, and says what disk it is.
     fn complete(&mut self, attempt: Attempt) -> Result<(), TooLate> {
-        let disk = self.read_keys(DISK_KEYS).and_then(|keys| {
-            let connection = self.connection.as_ref().ok_or("there is no connection")?;
-            let slots = connection.ring_slots();
-            Disk::read(&keys, &self.options, connection.layout, slots).map_err(|error| error.to_string())
-        });
-        let now = self.store.now();
-        match disk {
+        let (keys, now) = (self.read_keys(DISK_KEYS), self.store.now());
+        // Without an answer of xenstore's it is not the backend's offer that is of no use.
+        let keys = match keys {
+            Ok(keys) => keys,
+            Err(reason) => return self.front.give_up(attempt, reason, now),
+        };
+        match self.read_disk(&keys) {
             Ok(disk) => {
                 self.begin(disk);
                 self.front.ready(attempt, now)
             }
             Err(reason) => self.front.refuse(attempt, reason, now),
         }
+    }
+
+    fn read_disk(&self, keys: &Keys) -> Result<Disk, String> {
+        let connection = self.connection.as_ref().ok_or("there is no connection")?;
+        let slots = connection.ring_slots();
+        Disk::read(keys, &self.options, connection.layout, slots).map_err(|error| error.to_string())
     }
 
     /// Keys of the backend, all of one moment.
@@ -159,7 +167,9 @@ impl<P: Platform> Blkfront<P> {
             if job.standing == Standing::Live
                 && let Err(reason) = disk.check(job.kind, extent, job.buffer.len())
             {
-                job.fail(IoError::Rejected(reason));
+                // The backend before this one may have done it.
+                let rejected = job.seen == Seen::Never || !job.kind.changes();
+                job.fail(if rejected { IoError::Rejected(reason) } else { IoError::OutcomeUnknown });
                 self.finish(this);
             }
             place = next;
@@ -180,7 +190,9 @@ impl<P: Platform> Blkfront<P> {
     /// The connection is to end: what is under way is finished, and flushed.
     fn go_on_stopping(&mut self, now: Duration) {
         let Some(by) = self.pause.stop.by() else { return };
-        if now >= by || self.is_at_rest(now) {
+        // Who has closed answers nothing any more.
+        let closed = self.front.backend_state() == State::CLOSED;
+        if closed || now >= by || self.is_at_rest(now) {
             self.pause.stop = Stop::Stopped;
             // Too late, the front half goes on by itself.
             let _ = self.front.stopped(now);
@@ -190,11 +202,13 @@ impl<P: Platform> Blkfront<P> {
     /// Whether nothing is under way, and nothing is left to be flushed. Sends the driver's own flush.
     pub(crate) fn is_at_rest(&mut self, now: Duration) -> bool {
         let outstanding = self.connection.as_ref().map_or(0, Connection::outstanding);
-        let unsent = matches!(self.pause.stop, Stop::Draining(_)) && self.jobs.len() > self.done.len();
+        let waits = self.jobs.len() > self.done.len() || self.replay.is_some();
+        let unsent = matches!(self.pause.stop, Stop::Draining(_)) && waits;
         if outstanding > 0 || (unsent && self.disk().is_some()) {
             return false;
         }
-        let can_flush = self.disk().is_some_and(Disk::has_flush) && self.cache.is_dirty();
+        // A flush would seem to cover what is not made again yet.
+        let can_flush = self.disk().is_some_and(Disk::has_flush) && self.cache.is_dirty() && self.replay.is_none();
         if self.pause.flushed || !can_flush {
             return true;
         }

@@ -122,6 +122,11 @@ impl<P: Platform> Queue<P> {
         notify.is_needed() && self.channel.notify().is_ok()
     }
 
+    /// Signals the backend whether it wants to be or not. Answers whether it was signalled.
+    pub(crate) fn remind(&self) -> bool {
+        self.channel.notify().is_ok()
+    }
+
     /// Tells the channel what was found since the last time, so that a storm of events is held off.
     pub(crate) fn settle(&mut self, now: Duration) -> Result<(), ChannelError> {
         let settled = self.channel.settle(self.found, now)?;

@@ -47,10 +47,22 @@ impl<P: Platform> Blkfront<P> {
     }
 
     fn watch_over(&mut self, progress: Progress, now: Duration) {
+        if progress == Progress::None && self.watchdog.deadline().is_some_and(|due| due <= now) {
+            self.remind();
+        }
         match &self.connection {
             Some(connection) if connection.outstanding() > 0 => self.watchdog.looked(progress, now),
             _ => self.watchdog.disarm(),
         }
+    }
+
+    /// The backend has done nothing for long: it may not know that it should.
+    #[cold]
+    fn remind(&mut self) {
+        let queues = self.connection.iter().filter(|connection| connection.broken.is_none());
+        let idle = queues.flat_map(|connection| &connection.queues).filter(|queue| queue.outstanding() > 0);
+        let signals = idle.filter(|queue| queue.remind()).count();
+        self.statistics.notifications += signals as u64;
     }
 
     fn next_response(&mut self, index: usize) -> Option<Response> {
@@ -108,7 +120,7 @@ impl<P: Platform> Blkfront<P> {
         }
         if job.kind == Kind::Flush {
             if let Some(disk) = &connection.disk {
-                job.flushed = Some(self.cache.conclude(job.mark, status, disk));
+                job.tell(self.cache.conclude(job.mark, status, disk), &self.cache);
             }
         } else if status != Status::OKAY && part.jobs > 1 && job.standing == Standing::Live {
             self.send_alone(place);
@@ -199,6 +211,7 @@ impl<P: Platform> Blkfront<P> {
         if result.is_err() {
             job.buffer.drop_lost();
         }
+        self.cache.told(job.losses, self.jobs.latest());
         self.statistics.completed += 1;
         self.statistics.failed += u64::from(result.is_err());
         Some(Completion { id: RequestId { place, serial: job.serial }, result, buffer: job.buffer })
