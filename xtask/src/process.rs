@@ -4,10 +4,11 @@
 //! util-linux's `setpriv`, where present) to be killed when the thread that started it ends.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, PipeReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +18,8 @@ use crate::interrupt;
 
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(10);
+/// How long the last words of a program that has ended may take: one that it has left behind can hold the pipe.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A wait took longer than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +154,44 @@ pub fn capture(mut command: Command, deadline: Option<Instant>) -> Result<Finish
     Ok(Finished { status, stdout: collect(stdout), stderr: collect(stderr) })
 }
 
+/// Runs a command to its end without input, at most until `deadline`; `say` gets each line that it prints, on whichever output.
+///
+/// # Errors
+///
+/// As [`capture`].
+pub fn stream(
+    mut command: Command,
+    deadline: Option<Instant>,
+    say: impl FnMut(&str) + Send + 'static,
+) -> Result<ExitStatus> {
+    // One pipe for both, so that the lines keep their order.
+    let (reader, writer) = std::io::pipe().context("no pipe can be made")?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut guarded = Guarded::spawn(command)?;
+    let lines = thread::spawn(move || each_line(reader, say));
+    let result = guarded.wait(deadline);
+    guarded.end();
+    wait_for(&lines);
+    result
+}
+
+fn each_line(pipe: PipeReader, mut say: impl FnMut(&str)) {
+    let mut reader = BufReader::new(pipe);
+    let mut line = Vec::new();
+    // A pipe that breaks ends the output; the exit status tells the rest.
+    while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        say(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+        line.clear();
+    }
+}
+
+fn wait_for(lines: &JoinHandle<()>) {
+    let deadline = Instant::now() + LAST_WORDS;
+    while !lines.is_finished() && Instant::now() < deadline {
+        thread::sleep(POLL);
+    }
+}
+
 /// Returns the absolute path of a program on `PATH`, or in the folders where administration tools are.
 #[must_use]
 pub fn find(program: &str) -> Option<std::path::PathBuf> {
@@ -233,6 +274,8 @@ pub fn collect(reader: Option<thread::JoinHandle<Vec<u8>>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -244,6 +287,38 @@ mod tests {
         bad.args(["-c", "echo reason >&2; exit 3"]);
         let message = output(bad).unwrap_err().to_string();
         assert!(message.contains("reason") && message.contains('3'), "{message}");
+    }
+
+    /// Runs a shell script; returns what it said, and whether it succeeded in time.
+    fn streamed(script: &str, limit: Duration) -> (String, Result<bool>) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let said = Arc::new(Mutex::new(String::new()));
+        let listener = Arc::clone(&said);
+        let say = move |line: &str| listener.lock().unwrap().push_str(&format!("{line}|"));
+        let status = stream(command, Some(Instant::now() + limit), say);
+        (said.lock().unwrap().clone(), status.map(|status| status.success()))
+    }
+
+    #[test]
+    fn lines_of_both_outputs_come_in_their_order() {
+        let (said, result) = streamed("echo a; echo b >&2; echo c; printf d >&2; exit 1", LAST_WORDS);
+        assert_eq!((said.as_str(), result.unwrap()), ("a|b|c|d|", false));
+    }
+
+    #[test]
+    fn who_passes_the_limit_is_ended_and_has_been_heard() {
+        let (said, result) = streamed("echo begun; sleep 60", Duration::from_millis(300));
+        assert_eq!(said, "begun|");
+        assert!(result.unwrap_err().is::<TimeLimitPassed>());
+    }
+
+    #[test]
+    fn nobody_waits_for_the_words_of_a_process_left_behind() {
+        let started = Instant::now();
+        let (said, result) = streamed("echo ended; setsid sleep 7 &", Duration::from_secs(60));
+        assert_eq!((said.as_str(), result.unwrap()), ("ended|", true));
+        assert!(started.elapsed() < Duration::from_secs(6));
     }
 
     #[test]
