@@ -1,7 +1,7 @@
 //! Child processes that never outlive us.
 //!
-//! Each child leads its own process group, which is ended when its handle is dropped, and it asks the kernel (through
-//! util-linux's `setpriv`, where present) to be killed when the thread that started it ends.
+//! Each child leads its own process group, which is ended, with all that it has started, when its handle is dropped; and a child that
+//! lives long asks the kernel (through util-linux's `setpriv`, where present) to be killed when the thread that started it ends.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, PipeReader};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::interrupt;
+use crate::{descendants, interrupt};
 
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(10);
@@ -86,7 +86,7 @@ impl Guarded {
         }
     }
 
-    /// Kills the process group and reaps the child.
+    /// Kills the process group and what else the child has started, and reaps the child.
     pub fn end(&mut self) {
         if self.ended {
             return;
@@ -94,6 +94,7 @@ impl Guarded {
         self.ended = true;
         // Errors mean that the processes are gone already.
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            descendants::kill(group);
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait();
@@ -321,14 +322,15 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(6));
     }
 
-    #[test]
-    fn dropping_the_handle_ends_the_whole_group() {
+    /// Drops the handle of a shell, and waits for the end of the process that its script starts and tells.
+    #[track_caller]
+    fn ends_with_its_handle(script: &str) {
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 60 & echo $!; wait"]).stdout(Stdio::piped());
+        command.args(["-c", script]).stdout(Stdio::piped());
         let mut guarded = Guarded::spawn(command).unwrap();
         let mut line = String::new();
         let stdout = guarded.child().stdout.take().unwrap();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
         drop(guarded);
         let stat = format!("/proc/{}/stat", line.trim());
         let gone = || fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "));
@@ -337,6 +339,18 @@ mod tests {
             assert!(Instant::now() < deadline, "the grandchild still runs");
             thread::sleep(POLL);
         }
+    }
+
+    #[test]
+    fn dropping_the_handle_ends_the_whole_group() {
+        ends_with_its_handle("sleep 60 & echo $!; wait");
+    }
+
+    #[test]
+    fn dropping_the_handle_ends_also_who_left_the_group() {
+        ends_with_its_handle("setsid sleep 60 & echo $!; wait");
+        // A grandchild of the shell, which leads a group itself.
+        ends_with_its_handle("setsid sh -c 'setsid sleep 60 & echo $!; wait' & wait");
     }
 
     #[test]
