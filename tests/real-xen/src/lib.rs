@@ -21,7 +21,8 @@ pub fn guest(program: &str, arguments: &str) -> GuestSpec {
     let name = format!("{program}-{arguments}").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     GuestSpec {
         arguments: arguments.to_owned(),
-        timeout: Duration::from_secs(60),
+        // Room for a busy machine; only a guest that hangs takes so long.
+        timeout: Duration::from_secs(180),
         ..GuestSpec::new(name.trim_end_matches('-'), elf)
     }
 }

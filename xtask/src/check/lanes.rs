@@ -11,7 +11,7 @@ use super::step::{Ended, Lane, Part, Step};
 use crate::progress::{self, Progress, Receiver};
 
 /// How much the builds stand back while there are boots, whose limits are in real time.
-const COURTESY: i32 = 5;
+const COURTESY: i32 = 3;
 
 /// Runs all steps, each lane in their order, and returns what became of them, in their order.
 ///
