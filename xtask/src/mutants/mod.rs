@@ -5,6 +5,7 @@
 //! packages are built twice.
 
 mod entry;
+mod program;
 mod report;
 mod suite;
 mod tree;
