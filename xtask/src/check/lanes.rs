@@ -44,14 +44,25 @@ pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
 /// The steps of a lane, with their places among all.
 type Steps = Vec<(usize, Step)>;
 
-/// One processor has nothing to gain from a second lane.
+/// One processor has nothing to gain from a second lane, and with two or three, boots and Miri share one.
 fn arrange(steps: Vec<Step>, processors: usize) -> Vec<Steps> {
-    let placed = steps.into_iter().enumerate();
-    if processors < 2 {
-        return vec![placed.collect()];
+    let [builds, boots, miri] = match processors {
+        0..2 => [0, 0, 0],
+        2..4 => [0, 1, 1],
+        _ => [0, 1, 2],
+    };
+    let mut lanes: Vec<Steps> = (0..=miri).map(|_| Steps::new()).collect();
+    for (place, step) in steps.into_iter().enumerate() {
+        let lane = match step.lane() {
+            Lane::Builds => builds,
+            Lane::Boots => boots,
+            Lane::Miri => miri,
+        };
+        lanes[lane].push((place, step));
     }
-    let (first, second) = placed.partition(|(_, step)| step.lane() == Lane::First);
-    vec![first, second]
+    // What is longest begins first.
+    lanes.iter_mut().skip(1).for_each(|lane| lane.sort_by_key(|(_, step)| step.lane() != Lane::Boots));
+    lanes
 }
 
 /// What a lane works with.
@@ -131,12 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn boots_have_a_lane_of_their_own_if_there_are_processors() {
+    fn boots_and_miri_have_lanes_of_their_own_if_there_are_processors() {
         let places = |processors| -> Vec<Vec<usize>> {
-            let lanes = arrange(steps(), processors);
+            let mut steps = steps();
+            steps.insert(0, Step::miri("Miri", Command::new("true")));
+            let lanes = arrange(steps, processors);
             lanes.iter().map(|lane| lane.iter().map(|(place, _)| *place).collect()).collect()
         };
-        assert_eq!(places(1), [vec![0, 1, 2, 3]]);
-        assert_eq!(places(2), [vec![0, 2, 3], vec![1]]);
+        assert_eq!(places(1), [vec![0, 1, 2, 3, 4]]);
+        assert_eq!(places(2), [vec![1, 3, 4], vec![2, 0]]);
+        assert_eq!(places(4), [vec![1, 3, 4], vec![2], vec![0]]);
     }
 }

@@ -32,13 +32,15 @@ pub(super) enum Part {
     Xen,
 }
 
-/// Where a step runs: beside those of the other lane.
+/// Where a step runs: beside those of other lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     /// With what cargo builds in the target folder, and what uses all processors.
-    First,
-    /// With what takes one processor for long, and builds little or elsewhere.
-    Second,
+    Builds,
+    /// With boots, which take a processor for long and build little.
+    Boots,
+    /// With what Miri interprets, which takes a processor for long and is built in a folder of its own.
+    Miri,
 }
 
 #[derive(Debug)]
@@ -95,8 +97,9 @@ impl Step {
 
     pub(super) const fn lane(&self) -> Lane {
         match (self.part, &self.work) {
-            (Part::Xen, _) | (_, Work::Miri(_)) => Lane::Second,
-            (Part::Host, _) => Lane::First,
+            (Part::Xen, _) => Lane::Boots,
+            (Part::Host, Work::Miri(_)) => Lane::Miri,
+            (Part::Host, _) => Lane::Builds,
         }
     }
 
