@@ -1,4 +1,4 @@
-//! Steps in lanes, which run beside each other: while Xen boots, which takes one processor, the others build and test.
+//! Steps in lanes, which run beside each other: while Xen boots, which takes one processor, others build and test.
 
 use std::panic;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ struct Driver {
 impl Driver {
     fn drive(&self, steps: Steps, courtesy: i32) -> Result<Vec<(usize, Ended)>> {
         if courtesy > 0 {
-            // It holds for this thread and what it starts. Who may not wait for others need not.
+            // It holds for this thread and what it starts. Should the system refuse it, all goes on as well, if less evenly.
             let _ = rustix::process::setpriority_process(None, courtesy);
         }
         let ended = steps.into_iter().map(|(place, step)| Ok((place, self.step(step)?))).collect();
@@ -85,16 +85,13 @@ impl Driver {
 
     fn step(&self, step: Step) -> Result<Ended> {
         let name = step.name.clone();
-        self.stage.begin(
-            self.number,
-            &name,
-            &format!("  {:<11} {name} has begun, to be heard when it has ended", "beside"),
-        );
+        let notice = |words: &str| format!("  {:<11} {name} {words}", "beside");
+        self.stage.begin(self.number, &name, &notice("has begun; its output comes when it has ended"));
         let (stage, number) = (Arc::clone(&self.stage), self.number);
         let voice = self.progress.to(Receiver::new(move |text| stage.say(number, text)));
         let ended = step.run(&voice);
         let words = ended.as_ref().map_or("ended", |ended| ended.outcome.words());
-        self.stage.end(self.number, &format!("  {:<11} {name} {words}, to be heard soon", "beside"));
+        self.stage.end(self.number, &notice(&format!("{words}; its output comes after this step")));
         ended
     }
 }
