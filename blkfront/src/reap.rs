@@ -115,10 +115,9 @@ impl<P: Platform> Blkfront<P> {
             return Ok(());
         } else if status != Status::OKAY {
             job.fail(failure(status));
-            if status == Status::EOPNOTSUPP
-                && let Some(disk) = &mut connection.disk
-            {
-                disk.withdraw(job.kind);
+            if status == Status::EOPNOTSUPP {
+                let disks = [&mut connection.disk, &mut self.known].into_iter().flatten();
+                disks.for_each(|disk| disk.withdraw(job.kind));
             }
         }
         self.finish_if_answered(place);
