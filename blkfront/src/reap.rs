@@ -108,7 +108,7 @@ impl<P: Platform> Blkfront<P> {
         }
         if job.kind == Kind::Flush {
             if let Some(disk) = &connection.disk {
-                job.flushed = Some(self.cache.conclude(job.mark, status, disk));
+                job.tell(self.cache.conclude(job.mark, status, disk), &self.cache);
             }
         } else if status != Status::OKAY && part.jobs > 1 && job.standing == Standing::Live {
             self.send_alone(place);
@@ -198,6 +198,7 @@ impl<P: Platform> Blkfront<P> {
         if result.is_err() {
             job.buffer.drop_lost();
         }
+        self.cache.told(job.losses, self.jobs.latest());
         self.statistics.completed += 1;
         self.statistics.failed += u64::from(result.is_err());
         Some(Completion { id: RequestId { place, serial: job.serial }, result, buffer: job.buffer })

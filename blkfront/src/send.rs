@@ -116,7 +116,7 @@ impl<P: Platform> Blkfront<P> {
         job.parked = false;
         if let Some(verdict) = self.cache.verdict(disk) {
             job.sent = 1;
-            job.flushed = Some(self.cache.told(verdict));
+            job.tell(verdict, &self.cache);
             self.finish(place);
             return Sent::Yes;
         }
