@@ -213,7 +213,9 @@ impl<P: Platform> Blkfront<P> {
         }
         connection.set_broken(violation);
         let attempt = connection.attempt;
-        self.life = Life::Broken;
+        if self.life != Life::Closing {
+            self.life = Life::Broken;
+        }
         self.cache.give_up();
         self.fail_all(|_| IoError::Misbehaved(violation));
         // Where the connection has ended already, the front half knows.
