@@ -53,6 +53,8 @@ impl<P: Platform> Blkfront<P> {
     /// Xenstore's; the disk is as before.
     pub fn reattach(&mut self, device: Device) -> Result<(), StoreError> {
         let watch = self.store.watch(&device.backend_key("state")).wait()?;
+        // The enumerator may have seen first that the old one is gone.
+        self.release(Manner::Vanished);
         self.handle = device.name().id as u16;
         (self.front, self.watch) = (Frontend::new(device, self.options.limits), watch);
         self.life = if self.known.is_some() { Life::Up } else { Life::New };
