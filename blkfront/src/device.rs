@@ -396,6 +396,11 @@ impl<P: Platform> Blkfront<P> {
         self.notes.push_back(event);
     }
 
+    /// How many more events are kept before old ones go.
+    pub(crate) fn room_for_notes(&self) -> usize {
+        MOST_NOTES.saturating_sub(self.notes.len())
+    }
+
     pub(crate) fn queue_count(&self) -> usize {
         self.connection.as_ref().map_or(0, |connection| connection.queues.len())
     }

@@ -304,12 +304,13 @@ impl<P: Platform> Blkfront<P> {
         if self.next_stall.is_none_or(|next| now < next) {
             return;
         }
-        let (patience, mut next) = (self.options.patience, None::<Duration>);
+        let (patience, room, mut next) = (self.options.patience, self.room_for_notes(), None::<Duration>);
         let mut stalled = alloc::vec::Vec::new();
         self.jobs.for_each(|place, job| {
             let waits = job.standing == Standing::Live && job.origin == Origin::Owner && !job.stalled;
             let due = job.since.saturating_add(patience);
-            if waits && due <= now {
+            // Those for which there is no room have their turn when the others were heard.
+            if waits && due <= now && stalled.len() < room {
                 job.stalled = true;
                 stalled.push(crate::RequestId { place, serial: job.serial });
             } else if waits {

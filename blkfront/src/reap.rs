@@ -127,10 +127,9 @@ impl<P: Platform> Blkfront<P> {
             return Ok(());
         } else if status != Status::OKAY {
             job.fail(failure(status));
-            if status == Status::EOPNOTSUPP
-                && let Some(disk) = &mut connection.disk
-            {
-                disk.withdraw(job.kind);
+            if status == Status::EOPNOTSUPP {
+                let disks = [&mut connection.disk, &mut self.known].into_iter().flatten();
+                disks.for_each(|disk| disk.withdraw(job.kind));
             }
         }
         self.finish_if_answered(place);
@@ -236,7 +235,9 @@ impl<P: Platform> Blkfront<P> {
         }
         connection.set_broken(violation);
         let attempt = connection.attempt;
-        self.life = Life::Broken;
+        if self.life != Life::Closing {
+            self.life = Life::Broken;
+        }
         self.cache.give_up();
         self.fail_all(|_| IoError::Misbehaved(violation));
         // Where the connection has ended already, the front half knows.
