@@ -8,7 +8,7 @@ use core::time::Duration;
 use xen_event_channel::{WaitError, Watchdog};
 use xen_hypercall::abi::io::blkif::Segment;
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Device, Frontend};
+use xen_xenbus::bus::{Device, End, Frontend};
 use xen_xenbus::store::{StoreError, Watch};
 
 use crate::Platform;
@@ -64,6 +64,8 @@ pub struct Blkfront<P: Platform> {
     pub(crate) watchdog: Watchdog,
     pub(crate) next_stall: Option<Duration>,
     pub(crate) starved: Option<Duration>,
+    /// Until when a device that has vanished, and came back without a backend, is waited for.
+    pub(crate) held: Option<Duration>,
     pub(crate) pause: Pause,
     pub(crate) statistics: Statistics,
     /// The segments of the request that is being made.
@@ -84,8 +86,8 @@ pub(crate) enum Life {
     Broken,
     /// The owner wants no more.
     Closing,
-    /// The device has vanished, and is waited for until this time.
-    Detached(Duration),
+    /// The device has vanished in this way, and is waited for until this time.
+    Detached(Duration, End),
     /// It is of no use any more.
     Ended,
 }
@@ -158,6 +160,7 @@ impl<P: Platform> Blkfront<P> {
             watchdog: Watchdog::new(WATCHDOG.0, WATCHDOG.1),
             next_stall: None,
             starved: None,
+            held: None,
             pause: Pause::NONE,
             statistics: Statistics::default(),
             segments: Vec::new(),
@@ -237,9 +240,7 @@ impl<P: Platform> Blkfront<P> {
             return Ok(());
         }
         let until = self.next_deadline().map_or(until, |next| until.min(next));
-        let queues = self.connection.iter().filter(|connection| connection.broken.is_none());
-        let channels = queues.flat_map(|connection| connection.queues.iter().map(Queue::waits));
-        match self.store.wait_with(channels, until) {
+        match self.store.wait_with(self.queues().map(Queue::waits), until) {
             // The domain was suspended: the front half hears of it.
             Err(WaitError::Stale) => Ok(()),
             waited => waited,
@@ -252,7 +253,7 @@ impl<P: Platform> Blkfront<P> {
         if !self.done.is_empty() || !self.notes.is_empty() {
             return Some(Duration::ZERO);
         }
-        let detached = if let Life::Detached(until) = self.life { Some(until) } else { None };
+        let detached = if let Life::Detached(until, _) = self.life { Some(until) } else { None };
         let front = if detached.is_none() && self.life != Life::Ended { self.front.next_deadline() } else { None };
         let held = self.connection.iter().flat_map(|connection| connection.queues.iter().filter_map(Queue::held)).min();
         let times =
@@ -293,8 +294,8 @@ impl<P: Platform> Blkfront<P> {
     pub fn close(&mut self) {
         self.front.close();
         self.life = match self.life {
-            Life::Detached(_) => {
-                self.end(xen_xenbus::bus::End::Closed);
+            Life::Detached(..) => {
+                self.end(End::Closed);
                 Life::Ended
             }
             Life::Ended => Life::Ended,
@@ -306,6 +307,12 @@ impl<P: Platform> Blkfront<P> {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.life == Life::Ended
+    }
+
+    /// Whether its device has vanished, and is waited for: see [`Event::Detached`].
+    #[must_use]
+    pub const fn is_detached(&self) -> bool {
+        matches!(self.life, Life::Detached(..))
     }
 
     /// How many requests wait or are under way.
@@ -351,6 +358,19 @@ impl<P: Platform> Blkfront<P> {
         self.notes.push_back(event);
     }
 
+    /// The device, or its backend, may be gone.
+    pub(crate) const fn look_again(&mut self) {
+        self.front.look_again();
+    }
+
+    /// The queues whose backend is believed.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue<P>> + Clone {
+        self.connection
+            .iter()
+            .filter(|connection| connection.broken.is_none())
+            .flat_map(|connection| &connection.queues)
+    }
+
     pub(crate) fn queue_count(&self) -> usize {
         self.connection.as_ref().map_or(0, |connection| connection.queues.len())
     }
@@ -362,7 +382,7 @@ impl<P: Platform> Blkfront<P> {
 
     fn check(&self, request: &Request<P>) -> Result<(), Rejection> {
         let disk = self.known.as_ref().ok_or(Rejection::NotConnected)?;
-        if !matches!(self.life, Life::Up | Life::Detached(_)) {
+        if !matches!(self.life, Life::Up | Life::Detached(..)) {
             return Err(Rejection::NotConnected);
         }
         if self.jobs.len() >= self.options.depth {

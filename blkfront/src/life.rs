@@ -24,8 +24,8 @@ impl<P: Platform> Blkfront<P> {
         self.notice_stalls(now);
         match self.life {
             Life::Ended => return,
-            Life::Detached(until) if now >= until => return self.end(End::Closed),
-            Life::Detached(_) => return,
+            Life::Detached(until, how) if now >= until => return self.end(how),
+            Life::Detached(..) => return,
             _ => {}
         }
         if self.watch.take() {
@@ -140,7 +140,7 @@ impl<P: Platform> Blkfront<P> {
         if self.life != Life::Closing {
             self.life = Life::Up;
         }
-        (self.starved, self.cursor) = (None, self.jobs.first());
+        (self.starved, self.held, self.cursor) = (None, None, self.jobs.first());
         self.statistics.connections += 1;
         self.note(Event::Connected);
     }
@@ -257,7 +257,9 @@ impl<P: Platform> Blkfront<P> {
             (_, Vanishing::Hold(time)) => time,
             (_, Vanishing::Fail) => Vanishing::SUSPENDED,
         };
-        self.life = Life::Detached(self.store.now().saturating_add(hold));
+        // One that comes back only to vanish again does not begin anew.
+        let until = *self.held.get_or_insert(self.store.now().saturating_add(hold));
+        self.life = Life::Detached(until, end);
         self.note(Event::Detached(end));
     }
 
