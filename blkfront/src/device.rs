@@ -46,8 +46,6 @@ pub struct Blkfront<P: Platform> {
     /// The device's number, as requests have it.
     pub(crate) handle: u16,
     pub(crate) life: Life,
-    /// How the device went that is waited for.
-    pub(crate) went: End,
     /// Keys that were written once and have to be kept true.
     pub(crate) written: Written,
     pub(crate) connection: Option<Connection<P>>,
@@ -69,6 +67,8 @@ pub struct Blkfront<P: Platform> {
     pub(crate) watchdog: Watchdog,
     pub(crate) next_stall: Option<Duration>,
     pub(crate) starved: Option<Duration>,
+    /// Until when a device that has vanished, and came back without a backend, is waited for.
+    pub(crate) held: Option<Duration>,
     pub(crate) pause: Pause,
     pub(crate) statistics: Statistics,
     /// The segments of the request that is being made.
@@ -89,8 +89,8 @@ pub(crate) enum Life {
     Broken,
     /// The owner wants no more.
     Closing,
-    /// The device has vanished, and is waited for until this time.
-    Detached(Duration),
+    /// The device has vanished in this way, and is waited for until this time.
+    Detached(Duration, End),
     /// It is of no use any more.
     Ended,
 }
@@ -149,7 +149,6 @@ impl<P: Platform> Blkfront<P> {
             front: Frontend::new(device, options.limits),
             watch,
             life: Life::New,
-            went: End::Closed,
             written: Written::default(),
             connection: None,
             known: None,
@@ -165,6 +164,7 @@ impl<P: Platform> Blkfront<P> {
             watchdog: Watchdog::new(WATCHDOG.0, WATCHDOG.1),
             next_stall: None,
             starved: None,
+            held: None,
             pause: Pause::NONE,
             statistics: Statistics::default(),
             segments: Vec::new(),
@@ -257,9 +257,7 @@ impl<P: Platform> Blkfront<P> {
             return Ok(());
         }
         let until = self.next_time().map_or(until, |next| until.min(next));
-        let queues = self.connection.iter().filter(|connection| connection.broken.is_none());
-        let channels = queues.flat_map(|connection| connection.queues.iter().map(Queue::waits));
-        match self.store.wait_with(channels, until) {
+        match self.store.wait_with(self.queues().map(Queue::waits), until) {
             // The domain was suspended: the front half hears of it.
             Err(WaitError::Stale) => Ok(()),
             waited => waited,
@@ -277,7 +275,7 @@ impl<P: Platform> Blkfront<P> {
 
     /// When something is to be done, whoever else does what.
     fn next_time(&self) -> Option<Duration> {
-        let detached = if let Life::Detached(until) = self.life { Some(until) } else { None };
+        let detached = if let Life::Detached(until, _) = self.life { Some(until) } else { None };
         let front = if detached.is_none() && self.life != Life::Ended { self.front.next_deadline() } else { None };
         let starved = self.starved.filter(|_| self.may_send());
         let held = self.connection.iter().flat_map(|connection| connection.queues.iter().filter_map(Queue::held)).min();
@@ -318,7 +316,7 @@ impl<P: Platform> Blkfront<P> {
     pub fn close(&mut self) {
         self.front.close();
         self.life = match self.life {
-            Life::Detached(_) => {
+            Life::Detached(..) => {
                 self.end(End::Closed);
                 Life::Ended
             }
@@ -351,6 +349,12 @@ impl<P: Platform> Blkfront<P> {
         // Where the connection has ended already, another one is on its way.
         let _ = self.front.give_up(attempt, "the owner wants another connection", now);
         self.note(Event::Disconnected);
+    }
+
+    /// Whether its device has vanished, and is waited for: see [`Event::Detached`].
+    #[must_use]
+    pub const fn is_detached(&self) -> bool {
+        matches!(self.life, Life::Detached(..))
     }
 
     /// How many requests wait or are under way.
@@ -401,6 +405,19 @@ impl<P: Platform> Blkfront<P> {
         MOST_NOTES.saturating_sub(self.notes.len())
     }
 
+    /// The device, or its backend, may be gone.
+    pub(crate) const fn look_again(&mut self) {
+        self.front.look_again();
+    }
+
+    /// The queues whose backend is believed.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue<P>> + Clone {
+        self.connection
+            .iter()
+            .filter(|connection| connection.broken.is_none())
+            .flat_map(|connection| &connection.queues)
+    }
+
     pub(crate) fn queue_count(&self) -> usize {
         self.connection.as_ref().map_or(0, |connection| connection.queues.len())
     }
@@ -412,7 +429,7 @@ impl<P: Platform> Blkfront<P> {
 
     fn check(&self, request: &Request<P>) -> Result<(), Rejection> {
         let disk = self.known.as_ref().ok_or(Rejection::NotConnected)?;
-        if !matches!(self.life, Life::Up | Life::Detached(_)) {
+        if !matches!(self.life, Life::Up | Life::Detached(..)) {
             return Err(Rejection::NotConnected);
         }
         if self.jobs.len() >= self.options.depth {

@@ -28,8 +28,8 @@ impl<P: Platform> Blkfront<P> {
         }
         match self.life {
             Life::Ended => return,
-            Life::Detached(until) if now >= until => return self.end(self.went),
-            Life::Detached(_) => return,
+            Life::Detached(until, how) if now >= until => return self.end(how),
+            Life::Detached(..) => return,
             _ => {}
         }
         self.go_on_stopping(now);
@@ -161,7 +161,7 @@ impl<P: Platform> Blkfront<P> {
         if self.life != Life::Closing {
             self.life = Life::Up;
         }
-        (self.starved, self.cursor) = (None, self.jobs.first());
+        (self.starved, self.held, self.cursor) = (None, None, self.jobs.first());
         self.statistics.connections += 1;
         self.note(Event::Connected);
     }
@@ -286,8 +286,9 @@ impl<P: Platform> Blkfront<P> {
             (_, Vanishing::Hold(time)) => time,
             (_, Vanishing::Fail) => Vanishing::SUSPENDED,
         };
-        self.went = end;
-        self.life = Life::Detached(self.store.now().saturating_add(hold));
+        // One that comes back only to vanish again does not begin anew.
+        let until = *self.held.get_or_insert(self.store.now().saturating_add(hold));
+        self.life = Life::Detached(until, end);
         self.note(Event::Detached(end));
     }
 
