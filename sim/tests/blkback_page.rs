@@ -14,6 +14,7 @@ use xen_sim::blkback::{
 use xen_sim::{Device, Domain, Machine, When};
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_guest_with_a_disk() {
     let machine = Machine::new(1);
     let (guest, host) = (machine.domain(), machine.domain());
@@ -40,6 +41,7 @@ fn kernel(guest: &Domain) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_backend_with_faults() {
     let mut rig = Rig::new(2, Options::DEFAULT);
     let front = rig.connect(Shape::PLAIN);
@@ -59,6 +61,7 @@ fn a_backend_with_faults() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn an_oracle_is_told() {
     let mut rig = Rig::new(3, Options::DEFAULT);
     let mut driver = rig.connect(Shape::PLAIN);
