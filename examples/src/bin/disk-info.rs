@@ -10,15 +10,13 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
-use alloc::vec::Vec;
 use core::error::Error;
 use core::time::Duration;
 
-use xen_rt::blkfront::{Blkfront, Disk, Event, KIND, Options, Persistent};
-use xen_rt::xenbus::Store;
-use xen_rt::xenbus::bus::{Change, Enumerator};
+use xen_rt::blkfront::{Blkfront, Disk, Disks, Event, Options, Persistent};
 use xen_rt::{Guest, Xen, entry, println};
 
 /// How long the disks may take to come, and to be connected.
@@ -31,66 +29,35 @@ const OPTIONS: Options =
 #[entry]
 fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     let store = guest.store().ok_or("there is no xenstore here: start the guest as a domU, without --direct")?;
+    let (mut disks, mut troubles) = (Disks::new(&store, OPTIONS)?, BTreeMap::new());
     let deadline = store.now() + PATIENCE;
-    let mut disks = find(&store, deadline)?;
-    if disks.is_empty() {
+    loop {
+        while let Some((number, event)) = disks.poll(store.now()) {
+            note(&mut troubles, number, event);
+        }
+        let is_there = |(_, disk): (u32, &Blkfront<Xen>)| disk.disk().is_some();
+        if store.now() >= deadline || (disks.iter().next().is_some() && disks.iter().all(is_there)) {
+            break;
+        }
+        disks.wait(deadline)?;
+    }
+    if disks.iter().next().is_none() {
         return Err("no disk came; it goes into the guest's configuration as `disk=[...]`".into());
     }
-    connect(&store, &mut disks, deadline)?;
-    print(&disks);
+    print(&disks, &troubles);
     Ok(())
 }
 
-/// A disk, and the last thing that was heard of it.
-struct Found {
-    name: String,
-    driver: Blkfront<Xen>,
-    trouble: String,
+/// Keeps what tells why a disk is not connected.
+fn note(troubles: &mut BTreeMap<u32, String>, number: u32, event: Event<Xen>) {
+    match event {
+        Event::Trouble(trouble) => troubles.insert(number, trouble.to_string()),
+        Event::Detached(end) | Event::Ended(end) => troubles.insert(number, format!("{end:?}")),
+        _ => None,
+    };
 }
 
-/// Opens each disk that there is; waits for a first one where there is none.
-fn find(store: &Store<Xen>, deadline: Duration) -> Result<Vec<Found>, Box<dyn Error>> {
-    let (watch, mut enumerator) = (store.watch("device").wait()?, Enumerator::new());
-    let mut disks = Vec::new();
-    while disks.is_empty() && watch.wait(deadline)? {
-        for change in enumerator.look(store)? {
-            if let Change::Added(device) = change
-                && device.name().kind == KIND
-            {
-                let name = name(device.name().id);
-                disks.push(Found { name, driver: Blkfront::open(store, device, OPTIONS)?, trouble: String::new() });
-            }
-        }
-    }
-    Ok(disks)
-}
-
-/// Waits until all are connected, or the time is over.
-fn connect(store: &Store<Xen>, disks: &mut [Found], deadline: Duration) -> Result<(), Box<dyn Error>> {
-    loop {
-        disks.iter_mut().for_each(|disk| disk.poll(store));
-        if disks.iter().all(|disk| disk.driver.disk().is_some()) || store.now() >= deadline {
-            return Ok(());
-        }
-        let dues = disks.iter().filter_map(|disk| disk.driver.next_deadline());
-        // What a connection takes comes by xenstore.
-        store.wait_for_changes(dues.min().unwrap_or(deadline).min(deadline))?;
-    }
-}
-
-impl Found {
-    fn poll(&mut self, store: &Store<Xen>) {
-        while let Some(event) = self.driver.poll(store.now()) {
-            match event {
-                Event::Trouble(trouble) => self.trouble = trouble.to_string(),
-                Event::Detached(end) | Event::Ended(end) => self.trouble = format!("{end:?}"),
-                _ => {}
-            }
-        }
-    }
-}
-
-fn print(disks: &[Found]) {
+fn print(disks: &Disks<Xen>, troubles: &BTreeMap<u32, String>) {
     println!(
         "{:<6} {:>10} {:>7} {:>9} {:<9} {:<6} {:<8} {:<9} {:<11} {:>6} {:>5} {:>9}",
         "disk",
@@ -106,10 +73,11 @@ fn print(disks: &[Found]) {
         "ring",
         "segments"
     );
-    for Found { name, driver, trouble } in disks {
+    for (number, driver) in disks.iter() {
+        let name = name(number);
         match driver.disk() {
-            Some(disk) => print_one(name, disk),
-            None => println!("{name:<6} not connected {trouble}"),
+            Some(disk) => print_one(&name, disk),
+            None => println!("{name:<6} not connected {}", troubles.get(&number).map_or("", String::as_str)),
         }
     }
 }

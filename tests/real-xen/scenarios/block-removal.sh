@@ -1,4 +1,4 @@
-# The disk is taken away without a word and given back, five times, under load all the while.
+# The disk is taken away without a word and given back, $rounds times, under load all the while.
 wait_for_line ready
 blkback feature_persistent=1 max_queues=2
 truncate -s 8M /tmp/load
@@ -7,7 +7,7 @@ attach /dev/loop0 xvda
 wait_for_line "under load" 60
 has_more() { [ "$(counter xvda wr_req 2>/dev/null || echo 0)" -gt 50 ]; }
 round=0
-while [ $round -lt 5 ]; do
+while [ $round -lt $rounds ]; do
 	round=$((round + 1))
 	wait_until 60 has_more
 	say "before $round: $(counters xvda)"

@@ -19,21 +19,21 @@ extern crate alloc;
 mod arguments;
 mod content;
 mod load;
-mod outside;
+mod requests;
 
 use alloc::boxed::Box;
 use alloc::format;
 use core::error::Error;
 use core::time::Duration;
 
-use xen_rt::blkfront::{Blkfront, Disk, Event, Options};
+use xen_rt::blkfront::{Blkfront, Disk, Disks, Event};
 use xen_rt::xenbus::Store;
 use xen_rt::xenbus::control::{Command, Epoch, Ready, Resumable as _};
 use xen_rt::{ExitCode, Guest, Suspended, Xen, entry, println};
 
 use crate::arguments::Arguments;
 use crate::load::Load;
-use crate::outside::Outside;
+use crate::requests::Requests;
 
 /// How long a disk may take to come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,10 +55,10 @@ fn main(guest: Guest) -> Result<ExitCode, Box<dyn Error>> {
 struct Stress<'a> {
     guest: &'a Guest,
     store: Store<Xen>,
-    outside: Outside,
-    disk: Blkfront<Xen>,
-    /// The disk is gone, and may come back.
-    is_detached: bool,
+    requests: Requests,
+    disks: Disks<Xen>,
+    /// Which one of them.
+    number: u32,
     load: Load,
     /// The load's beginning was told.
     told: bool,
@@ -66,39 +66,38 @@ struct Stress<'a> {
 
 impl<'a> Stress<'a> {
     fn new(guest: &'a Guest, store: &Store<Xen>, arguments: Arguments) -> Result<Self, Box<dyn Error>> {
-        let mut outside = Outside::new(store, arguments.disk)?;
+        let requests = Requests::new(store)?;
+        let mut disks = Disks::new(store, arguments.options)?;
         println!("ready");
-        let disk = connect(store, &mut outside, arguments.options)?;
-        let connected = disk.disk().ok_or("the disk went away at once")?;
-        arguments.check(connected)?;
-        tell(connected);
+        let number = connect(store, &mut disks, arguments.disk)?;
+        let disk = disks.get(number).and_then(Blkfront::disk).ok_or("the disk went away at once")?;
+        arguments.check(disk)?;
+        tell(disk);
         let load = Load::new(arguments, guest.xen());
-        Ok(Self { guest, store: store.clone(), outside, disk, is_detached: false, load, told: false })
+        Ok(Self { guest, store: store.clone(), requests, disks, number, load, told: false })
     }
 
     fn run(mut self) -> Result<ExitCode, Box<dyn Error>> {
         loop {
             self.take_events()?;
-            self.look_outside()?;
+            self.obey()?;
             let now = self.store.now();
+            let disk = self.disks.get_mut(self.number).ok_or("the disk is gone")?;
             // Last, so that the wait is for what was sent.
-            self.load.send(&mut self.disk, now);
+            self.load.send(disk, now);
             if self.load.is_over() {
                 return self.report();
             }
-            let dues = [self.outside.next_deadline(), self.load.deadline()];
-            self.disk.wait(dues.into_iter().flatten().min().unwrap_or(now + LONG))?;
+            let dues = [self.requests.next_deadline(), self.load.deadline()];
+            self.disks.wait(dues.into_iter().flatten().min().unwrap_or(now + LONG))?;
         }
     }
 
     fn take_events(&mut self) -> Result<(), Box<dyn Error>> {
-        while let Some(event) = self.disk.poll(self.store.now()) {
+        while let Some((number, event)) = self.disks.poll(self.store.now()) {
             match event {
+                _ if number != self.number => {}
                 Event::Completed(completion) => self.load.completed(completion),
-                Event::Detached(_) => {
-                    self.is_detached = true;
-                    self.outside.gone(self.disk.device());
-                }
                 Event::Ended(end) => return Err(format!("the disk is gone: {end:?}").into()),
                 other => println!("disk: {other:?}"),
             }
@@ -110,16 +109,9 @@ impl<'a> Stress<'a> {
         Ok(())
     }
 
-    fn look_outside(&mut self) -> Result<(), Box<dyn Error>> {
-        self.outside.listen();
-        // One that comes before the old one has ended waits.
-        if self.is_detached
-            && let Some(device) = self.outside.newcomer()?
-        {
-            self.disk.reattach(device)?;
-            self.is_detached = false;
-        }
-        match self.outside.command()? {
+    fn obey(&mut self) -> Result<(), Box<dyn Error>> {
+        self.requests.listen();
+        match self.requests.command()? {
             None => {}
             Some(Command::Suspend) => self.suspend()?,
             Some(_) => self.load.end(self.store.now()),
@@ -127,21 +119,24 @@ impl<'a> Stress<'a> {
         Ok(())
     }
 
-    /// The disk comes to rest, with requests that are not sent yet; the guest is suspended, and the disk is another one.
+    /// What is under way comes to its end; the guest is suspended; the disk is another one then, which is found and goes on.
     fn suspend(&mut self) -> Result<(), Box<dyn Error>> {
-        while self.disk.prepare(self.store.now()) == Ready::NotYet {
-            self.disk.wait(self.store.now() + TICK)?;
-            self.outside.listen();
+        while self.disks.prepare(self.store.now()) == Ready::NotYet {
+            self.disks.wait(self.store.now() + TICK)?;
+            self.requests.listen();
             self.take_events()?;
         }
         let suspended = self.guest.suspend(REST);
         let now = self.store.now();
-        if suspended? == Suspended::Resumed {
-            self.disk.resumed(Epoch(self.store.epoch().into()), now);
-            self.outside.resumed();
-            println!("resumed");
-        } else {
-            self.disk.cancelled(now);
+        match suspended {
+            Ok(Suspended::Resumed) => {
+                self.disks.resumed(Epoch(self.store.epoch().into()), now);
+                println!("resumed");
+            }
+            not => {
+                self.disks.cancelled(now);
+                println!("not suspended: {not:?}");
+            }
         }
         Ok(())
     }
@@ -152,36 +147,24 @@ impl<'a> Stress<'a> {
         println!("load: {} requests in {time} ms, {} per second", counts.load, counts.load * 1000 / time);
         println!("requests: {} reads, {} writes, {} flushes", counts.reads, counts.writes, counts.flushes);
         println!("flushes: {} durable, {} after a loss", counts.durable, counts.lost);
-        println!("{:?}", self.disk.statistics());
+        println!("{:?}", self.disks.get(self.number).map(Blkfront::statistics));
         println!("verified {} blocks: {} mismatches, {} errors", counts.verified, counts.mismatches, counts.errors);
         let good = counts.mismatches == 0 && counts.errors == 0;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Waits for a disk, and until it is connected.
-fn connect(store: &Store<Xen>, outside: &mut Outside, options: Options) -> Result<Blkfront<Xen>, Box<dyn Error>> {
+/// Waits for a disk, and until it is connected; answers with its number.
+fn connect(store: &Store<Xen>, disks: &mut Disks<Xen>, wanted: Option<u32>) -> Result<u32, Box<dyn Error>> {
     let until = store.now() + PATIENCE;
-    let device = loop {
-        outside.listen();
-        match outside.newcomer()? {
-            Some(device) => break device,
-            None if store.wait_for_changes(until)? => {}
-            None => return Err("no disk came".into()),
-        }
-    };
-    let mut disk = Blkfront::open(store, device, options)?;
     while store.now() < until {
-        match disk.poll(store.now()) {
-            Some(Event::Connected) => return Ok(disk),
-            Some(event) => println!("disk: {event:?}"),
-            None => {
-                disk.wait(until)?;
-                outside.listen();
-            }
+        match disks.poll(store.now()) {
+            Some((number, Event::Connected)) if wanted.is_none_or(|wanted| wanted == number) => return Ok(number),
+            Some((number, event)) => println!("disk {number}: {event:?}"),
+            None => disks.wait(until)?,
         }
     }
-    Err("the disk was not connected in time".into())
+    Err("no disk came and was connected in time".into())
 }
 
 fn tell(disk: &Disk) {

@@ -3,12 +3,13 @@
 //! Each line is answered with `LINE: ` and what came of it. Numbers are sectors of 512 bytes, what is written is made from a seed:
 //!
 //! ```text
-//! open DISK          read AT COUNT        flush               have
-//! disk               write AT COUNT SEED  discard AT COUNT    close
-//! requests           check AT COUNT SEED  barrier AT COUNT SEED    end
+//! open DISK    read AT COUNT        barrier AT COUNT SEED    have
+//! disk         write AT COUNT SEED  discard AT COUNT         round SEED
+//! close        check AT COUNT SEED  flush                    end
 //! ```
 //!
-//! `have` tells grants, ports and watches that the guest has more than before the first `open`.
+//! `have` tells of grants, ports and watches that the guest has beyond those that it began with. `round` waits for a disk, uses it, and
+//! waits until it is gone.
 
 #![no_std]
 #![no_main]
@@ -121,6 +122,7 @@ impl Shell {
             "open" => self.open(words.get(1).copied().unwrap_or("xvda")),
             "close" => self.close(),
             "have" => self.have(),
+            "round" => self.round(number(1)?),
             "disk" => Ok(format!("{:?}", self.disk()?.disk())),
             "flush" => self.disk()?.flush().map(|flushed| format!("{flushed:?}")).map_err(refused),
             "discard" => {
@@ -151,6 +153,22 @@ impl Shell {
         let text = disk.disk().map_or_else(String::new, |disk| disk.to_string());
         self.disk = Some(disk);
         Ok(text)
+    }
+
+    /// From the coming of a disk to its end, and what is left of it.
+    fn round(&mut self, seed: u64) -> Result<String, String> {
+        println!("opened {}", self.open("xvda")?);
+        let bytes = pattern(120, seed);
+        let disk = self.disk()?;
+        disk.write(Sector512(seed), &bytes).map_err(refused)?;
+        println!("used, {:?}", disk.flush().map_err(refused)?);
+        println!("read {}", self.read(seed, 120, Some(seed))?);
+        println!("holds {}", self.have().unwrap_or_else(|more| more));
+        while !self.disk()?.is_ended() {
+            self.poll()?;
+        }
+        self.close()?;
+        self.have()
     }
 
     /// Drops the disk, whatever state it is in.
