@@ -64,7 +64,16 @@ impl Mark {
 impl Cache {
     pub(crate) const fn new(limit: usize) -> Self {
         let journal = Journal { entries: VecDeque::new(), bytes: 0, limit, missing_until: 0 };
-        Self { acknowledged: 0, covered: 0, losses: 0, told: 0, told_until: 0, refusal: None, was_offered: false, journal }
+        Self {
+            acknowledged: 0,
+            covered: 0,
+            losses: 0,
+            told: 0,
+            told_until: 0,
+            refusal: None,
+            was_offered: false,
+            journal,
+        }
     }
 
     /// A new connection begins.
