@@ -109,9 +109,8 @@ impl Cache {
         self.cover(self.mark());
     }
 
-    /// The owner knows what was lost, and goes on from here.
+    /// The owner knows that a flush failed, and goes on from here. A loss is told of all the same.
     pub(crate) const fn accept_loss(&mut self) {
-        self.told = self.losses;
         if let Some(NotDurable::Failed(_)) = self.refusal {
             self.refusal = None;
         }
