@@ -64,7 +64,16 @@ impl Mark {
 impl Cache {
     pub(crate) const fn new(limit: usize) -> Self {
         let journal = Journal { entries: VecDeque::new(), bytes: 0, limit, missing_until: 0 };
-        Self { acknowledged: 0, covered: 0, losses: 0, told: 0, told_until: 0, refusal: None, was_offered: false, journal }
+        Self {
+            acknowledged: 0,
+            covered: 0,
+            losses: 0,
+            told: 0,
+            told_until: 0,
+            refusal: None,
+            was_offered: false,
+            journal,
+        }
     }
 
     /// A new connection begins.
@@ -109,7 +118,7 @@ impl Cache {
         self.cover(self.mark());
     }
 
-    /// The owner knows that a flush failed, and goes on from here. A loss is told of all the same.
+    /// The owner knows that a flush failed, and goes on from here. Other losses are still to be told.
     pub(crate) const fn accept_loss(&mut self) {
         if let Some(NotDurable::Failed(_)) = self.refusal {
             self.refusal = None;
@@ -128,6 +137,8 @@ impl Cache {
     /// What is to be said of a flush that came back with this status, but for losses.
     pub(crate) fn conclude(&mut self, mark: Mark, status: Status, disk: &Disk) -> Flushed {
         match status {
+            // What an earlier flush did not make durable this one may not have, either.
+            Status::OKAY if let Some(refusal) = self.refusal => Flushed::NotDurable(refusal),
             Status::OKAY if disk.has_flush() => {
                 self.cover(mark);
                 Flushed::Durable
@@ -153,6 +164,11 @@ impl Cache {
         if losses > self.told {
             (self.told, self.told_until) = (losses, latest);
         }
+    }
+
+    /// Whether all that was acknowledged is durable, and no loss is to be told.
+    pub(crate) const fn is_clean(&self) -> bool {
+        !self.is_dirty() && self.losses == self.told && self.refusal.is_none()
     }
 
     /// The changes to be made again, by place.

@@ -249,6 +249,12 @@ impl<P: Memory> Jobs<P> {
         }
     }
 
+    /// Nobody waits for anybody any more.
+    pub(crate) fn forget_order(&mut self) {
+        self.for_each(|_, job| (job.counted, job.waits_for) = (false, 0));
+        self.changes = 0;
+    }
+
     /// Counts anew who waits for how many changes.
     pub(crate) fn recount(&mut self) {
         let mut changes = 0;

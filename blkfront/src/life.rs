@@ -7,7 +7,7 @@ use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manne
 use xen_xenbus::store::StoreError;
 
 use crate::Platform;
-use crate::connection::Connection;
+use crate::connection::{Connection, Written};
 use crate::device::{Blkfront, Life, Pause, Stop};
 use crate::disk::{DISK_KEYS, Disk, LIMIT_KEYS, Layout};
 use crate::error::IoError;
@@ -22,14 +22,15 @@ impl<P: Platform> Blkfront<P> {
     /// Goes on with what is not the ring's: states, deadlines, requests that take too long.
     pub(crate) fn tend(&mut self, now: Duration) {
         self.notice_stalls(now);
-        match self.life {
-            Life::Ended => return,
-            Life::Detached(until) if now >= until => return self.end(End::Closed),
-            Life::Detached(_) => return,
-            _ => {}
-        }
+        // Also of a device that is gone: a watch that has fired ends every wait for the store.
         if self.watch.take() {
             self.front.look_again();
+        }
+        match self.life {
+            Life::Ended => return,
+            Life::Detached(until, how) if now >= until => return self.end(how),
+            Life::Detached(..) => return,
+            _ => {}
         }
         self.go_on_stopping(now);
         loop {
@@ -50,14 +51,22 @@ impl<P: Platform> Blkfront<P> {
     ///
     /// # Errors
     ///
-    /// Xenstore's; the disk is as before.
+    /// Xenstore's; the disk is as before. One that has ended stays so.
     pub fn reattach(&mut self, device: Device) -> Result<(), StoreError> {
+        if self.life == Life::Ended {
+            return Ok(());
+        }
         let watch = self.store.watch(&device.backend_key("state")).wait()?;
         // The enumerator may have seen first that the old one is gone.
         self.release(Manner::Vanished);
         self.handle = device.name().id as u16;
         (self.front, self.watch) = (Frontend::new(device, self.options.limits), watch);
-        self.life = if self.known.is_some() { Life::Up } else { Life::New };
+        self.written = Written::default();
+        match self.life {
+            Life::Closing => self.front.close(),
+            _ if self.known.is_some() => self.life = Life::Up,
+            _ => self.life = Life::New,
+        }
         Ok(())
     }
 
@@ -97,7 +106,7 @@ impl<P: Platform> Blkfront<P> {
         let now = self.store.now();
         match connection {
             Ok(connection) => {
-                let offer = connection.offer(&self.options);
+                let offer = connection.offer(&self.options, &mut self.written);
                 self.connection = Some(connection);
                 self.front.offer(attempt, offer, now)
             }
@@ -124,8 +133,12 @@ impl<P: Platform> Blkfront<P> {
 
     fn read_disk(&self, keys: &Keys) -> Result<Disk, String> {
         let connection = self.connection.as_ref().ok_or("there is no connection")?;
-        let slots = connection.ring_slots();
-        Disk::read(keys, &self.options, connection.layout, slots).map_err(|error| error.to_string())
+        let (layout, slots) = (connection.layout, connection.ring_slots());
+        if Layout::read(keys, &self.options) != layout {
+            return Err("the backend's limits have changed while it was connected to".into());
+        }
+        let disk = Disk::read(keys, &self.options, layout, slots).map_err(|error| error.to_string())?;
+        Ok(disk.with_params(self.store.read(&self.device().backend_key("params")).wait().ok()))
     }
 
     /// Keys of the backend, all of one moment.
@@ -148,7 +161,7 @@ impl<P: Platform> Blkfront<P> {
         if self.life != Life::Closing {
             self.life = Life::Up;
         }
-        (self.starved, self.cursor) = (None, self.jobs.first());
+        (self.starved, self.held, self.cursor) = (None, None, self.jobs.first());
         self.statistics.connections += 1;
         self.note(Event::Connected);
     }
@@ -214,9 +227,10 @@ impl<P: Platform> Blkfront<P> {
         }
         self.pause.flushed = true;
         let id = self.insert(Job::new(Kind::Flush, 0, crate::Buffer::empty(), now, Origin::Driver));
-        let _ = self.send_flush(id.place, now);
+        let _ = self.send_flush(id.place);
         self.publish(now);
-        false
+        // The answer may have been known.
+        self.connection.as_ref().is_none_or(|connection| connection.outstanding() == 0)
     }
 
     /// The connection has ended: what it used is given back, and what was under way is to be sent again.
@@ -225,6 +239,7 @@ impl<P: Platform> Blkfront<P> {
         let was_connected = connection.disk.is_some() && connection.broken.is_none();
         // Rings, channels and pages of segments go first; what the backend still maps is in quarantine then.
         drop(connection);
+        self.starved = None;
         self.recover();
         if manner != Manner::Unused && self.cache.backend_lost() {
             self.replay = Some(Replay::START);
@@ -271,14 +286,16 @@ impl<P: Platform> Blkfront<P> {
             (_, Vanishing::Hold(time)) => time,
             (_, Vanishing::Fail) => Vanishing::SUSPENDED,
         };
-        self.life = Life::Detached(self.store.now().saturating_add(hold));
+        // One that comes back only to vanish again does not begin anew.
+        let until = *self.held.get_or_insert(self.store.now().saturating_add(hold));
+        self.life = Life::Detached(until, end);
         self.note(Event::Detached(end));
     }
 
     /// Nothing comes any more.
     pub(crate) fn end(&mut self, end: End) {
         self.life = Life::Ended;
-        self.connection = None;
+        (self.connection, self.starved) = (None, None);
         self.cache.give_up();
         self.fail_all(IoError::of_lost);
         self.note(Event::Ended(end));
@@ -288,12 +305,13 @@ impl<P: Platform> Blkfront<P> {
         if self.next_stall.is_none_or(|next| now < next) {
             return;
         }
-        let (patience, mut next) = (self.options.patience, None::<Duration>);
+        let (patience, room, mut next) = (self.options.patience, self.room_for_notes(), None::<Duration>);
         let mut stalled = alloc::vec::Vec::new();
         self.jobs.for_each(|place, job| {
             let waits = job.standing == Standing::Live && job.origin == Origin::Owner && !job.stalled;
             let due = job.since.saturating_add(patience);
-            if waits && due <= now {
+            // Those for which there is no room have their turn when the others were heard.
+            if waits && due <= now && stalled.len() < room {
                 job.stalled = true;
                 stalled.push(crate::RequestId { place, serial: job.serial });
             } else if waits {

@@ -218,7 +218,9 @@ fn fault_04_a_disk_is_given_up_within_ten_seconds_whatever_the_backend_does() {
         ("answers no flush", |rig| {
             rig.control().on(Which::Of(Operation::FLUSH_DISKCACHE), When::Always, Fault::Hang);
         }),
-        ("fails", |rig| rig.control().on(Which::All, When::Always, Fault::Fail(xen_hypercall::abi::io::blkif::Status::ERROR))),
+        ("fails", |rig| {
+            rig.control().on(Which::All, When::Always, Fault::Fail(xen_hypercall::abi::io::blkif::Status::ERROR))
+        }),
     ];
     for (seed, (name, mood)) in (20..).zip(moods) {
         let mut rig = Rig::new(seed, Options { vanished: Vanishing::Fail, ..Options::DEFAULT }, slow());

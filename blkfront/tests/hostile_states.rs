@@ -75,9 +75,8 @@ fn hc_104_a_backend_that_never_comes_is_told_of_and_is_welcome_later() {
     let mut rig = Rig::plugged(3, Options::DEFAULT, Offer::DEFAULT);
     rig.back = None;
     let start = rig.now();
-    let told = |event: &Event<_>| {
-        matches!(event, Event::Trouble(DeviceError { problem: Problem::ConnectTimeout(_), .. }))
-    };
+    let told =
+        |event: &Event<_>| matches!(event, Event::Trouble(DeviceError { problem: Problem::ConnectTimeout(_), .. }));
     assert!(rig.until(SECOND * 40, |rig| rig.count(told) == 1), "{:?}", rig.events);
     assert!(rig.now() - start <= SECOND * 31);
     rig.pass(SECOND * 100);
@@ -145,6 +144,11 @@ fn fault_11_a_store_that_is_silent_while_the_disk_connects_is_no_reason_to_stay_
         rig.machine.xenstore().hang();
         rig.pass(SECOND * 12);
         rig.machine.xenstore().go_on();
-        assert!(rig.until(SECOND * 60, |rig| rig.front.disk().is_some()), "seed {seed}: {:?} {:?}", rig.front, rig.events);
+        assert!(
+            rig.until(SECOND * 60, |rig| rig.front.disk().is_some()),
+            "seed {seed}: {:?} {:?}",
+            rig.front,
+            rig.events
+        );
     }
 }

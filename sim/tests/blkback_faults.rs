@@ -20,6 +20,7 @@ use xen_sim::{Device, Domain, When};
 const WRITES: Which = Which::Of(Operation::WRITE);
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn requests_fail_by_script_and_by_chance() {
     let mut rig = Rig::new(1, Options::DEFAULT);
     let mut front = rig.connect(Shape::PLAIN);
@@ -43,6 +44,7 @@ fn requests_fail_by_script_and_by_chance() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_flush_that_is_not_supported_loses_its_key() {
     let mut rig = Rig::new(2, Options::DEFAULT);
     let mut front = rig.connect(Shape::PLAIN);
@@ -55,6 +57,7 @@ fn a_flush_that_is_not_supported_loses_its_key() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_request_hangs_with_its_pages_and_goes_on() {
     let mut rig = Rig::new(3, Options::DEFAULT);
     let mut front = rig.connect(Shape::PLAIN);
@@ -79,6 +82,7 @@ fn a_request_hangs_with_its_pages_and_goes_on() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn an_answer_comes_late() {
     let mut rig = Rig::new(4, Options::DEFAULT);
     let mut front = rig.connect(Shape::PLAIN);
@@ -90,6 +94,7 @@ fn an_answer_comes_late() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_backend_without_notifications_answers_all_the_same() {
     for notify in [Notify::Never, Notify::Every(3), Notify::Always] {
         let mut rig = Rig::new(5, Options { notify, ..Options::DEFAULT });
@@ -108,6 +113,7 @@ fn a_backend_without_notifications_answers_all_the_same() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_disk_is_resized_under_io() {
     let mut rig = Rig::new(6, Options::DEFAULT);
     let mut front = rig.connect(Shape::PLAIN);
@@ -136,6 +142,7 @@ fn follow(rig: &mut Rig, front: Front) -> Front {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_backend_restarts_and_offers_less() {
     let mut rig = Rig::new(7, Options::DEFAULT);
     let mut front = rig.connect(Shape::PLAIN);
@@ -154,6 +161,7 @@ fn a_backend_restarts_and_offers_less() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn keys_say_what_a_test_wants() {
     let mut rig = Rig::new(8, Options::DEFAULT);
     let control = rig.back.control();
@@ -174,6 +182,7 @@ fn keys_say_what_a_test_wants() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_dead_domains_disk_is_taken_over_by_another() {
     let mut rig = Rig::new(9, Options::DEFAULT);
     let mut front = rig.connect(Shape::PLAIN);
@@ -198,6 +207,7 @@ fn a_dead_domains_disk_is_taken_over_by_another() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_device_that_was_left_behind_is_closed_first() {
     let mut rig = Rig::new(10, Options::DEFAULT);
     let front = rig.connect(Shape::PLAIN);
@@ -209,6 +219,7 @@ fn a_device_that_was_left_behind_is_closed_first() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_device_is_pulled_and_plugged_in_again() {
     let mut rig = Rig::new(11, Options::DEFAULT);
     for _ in 0..3 {
@@ -224,6 +235,7 @@ fn a_device_is_pulled_and_plugged_in_again() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_front_is_migrated_with_requests_on_their_way() {
     let latency = Duration::from_millis(1)..Duration::from_millis(2);
     let mut rig = Rig::new(12, Options { latency, ..Options::DEFAULT });
@@ -253,6 +265,7 @@ fn suspend(guest: &Domain) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn the_oracle_is_content_with_an_honest_disk() {
     for seed in 0..20 {
         let latency = Duration::ZERO..Duration::from_micros(50);

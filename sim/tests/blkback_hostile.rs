@@ -69,6 +69,7 @@ fn single(answer: &Answer) -> Response {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_059_ids() {
     for (misdeed, expected) in [
         (Misdeed::Id(u64::MAX), None),
@@ -88,6 +89,7 @@ fn hc_059_ids() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_060_two_answers() {
     let mut scene = scene(60);
     // With another request outstanding, the second answer is one that the ring's indices allow.
@@ -100,6 +102,7 @@ fn hc_060_two_answers() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_061_operations() {
     let mut scene = scene(61);
     let answer = scene.ask(Misdeed::Operation(Operation::DISCARD), 1);
@@ -112,6 +115,7 @@ fn hc_061_operations() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_067_statuses() {
     let mut scene = scene(67);
     let answer = scene.ask(Misdeed::Status(i16::MIN), 1);
@@ -120,6 +124,7 @@ fn hc_067_statuses() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_001_indices() {
     for by in [1, -1, i32::MIN, 1 << 20] {
         let mut scene = scene(1);
@@ -134,6 +139,7 @@ fn hc_001_indices() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_071_silence() {
     let mut scene = scene(71);
     let mut answer = scene.ask(Misdeed::Silent, 1);
@@ -144,6 +150,7 @@ fn hc_071_silence() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_074_pages_stay_mapped() {
     let mut scene = scene(74);
     let mut answer = scene.ask(Misdeed::KeepsMapped, 1);
@@ -154,6 +161,7 @@ fn hc_074_pages_stay_mapped() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_078_and_068_bytes() {
     let read = |misdeed| {
         let mut scene = scene(78);
@@ -174,6 +182,7 @@ fn hc_078_and_068_bytes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_073_indirect_pages_change() {
     let mut scene = scene(73);
     let answer = scene.ask(Misdeed::RewritesIndirect, 12);
@@ -184,6 +193,21 @@ fn hc_073_indirect_pages_change() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
+fn hc_084_rings_stay_mapped() {
+    let mut scene = scene(84);
+    scene.rig.back.control().keep_mappings();
+    scene.rig.set_state(State::CLOSING);
+    scene.rig.set_state(State::CLOSED);
+    let ring = scene.front.queues.remove(0).ring.into_region();
+    let ring = ring.revoke().expect_err("mapped").into_grant();
+    scene.rig.back.control().let_go();
+    scene.rig.settle();
+    assert!(ring.revoke().is_ok());
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_090_storms() {
     let mut scene = scene(90);
     let before = scene.rig.machine.trace().iter().len();
@@ -195,6 +219,7 @@ fn hc_090_storms() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_103_states_toggle() {
     let mut scene = scene(103);
     scene.rig.back.control().toggle(100);
@@ -206,6 +231,7 @@ fn hc_103_states_toggle() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn all_misdeeds_and_chance_leave_the_backend_in_order() {
     for (seed, misdeed) in (0..).zip(Misdeed::ALL) {
         for pages in [1, 12] {

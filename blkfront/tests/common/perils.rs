@@ -80,8 +80,7 @@ impl Rig {
 
     /// The device is there again, with a backend that knows nothing.
     pub(crate) fn plug_again(&mut self, disk: &SimDisk, params: &str, offer: Offer) {
-        self.device =
-            xen_sim::Device::new("vbd", XVDA, self.guest.id(), self.domain.id()).back_key("params", params);
+        self.device = xen_sim::Device::new("vbd", XVDA, self.guest.id(), self.domain.id()).back_key("params", params);
         self.machine.xenstore().plug(&self.device);
         self.disk = disk.clone();
         self.back = Some(Blkback::new(&self.machine, &self.domain, &self.device, disk.clone(), offer));

@@ -269,6 +269,7 @@ impl Drop for Blkback {
     /// Its program ends, and lets go of everything without a word.
     fn drop(&mut self) {
         self.disconnect(Fate::Lost);
+        self.engine.let_go();
     }
 }
 

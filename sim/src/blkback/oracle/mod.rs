@@ -25,6 +25,7 @@ use history::{History, Kind, Verdict, Version};
 /// * What a durable flush covers, which is each write that was acknowledged before the flush was submitted, never goes back.
 /// * A write that was acknowledged and is covered by no flush may be lost in a crash of the disk's cache, but only if the driver
 ///   has told so: by a flush after it that was not durable, or by [`cache_lost`](Self::cache_lost).
+/// * A block is written as a whole: where a crash [tears](super::Loss::EachSector) writes, blocks must be sectors.
 /// * A write that failed may be there or not. One of unknown outcome may come at any time, until [`settle`](Self::settle).
 #[derive(Debug)]
 pub struct BlockOracle {
