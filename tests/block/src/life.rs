@@ -14,6 +14,9 @@ use crate::perils::{self, PERILS};
 use crate::rig::Rig;
 use crate::tally::Tally;
 
+/// The variable that has all that happens in a life printed.
+const TRACE: &str = "DOMU_TRACE";
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A turn in which nothing happens takes so long.
@@ -55,6 +58,8 @@ pub struct Life<'a> {
     detached: bool,
     /// Since when it is not connected.
     away: Option<Duration>,
+    /// Whether all that happens is printed.
+    traced: bool,
 }
 
 /// Lives the life of a seed.
@@ -98,7 +103,8 @@ impl<'a> Life<'a> {
         rig.disk.set_honesty(honesty);
         let load = Load::new(&rig.disk, breakage);
         let away = Some(rig.now());
-        Self { rig, dice, rough, load, tally, breakage, detached: false, away }
+        let traced = std::env::var_os(TRACE).is_some();
+        Self { rig, dice, rough, load, tally, breakage, detached: false, away, traced }
     }
 
     /// Lets both halves do what they can, and time pass if that is nothing.
@@ -123,6 +129,9 @@ impl<'a> Life<'a> {
     }
 
     fn event(&mut self, event: Event<xen_sim::Domain>) -> Result<(), Finding> {
+        if self.traced {
+            println!("{:?} {event:?}", self.rig.now());
+        }
         match event {
             Event::Completed(done) => self.load.completed(done, &mut self.rig.front, self.tally)?,
             Event::Connected => {
@@ -183,6 +192,9 @@ impl<'a> Life<'a> {
     fn strike(&mut self) -> Result<(), Finding> {
         let chosen = perils::any(&mut self.dice, self.rough);
         self.tally.perils[chosen] += 1;
+        if self.traced {
+            println!("{:?} {}", self.rig.now(), PERILS[chosen].0);
+        }
         (PERILS[chosen].1)(self)
     }
 

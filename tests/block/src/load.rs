@@ -196,7 +196,10 @@ impl Load {
         if self.breakage == Breakage::EndsTwice && self.number % 100 == 7 {
             self.open.remove(&id).ok_or_else(|| format!("{id:?} has more than one end"))?;
         }
-        if self.breakage == Breakage::ForgetsWrite && matches!(open, Open::Write(_)) && result == Err(IoError::Abandoned) {
+        if self.breakage == Breakage::ForgetsWrite
+            && matches!(open, Open::Write(_))
+            && result == Err(IoError::Abandoned)
+        {
             result = Ok(Done::Transferred);
         }
         tally.end(result.err());
@@ -257,7 +260,8 @@ impl Load {
     /// The first things that are wrong.
     pub fn check(&mut self) -> Result<(), String> {
         let findings = self.oracle.check().err().unwrap_or_default();
-        let findings = findings.into_iter().filter(|finding| !self.untold || !matches!(finding.what, Wrong::Lost { .. }));
+        let findings =
+            findings.into_iter().filter(|finding| !self.untold || !matches!(finding.what, Wrong::Lost { .. }));
         let texts: Vec<String> = findings.take(4).map(|finding| finding.to_string()).collect();
         if texts.is_empty() { Ok(()) } else { Err(texts.join("; ")) }
     }
@@ -273,8 +277,8 @@ impl Load {
 
     fn flushed(&mut self, flush: Flush, number: u64, flushed: Flushed) -> Result<(), String> {
         let lost = flushed == Flushed::NotDurable(NotDurable::CacheLost);
-        let hidden = self.breakage == Breakage::HidesLoss
-            || self.breakage == Breakage::TellsOne && number <= self.told_until;
+        let hidden =
+            self.breakage == Breakage::HidesLoss || self.breakage == Breakage::TellsOne && number <= self.told_until;
         let told = match flushed {
             Flushed::Durable => Told::Durable,
             _ if lost && hidden => Told::Durable,

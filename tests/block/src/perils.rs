@@ -223,7 +223,8 @@ fn cancelled(life: &mut Life<'_>) -> Result<(), Finding> {
 /// Less is offered from the next connection on.
 fn fewer(life: &mut Life<'_>) -> Result<(), Finding> {
     let rough = life.rough;
-    let offer = Offer { queues: 1, ring_order: 0, indirect_segments: 0, persistent: false, ..offer(&mut life.dice, rough) };
+    let offer =
+        Offer { queues: 1, ring_order: 0, indirect_segments: 0, persistent: false, ..offer(&mut life.dice, rough) };
     life.control(|control| control.offer(offer));
     life.control(|control| control.restart(Restart::Orderly));
     Ok(())

@@ -80,7 +80,11 @@ impl fmt::Display for Tally {
         writeln!(f, "ends       {} well, {} failed, {} unknown, {} never sent", ends[0], ends[1], ends[2], ends[3])?;
         let [durable, lost, failed, unknown] = flushes;
         writeln!(f, "flushes    {durable} durable, {lost} told of a loss, {failed} failed, {unknown} cannot know")?;
-        writeln!(f, "again      {} sent, {} out of the journal; crashes took {sectors_lost} sectors", again[0], again[1])?;
+        writeln!(
+            f,
+            "again      {} sent, {} out of the journal; crashes took {sectors_lost} sectors",
+            again[0], again[1]
+        )?;
         let mean = self.away.checked_div(self.recoveries as u32).unwrap_or_default();
         writeln!(f, "recovered  {} times, after {mean:.1?} on average, {:.1?} at most", self.recoveries, self.longest)?;
         write!(f, "faults    ")?;

@@ -6,7 +6,7 @@
 //!
 //! Lives the lives of the seeds from S on, and prints what was met how often. Fails on the first finding, with its seed, and when a
 //! storm of some length did not meet everything it is there for. With `--broken`, a rule is broken on purpose, and not to find that
-//! is the failure.
+//! is the failure. Where `DOMU_TRACE` is set, all that happens is printed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
