@@ -291,7 +291,10 @@ impl Load {
         }
         self.oracle.flushed(flush, told);
         if told == Told::CacheLost {
-            self.told_until = self.number;
+            // One that was waiting when another one told of it tells nothing new.
+            if number > self.told_until {
+                self.told_until = self.number;
+            }
             self.lost_everything();
         }
         Ok(())
