@@ -76,7 +76,10 @@ impl Blkback {
         self.disconnect(Fate::Chance);
         self.set_state(State::CLOSED);
         if std::mem::take(&mut self.restarts) && online {
+            let front = self.front_state;
             self.probe();
+            // That the front is closed is known already: it is waited for.
+            self.front_state = front;
         }
     }
 
