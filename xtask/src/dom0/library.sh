@@ -6,6 +6,9 @@
 # A function with its body in ( ) is a process of its own, which keeps its loops out of the trace. A function that waits
 # has a limit in seconds; when it is over, it tells so and fails.
 
+# What scenarios can do with disks is in a file of its own.
+. /domu/disks.sh
+
 # say TEXT...: says a line, even where standard output is taken, as inside $(...).
 say() { printf '%s\n' "$*" >&5; }
 

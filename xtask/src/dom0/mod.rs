@@ -25,6 +25,8 @@ pub const PROGRAMS: &[&str] = &[
     "xenconsoled",
     "xen-init-dom0",
     "libxl-save-helper",
+    "losetup",
+    "mke2fs",
     "xenstore-chmod",
     "xenstore-control",
     "xenstore-exists",
@@ -37,8 +39,18 @@ pub const PROGRAMS: &[&str] = &[
 ];
 
 /// The programs that the packages must hold: those of domain 0, and what unpacks Linux.
-pub const NEEDED_PROGRAMS: &[&str] =
-    &["busybox", "xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper", "xenstore-list", "xz"];
+pub const NEEDED_PROGRAMS: &[&str] = &[
+    "busybox",
+    "xl",
+    "xenstored",
+    "xenconsoled",
+    "xen-init-dom0",
+    "libxl-save-helper",
+    "losetup",
+    "mke2fs",
+    "xenstore-list",
+    "xz",
+];
 
 /// The modules that init loads, besides those that they depend on; each may have options.
 const MODULES: &[&str] = &[
@@ -57,10 +69,61 @@ const MODULES: &[&str] = &[
 
 /// The parts of busybox that init and scenarios use.
 const APPLETS: &[&str] = &[
-    "awk", "basename", "cat", "cmp", "cut", "date", "dd", "dirname", "dmesg", "env", "expr", "false", "find", "grep",
-    "head", "hexdump", "insmod", "kill", "ln", "losetup", "ls", "mkdir", "mkfifo", "mount", "mv", "ps", "printf", "rm",
-    "sed", "seq", "setsid", "sh", "sleep", "sort", "stat", "tail", "tee", "timeout", "touch", "tr", "true", "uname",
-    "uniq", "usleep", "wc", "xargs",
+    "awk",
+    "basename",
+    "blockdev",
+    "cat",
+    "chmod",
+    "cmp",
+    "cp",
+    "cut",
+    "date",
+    "dd",
+    "dirname",
+    "dmesg",
+    "du",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "grep",
+    "head",
+    "hexdump",
+    "insmod",
+    "kill",
+    "ln",
+    "ls",
+    "mkdir",
+    "mkfifo",
+    "mount",
+    "mv",
+    "od",
+    "printf",
+    "ps",
+    "rm",
+    "rmmod",
+    "sed",
+    "seq",
+    "setsid",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "sync",
+    "tail",
+    "tee",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "truncate",
+    "umount",
+    "uname",
+    "uniq",
+    "usleep",
+    "wc",
+    "xargs",
 ];
 
 /// What init is made of, by its path in domain 0.
@@ -69,6 +132,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("domu/events.sh", include_str!("events.sh")),
     ("domu/scenario.sh", include_str!("scenario.sh")),
     ("domu/library.sh", include_str!("library.sh")),
+    ("domu/disks.sh", include_str!("disks.sh")),
     ("etc/xen/scripts/block", include_str!("block.sh")),
 ];
 const LIBRARIES: &str = "lib/x86_64-linux-gnu";
@@ -109,11 +173,18 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
     let file = File::options().append(true).open(target)?;
     let mut archive = Archive::new(BufWriter::new(file));
     archive.file("domu/token", token.as_bytes())?;
+    // Each kernel once, as they take domain 0's memory.
+    let mut kernels: Vec<&Path> = Vec::new();
     for (index, guest) in guests.iter().enumerate() {
         let folder = format!("domu/guests/{index:03}");
-        archive.copy(&format!("{folder}/kernel"), &guest.elf)?;
+        let known = kernels.iter().position(|elf| *elf == guest.elf);
+        let kernel = format!("domu/kernels/{:03}", known.unwrap_or(kernels.len()));
+        if known.is_none() {
+            archive.copy(&kernel, &guest.elf)?;
+            kernels.push(&guest.elf);
+        }
         archive.file(&format!("{folder}/name"), guest.name.as_bytes())?;
-        archive.file(&format!("{folder}/config"), config(guest, &folder).as_bytes())?;
+        archive.file(&format!("{folder}/config"), config(guest, &kernel).as_bytes())?;
         if let Some(typed) = typed(&guest.input) {
             archive.file(&format!("{folder}/input"), &typed)?;
         }
@@ -195,10 +266,10 @@ fn write_modules(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result<
 }
 
 /// Returns the guest's xl configuration; a domain that ended is kept until its console has been read.
-fn config(guest: &GuestSpec, folder: &str) -> String {
+fn config(guest: &GuestSpec, kernel: &str) -> String {
     let mut lines = vec![
         format!("name = {}", quote(&guest.name)),
-        format!("type = \"pv\"\nkernel = \"/{folder}/kernel\""),
+        format!("type = \"pv\"\nkernel = \"/{kernel}\""),
         format!("extra = {}", quote(&guest.arguments)),
         format!("memory = {}\nvcpus = {}", guest.memory, guest.vcpus),
     ];
@@ -233,7 +304,7 @@ mod tests {
         let mut guest = GuestSpec::new("a", "/elf");
         guest.arguments = r#"say="x\y""#.into();
         guest.config.push("disk = []".into());
-        let text = config(&guest, "domu/guests/000");
+        let text = config(&guest, "domu/kernels/000");
         assert!(text.contains(r#"extra = "say=\"x\\y\"""#), "{text}");
         assert!(text.ends_with("disk = []\n"), "{text}");
     }

@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 pub use self::apt::Apt;
 pub(crate) use self::libraries::library_path;
 pub use self::tree::{Closure, Tree};
+use crate::cache::Key;
 use crate::progress::{Progress, Step};
 use crate::{paths, process};
 
@@ -60,6 +61,9 @@ pub const DOM0: Set = Set {
         Named("xenstore-utils"),
         Named("busybox-static"),
         Named("xz-utils"),
+        // mke2fs, for scenarios; losetup as Debian has it, since busybox's sets neither sector size nor capacity.
+        Named("e2fsprogs"),
+        Named("mount"),
     ],
     programs: crate::dom0::NEEDED_PROGRAMS,
     // xl aborts in pthread_cancel without it.
@@ -232,8 +236,10 @@ impl Store {
         Ok(())
     }
 
+    /// The list of a set that asks for something else, as one of an older version does, is another file.
     fn list(&self, set: &Set) -> PathBuf {
-        self.folder.join(format!(".{}.list", set.name))
+        let key = Key::default().with(format!("{set:?}")).value();
+        self.folder.join(format!(".{}-{key:016x}.list", set.name))
     }
 
     fn lock(&self, progress: &Progress) -> Result<File> {

@@ -1,0 +1,48 @@
+//! What the toolstack asks of the guest.
+
+use core::time::Duration;
+
+use xen_rt::Xen;
+use xen_rt::xenbus::Store;
+use xen_rt::xenbus::control::{Command, Inbox, Request, advertise};
+use xen_rt::xenbus::store::{StoreError, Watch};
+
+/// The node for requests.
+pub(crate) struct Requests {
+    store: Store<Xen>,
+    watch: Watch<Xen>,
+    inbox: Inbox,
+}
+
+impl Requests {
+    pub(crate) fn new(store: &Store<Xen>) -> Result<Self, StoreError> {
+        let inbox = Inbox::shutdown();
+        for (name, error) in advertise(store, &[Command::PowerOff, Command::Suspend]) {
+            log::warn!("cannot tell the tools of {name}: {error}");
+        }
+        Ok(Self { store: store.clone(), watch: store.watch(inbox.path()).wait()?, inbox })
+    }
+
+    /// Takes note of what was heard. Until then a wait does not wait.
+    pub(crate) fn listen(&mut self) {
+        if self.watch.take() {
+            self.inbox.look_again();
+        }
+    }
+
+    /// What is asked for, if anything.
+    pub(crate) fn command(&mut self) -> Result<Option<Command>, StoreError> {
+        if !self.inbox.poll(self.store.now()) {
+            return Ok(None);
+        }
+        match self.store.transaction(|t| self.inbox.take(t))? {
+            Some(Request::Command(command)) => Ok(Some(command)),
+            _ => Ok(None),
+        }
+    }
+
+    /// When to ask at the latest.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.inbox.next_deadline()
+    }
+}
