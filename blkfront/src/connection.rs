@@ -53,7 +53,8 @@ impl<P: Platform> Connection<P> {
     ) -> Result<Self, String> {
         let account = Account::open(platform.clone(), peer, limits(options, layout))
             .map_err(|refusal| format!("no account for grants: {refusal}"))?;
-        let queues = (0..layout.queues).map(|_| Queue::open(platform, &account, layout.ring_order));
+        let queues =
+            (0..layout.queues).map(|_| Queue::open(platform, &account, layout.ring_order, options.first_index));
         let queues = queues.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
         let lending = Lending::new(platform.clone(), options.trust, account);
         Ok(Self { attempt, queues, layout, disk: None, broken: None, turn: 0, lending })

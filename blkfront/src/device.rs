@@ -301,7 +301,9 @@ impl<P: Platform> Blkfront<P> {
             }
             Buffer::empty()
         } else {
-            self.take_out(place).map_or_else(Buffer::empty, |job| job.buffer)
+            let buffer = core::mem::replace(&mut job.buffer, Buffer::empty());
+            self.take_out(place);
+            buffer
         };
         Some(Completion { id, result: Err(IoError::Abandoned), buffer })
     }
@@ -377,8 +379,10 @@ impl<P: Platform> Blkfront<P> {
 
     /// Adds a job to those that are to be sent.
     pub(crate) fn insert(&mut self, job: Job<P>) -> RequestId {
-        let due = job.since.saturating_add(self.options.patience);
-        self.next_stall = Some(self.next_stall.map_or(due, |next| next.min(due)));
+        // Those that were taken before are due before.
+        if self.next_stall.is_none() {
+            self.next_stall = Some(job.since.saturating_add(self.options.patience));
+        }
         let id = self.jobs.insert(job);
         if self.cursor == NONE {
             self.cursor = id.place;

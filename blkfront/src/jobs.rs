@@ -223,21 +223,21 @@ impl<P: Memory> Jobs<P> {
         RequestId { place, serial }
     }
 
-    /// Takes a job out, whatever its state, and lets those that waited for it go on.
-    pub(crate) fn remove(&mut self, place: u32) -> Option<Job<P>> {
+    /// Drops a job where it is, whatever its state, and lets those that waited for it go on. Answers with what it was, and the
+    /// next one.
+    pub(crate) fn remove(&mut self, place: u32) -> Option<(Kind, u32)> {
         let slot = self.places.get_mut(place as usize)?;
-        if matches!(slot, Place::Vacant { .. }) {
-            return None;
-        }
-        let Place::Taken(job) = core::mem::replace(slot, Place::Vacant { next: self.vacant }) else { return None };
+        let Place::Taken(job) = slot else { return None };
+        let Job { kind, serial, counted, previous, next, .. } = *job;
+        *slot = Place::Vacant { next: self.vacant };
         self.vacant = place;
         self.count -= 1;
-        self.unlink(&job);
-        self.waiting -= u32::from(job.kind.waits());
-        if job.counted {
-            self.one_change_less(job.serial);
+        self.unlink(previous, next);
+        self.waiting -= u32::from(kind.waits());
+        if counted {
+            self.one_change_less(serial);
         }
-        Some(job)
+        Some((kind, next))
     }
 
     /// Nobody waits for this change any more.
@@ -311,14 +311,14 @@ impl<P: Memory> Jobs<P> {
         }
     }
 
-    fn unlink(&mut self, job: &Job<P>) {
-        match self.get_mut(job.previous) {
-            Some(previous) => previous.next = job.next,
-            None => self.first = job.next,
+    fn unlink(&mut self, previous: u32, next: u32) {
+        match self.get_mut(previous) {
+            Some(job) => job.next = next,
+            None => self.first = next,
         }
-        match self.get_mut(job.next) {
-            Some(next) => next.previous = job.previous,
-            None => self.last = job.previous,
+        match self.get_mut(next) {
+            Some(job) => job.previous = previous,
+            None => self.last = previous,
         }
     }
 }

@@ -46,6 +46,9 @@ pub struct Options {
     pub vanished: Vanishing,
     /// How long the halves of the device wait for each other.
     pub limits: Limits,
+    /// Where the rings' indices begin: for tests of what becomes of them when they wrap.
+    #[doc(hidden)]
+    pub first_index: u32,
 }
 
 /// Whether pages stay granted, so that the backend can keep them mapped.
@@ -91,6 +94,7 @@ impl Options {
         depth: 256,
         vanished: Vanishing::Hold(Duration::from_secs(120)),
         limits: Limits::DEFAULT,
+        first_index: 0,
     };
 
     /// The same, each within its bounds.

@@ -52,12 +52,12 @@ pub(crate) enum NoQueue {
 }
 
 impl<P: Platform> Queue<P> {
-    pub(crate) fn open(platform: &P, account: &Account<P>, order: u32) -> Result<Self, NoQueue> {
+    pub(crate) fn open(platform: &P, account: &Account<P>, order: u32, first: u32) -> Result<Self, NoQueue> {
         let pages = NonZeroUsize::new(1 << order).unwrap_or(NonZeroUsize::MIN);
         let size = Slots::in_pages::<Blkif>(order).ok_or(NoQueue::Memory)?;
         let run = PageRun::alloc(platform.clone(), pages).ok_or(NoQueue::Memory)?;
         let run = run.grant(account, Access::ReadWrite).map_err(|error| NoQueue::Grants(error.reason))?;
-        let ring = FrontRing::init(run, size).map_err(|_| NoQueue::Memory)?;
+        let ring = FrontRing::init_at(run, size, first).map_err(|_| NoQueue::Memory)?;
         let channel = Channel::unbound(platform, account.peer()).map_err(NoQueue::Channel)?;
         let parts = InFlight::new((0..size.count()).map(|_| Entry::VACANT).collect());
         let seen = channel.count();

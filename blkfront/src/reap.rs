@@ -180,19 +180,18 @@ impl<P: Platform> Blkfront<P> {
         self.done.push_back(place);
     }
 
-    /// Takes a job out for good.
-    pub(crate) fn take_out(&mut self, place: u32) -> Option<crate::jobs::Job<P>> {
-        let job = self.jobs.remove(place)?;
+    /// Drops a job for good.
+    pub(crate) fn take_out(&mut self, place: u32) {
+        let Some((kind, next)) = self.jobs.remove(place) else { return };
         if self.cursor == place {
-            self.cursor = job.next();
+            self.cursor = next;
         }
         if self.barrier == place {
             self.barrier = NONE;
         }
-        if job.kind == Kind::Flush {
+        if kind == Kind::Flush {
             self.parked.retain(|id| id.place != place);
         }
-        Some(job)
     }
 
     /// The end of this request, if it has come.
@@ -209,7 +208,8 @@ impl<P: Platform> Blkfront<P> {
     }
 
     fn give_back(&mut self, place: u32) -> Option<Completion<P>> {
-        let mut job = self.take_out(place)?;
+        let job = self.jobs.get_mut(place)?;
+        let (id, losses) = (RequestId { place, serial: job.serial }, job.losses);
         let result = match (job.failure, job.kind, job.flushed) {
             (Some(error), ..) => Err(error),
             (None, Kind::Flush, Some(flushed)) => Ok(Done::Flushed(flushed)),
@@ -217,13 +217,15 @@ impl<P: Platform> Blkfront<P> {
             (None, Kind::Discard { .. }, _) => Ok(Done::Discarded),
             (None, ..) => Ok(Done::Transferred),
         };
-        if result.is_err() {
-            job.buffer.drop_lost();
-        }
-        self.cache.told(job.losses, self.jobs.latest());
+        let mut buffer = core::mem::replace(&mut job.buffer, crate::Buffer::empty());
+        self.take_out(place);
         self.statistics.completed += 1;
-        self.statistics.failed += u64::from(result.is_err());
-        Some(Completion { id: RequestId { place, serial: job.serial }, result, buffer: job.buffer })
+        if result.is_err() {
+            buffer.drop_lost();
+            self.statistics.failed += 1;
+        }
+        self.cache.told(losses, self.jobs.latest());
+        Some(Completion { id, result, buffer })
     }
 
     /// The backend broke the protocol: nothing of what it says is believed from here on, and all that it was asked has an end.

@@ -49,10 +49,13 @@ pub(crate) fn go_on<P: Platform>(disk: &mut Blkfront<P>, now: Duration) {
 
 /// A change of the journal was made again, or failed.
 pub(crate) fn written<P: Platform>(disk: &mut Blkfront<P>, place: u32) {
-    let Some(job) = disk.take_out(place) else { return lose(disk) };
     // What is discarded is of no use to anybody; a secret that was to be destroyed is another matter.
-    let must = !matches!(job.kind, Kind::Discard { how: Discard::Plain, .. });
-    if job.failure.is_some() && must {
+    let failed = disk.jobs.get(place).is_none_or(|job| {
+        let may_fail = matches!(job.kind, Kind::Discard { how: Discard::Plain, .. });
+        job.failure.is_some() && !may_fail
+    });
+    disk.take_out(place);
+    if failed {
         return lose(disk);
     }
     disk.statistics.replayed += 1;

@@ -281,12 +281,14 @@ impl<P: Platform> Blkfront<P> {
     /// Takes pages back that nobody was told of.
     fn unlend(&mut self, place: u32, first: u32, count: u32) {
         let (Some(job), Some(connection)) = (self.jobs.get_mut(place), &mut self.connection) else { return };
+        let mut kept = Ok(());
         for page in first..first + count {
             self.segments.pop();
-            if let Err(violation) = job.buffer.take_back(page as usize, Purpose::Write, &mut connection.lending) {
-                // It has guessed the number.
-                return self.misbehaved(violation);
-            }
+            kept = kept.and(job.buffer.take_back(page as usize, Purpose::Write, &mut connection.lending));
+        }
+        // A backend that has guessed the number keeps a page that it was never told of: without it nothing can be sent.
+        if let Err(violation) = kept {
+            self.misbehaved(violation);
         }
     }
 

@@ -89,6 +89,21 @@ fn adjacent_requests_go_together_and_others_do_not() {
 }
 
 #[test]
+fn adjacent_requests_are_together_no_longer_than_was_agreed() {
+    let mut rig = Rig::new(8, Options::DEFAULT, Offer::BARE);
+    let ids: Vec<_> = (0..32_u64)
+        .map(|number| {
+            let buffer = rig.filled(4096, number as u8);
+            rig.front.submit(Request::write(Sector512(number * 8), buffer), rig.now()).unwrap()
+        })
+        .collect();
+    rig.front.flush_notifications(rig.now());
+    ids.into_iter().for_each(|id| assert_eq!(rig.finish(id).result, Ok(Done::Transferred)));
+    let statistics = rig.front.statistics();
+    assert_eq!((statistics.sent, statistics.merged, statistics.segments), (3, 29, 32));
+}
+
+#[test]
 fn a_flush_makes_durable_what_was_written_before() {
     let mut rig = Rig::new(9, Options::DEFAULT, Offer::DEFAULT);
     rig.write(0, 4096, 1).unwrap();

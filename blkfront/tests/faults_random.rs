@@ -171,11 +171,14 @@ fn fault_26_a_backend_that_dies_while_it_is_connected_to_again() {
             rig.pass(Duration::from_micros(chance.below(30_000)));
             strike(&mut rig, &mut chance);
             let start = rig.now();
-            rig.finish_load(load);
+            let ends = rig.outcomes(load);
+            assert!(ends.iter().all(|end| *end == Ok(Done::Transferred)), "seed {seed}, round {round}: {ends:?}");
             assert!(rig.now() - start < SECOND * 15, "seed {seed}: {:?}", rig.now() - start);
             assert_eq!(rig.flush(), Flushed::Durable, "seed {seed}, round {round}");
             rig.disk.crash(Loss::All);
-            assert_eq!(rig.on_disk(1 << 19, 1), [round], "seed {seed}");
+            for at in (0..20).map(|number| number * 16).chain([1 << 19]) {
+                assert_eq!(rig.on_disk(at, 4096), vec![round; 4096], "seed {seed}, round {round}, sector {at}");
+            }
         }
     }
 }

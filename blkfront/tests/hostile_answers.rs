@@ -157,7 +157,8 @@ fn hc_020_059_ids_are_checked_as_a_whole() {
 #[test]
 fn hc_060_a_second_answer_breaks_it() {
     for (misdeed, last) in [(Misdeed::Twice, read_a_page as fn(&_) -> _), (Misdeed::Unpublished, read_many_pages)] {
-        for options in [Options::DEFAULT, PERSISTENT] {
+        // Who lies is not trusted with a journal either.
+        for options in [Options::DEFAULT, PERSISTENT, Options { journal: 1 << 20, ..Options::DEFAULT }] {
             let (violation, last) = Scene::new(options, misdeed, last).must_break();
             assert!(matches!(violation, PeerError::IdNotPending { .. } | PeerError::IdStale { .. }), "{violation:?}");
             assert_eq!(last.result, Ok(Done::Transferred), "its first answer was honest");

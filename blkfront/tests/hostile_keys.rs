@@ -304,8 +304,6 @@ fn hc_121_features_are_agreed_on_anew_at_each_connection() {
         Offer { flush: false, ..Offer::BARE },
     ];
     for (index, offer) in offers.into_iter().enumerate() {
-        // Who restarts all the time is looked at less often.
-        rig.machine.advance(SECOND * 20);
         rig.control().offer(offer.clone());
         rig.control().restart(Restart::Orderly);
         let connected = |rig: &Rig| rig.count(|event| matches!(event, Event::Connected)) == index + 2;

@@ -5,11 +5,14 @@ mod common;
 use std::time::Duration;
 
 use common::{Rig, look};
-use xen_blkfront::{Done, Event, IoError, Options, Request, Sector512, Vanishing};
+use xen_blkfront::{Done, Event, Flushed, IoError, NotDurable, Options, Rejection, Request, Sector512, Vanishing};
 use xen_grant_table::{GrantTable, Memory as _};
+use xen_hypercall::abi::io::blkif::{Operation, Status};
 use xen_sim::When;
+use xen_sim::blkback::Restart;
 use xen_sim::blkback::{Fault, Misdeed, Options as Offer, Which};
 use xen_xenbus::bus::End;
+use xen_xenbus::bus::Limits;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -90,6 +93,7 @@ fn requests_of_a_disk_that_ends_end_once() {
             rig.submit(Request::write(Sector512(number * 16), buffer))
         })
         .collect();
+    assert_eq!(rig.front.submit(Request::flush(), rig.now()).unwrap_err().reason, Rejection::Full);
     rig.pass(SECOND / 100);
     rig.machine.xenstore().nodes(|nodes| nodes.remove_device(&rig.device));
     rig.back = None;
@@ -100,4 +104,37 @@ fn requests_of_a_disk_that_ends_end_once() {
     assert!(outcomes[..32].iter().all(|result| *result == Err(IoError::OutcomeUnknown)), "they were sent");
     assert!(outcomes[32..].iter().all(|result| *result == Err(IoError::NotSent)), "they were not");
     assert!(rig.completions.is_empty() && rig.front.pending() == 0);
+}
+
+/// Writes these numbers of bytes, which no flush covers, and has the backend start anew, which fails the first write then, or none.
+fn written_again(bytes: &[usize], fails: bool) -> Rig {
+    let limits = Limits { stop: SECOND / 20, ..Limits::DEFAULT };
+    let mut rig = Rig::new(1, Options { journal: 8192, limits, ..Options::DEFAULT }, Offer::DEFAULT);
+    for (index, bytes) in bytes.iter().enumerate() {
+        rig.write(index as u64 * 64, *bytes, index as u8 + 1).unwrap();
+    }
+    rig.control().on(Which::Of(Operation::FLUSH_DISKCACHE), When::Nth(1), Fault::Hang);
+    if fails {
+        rig.control().on(Which::Of(Operation::WRITE), When::Nth(1), Fault::Refuse(Status::ERROR));
+    }
+    rig.control().restart(Restart::Orderly);
+    assert!(rig.until(SECOND * 20, |rig| rig.count(|event| matches!(event, Event::Connected)) == 2));
+    rig
+}
+
+#[test]
+fn hc_121_what_was_kept_is_written_again_and_covered_by_the_next_flush() {
+    let mut rig = written_again(&[512, 1024], false);
+    assert_eq!((rig.flush(), rig.front.statistics().replayed), (Flushed::Durable, 2));
+    assert_eq!((rig.on_disk(0, 512), rig.on_disk(64, 1024)), (vec![1; 512], vec![2; 1024]));
+}
+
+#[test]
+fn hc_121_what_cannot_be_written_again_is_lost_and_said_so() {
+    // It fails; it is more than is kept, by itself or together with others; what came before it is not kept.
+    for (bytes, fails) in [(&[512, 512][..], true), (&[8192], false), (&[4096, 4096], false), (&[8192, 512], false)] {
+        let mut rig = written_again(bytes, fails);
+        assert_eq!(rig.flush(), Flushed::NotDurable(NotDurable::CacheLost), "{bytes:?}");
+        assert_eq!((rig.flush(), rig.front.statistics().replayed), (Flushed::Durable, 0));
+    }
 }

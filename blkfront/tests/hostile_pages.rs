@@ -205,9 +205,9 @@ fn hc_084_a_ring_that_stays_mapped_is_not_used_again() {
         let ring: Vec<_> = rig.machine.hostile(&rig.domain).targets();
         let mut held = Vec::new();
         hoard(&rig, &mut held, &mut Vec::new());
-        rig.machine.advance(SECOND * 20);
         rig.control().restart(Restart::Orderly);
-        assert!(rig.until(SECOND * 20, |rig| rig.count(|event| matches!(event, Event::Connected)) == 2));
+        let connected = |rig: &Rig| rig.count(|event| matches!(event, Event::Connected)) == 2;
+        assert!(rig.until(SECOND, connected), "{:?}", rig.events);
         assert_eq!(rig.guest.grant_table().statistics().quarantined, 1 << ring_order);
         let _ = GrantTable::reap(&rig.guest, u32::MAX);
         assert_eq!(rig.guest.grant_table().statistics().quarantined, 1 << ring_order, "still mapped");

@@ -194,6 +194,24 @@ fn hc_069_a_flush_is_sent_when_earlier_writes_are_answered() {
     assert_eq!((rig.on_disk(8, 1), rig.on_disk(16, 1)), (vec![1], vec![2]));
 }
 
+#[test]
+fn hc_069_a_barrier_is_sent_after_earlier_writes_and_before_later_ones() {
+    let mut rig = Rig::new(1, Options::DEFAULT, Offer::DEFAULT);
+    rig.control().on(Which::All, When::Always, Fault::Hang);
+    let buffers = [1, 2, 3].map(|fill| rig.filled(512, fill));
+    let [first, barrier, later] = buffers;
+    let first = rig.submit(Request::write(Sector512(0), first));
+    let barrier = rig.submit(Request::write_barrier(Sector512(0), barrier));
+    let later = rig.submit(Request::write(Sector512(0), later));
+    for (sent, id) in [(1, first), (2, barrier), (3, later)] {
+        rig.pass(SECOND / 20);
+        assert_eq!(rig.back.as_ref().unwrap().statistics().requests, sent);
+        rig.control().go_on();
+        assert_eq!(rig.finish(id).result, Ok(Done::Transferred));
+    }
+    assert_eq!(rig.on_disk(0, 1), [3]);
+}
+
 /// Somewhere else for each.
 fn buffer_at(buffer: &xen_blkfront::Buffer<xen_sim::Domain>) -> u64 {
     u64::from(contents(buffer)[0]) * 8
@@ -243,6 +261,10 @@ fn hc_071_a_request_without_answer_is_told_of_and_may_be_given_up() {
         rig.pass(SECOND / 100);
         assert_eq!((rig.front.pending(), rig.completions.len()), (0, 0));
         assert_eq!(rig.count(|event| matches!(event, Event::Disconnected)), 0);
+        let buffer = rig.filled(512, 3);
+        let new = rig.submit(Request::write(Sector512(0), buffer));
+        assert!(rig.front.abandon(id).is_none(), "that is another one's place now");
+        assert_eq!(rig.finish(new).result, Ok(Done::Transferred));
         rig.close();
         rig.assert_given_back();
     }

@@ -74,13 +74,15 @@ impl<P: Protocol, S: Entries<P>> RingPage<P, S> {
         self.size.count()
     }
 
-    /// Makes the header that of a new ring. (`SHARED_RING_INIT`, public/io/ring.h)
-    pub(crate) fn clear(&self) {
+    /// Makes the header that of a new ring, whose indices begin at `start`. (`SHARED_RING_INIT`, public/io/ring.h)
+    pub(crate) fn clear(&self, start: u32) {
         for place in 0..HEADER / 4 {
             self.header(place).store(0);
         }
-        self.word(Word::ReqEvent).store(1);
-        self.word(Word::RspEvent).store(1);
+        for (index, event) in [(Word::ReqProd, Word::ReqEvent), (Word::RspProd, Word::RspEvent)] {
+            self.word(index).store(start);
+            self.word(event).store(start.wrapping_add(1));
+        }
     }
 
     #[inline]

@@ -111,9 +111,20 @@ impl<P: Protocol, M: Region, S: Entries<P>> FrontRing<P, M, S> {
     ///
     /// The region comes back when it is too small.
     pub fn init(region: M, size: S) -> Result<Self, (RegionTooSmall, M)> {
+        Self::init_at(region, size, 0)
+    }
+
+    /// As [`init`](Self::init), with indices that begin at `start`. Only a back that attaches, and does not suppose that they begin
+    /// at 0, gets along with that; it is of use to see what becomes of indices that wrap, which takes four thousand million messages
+    /// otherwise. (`FRONT_RING_ATTACH`, public/io/ring.h)
+    ///
+    /// # Errors
+    ///
+    /// The region comes back when it is too small.
+    pub fn init_at(region: M, size: S, start: u32) -> Result<Self, (RegionTooSmall, M)> {
         Self::over(region, size, |page| {
-            page.clear();
-            0
+            page.clear(start);
+            start
         })
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::cli::Soak;
 use crate::process::{self, Guarded};
 use crate::progress::Progress;
-use crate::storm::{self, Build};
+use crate::storm::{self, Build, Disks};
 use crate::workspace::{self, Package};
 use crate::{loom, miri};
 
@@ -92,6 +92,11 @@ fn exercises(packages: &[Package], round: Round) -> Result<Vec<Exercise>> {
     let mut exercises = Vec::new();
     if storm::exists(packages) {
         exercises.extend(ring_storms(round)?);
+    }
+    if storm::has_disks(packages) {
+        let seeds = (round.steps / 10_000).max(1);
+        let faults = storm::disks(Disks::Faults(seeds), round.seed)?;
+        exercises.push(Exercise::new("faults around disks", faults, format!("{seeds} seeds")));
     }
     for package in packages {
         exercises.extend(seeded_tests(package, round)?);

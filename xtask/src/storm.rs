@@ -1,4 +1,4 @@
-//! The program that lets a hostile peer loose on rings, built in several ways.
+//! The program that lets a hostile peer loose on rings, built in several ways; and those that have disks live through faults.
 
 use std::process::Command;
 
@@ -10,6 +10,8 @@ use crate::{miri, paths};
 /// The package and its program.
 const PACKAGE: &str = "hostile-tests";
 const PROGRAM: &str = "ring-storm";
+/// The package of those for disks.
+const DISKS: &str = "block-tests";
 
 /// How the program is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,38 @@ pub fn command(build: Build, steps: u64, seed: u64) -> Result<Command> {
     };
     command.args(["--package", PACKAGE, "--bin", PROGRAM, "--"]);
     command.args(["--steps", &steps.to_string(), "--seed", &seed.to_string()]);
+    Ok(command)
+}
+
+/// What is done to disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disks {
+    /// Each of so many seeds, from the given one on, is a disk with random faults around it.
+    Faults(u64),
+    /// One disk has so many requests, over the ends of the rings' indices.
+    Requests(u64),
+}
+
+/// Returns whether the workspace has the programs for disks.
+#[must_use]
+pub fn has_disks(packages: &[Package]) -> bool {
+    packages.iter().any(|package| package.name == DISKS)
+}
+
+/// Returns the command that does this to disks.
+///
+/// # Errors
+///
+/// When the workspace is not found.
+pub fn disks(what: Disks, seed: u64) -> Result<Command> {
+    let mut command = cargo(&["run", "--release", "--package", DISKS, "--bin"])?;
+    workspace::build_quickly(&mut command);
+    match what {
+        Disks::Faults(seeds) => {
+            command.args(["block-storm", "--", "--seeds", &seeds.to_string(), "--seed", &seed.to_string()])
+        }
+        Disks::Requests(requests) => command.args(["block-many", "--", "--requests", &requests.to_string()]),
+    };
     Ok(command)
 }
 

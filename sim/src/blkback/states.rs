@@ -76,7 +76,10 @@ impl Blkback {
         self.disconnect(Fate::Chance);
         self.set_state(State::CLOSED);
         if std::mem::take(&mut self.restarts) && online {
+            // What the front has written was for the one before.
+            let front = self.front_state;
             self.probe();
+            self.front_state = front;
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::step::Step;
-use crate::storm::{self, Build};
+use crate::storm::{self, Build, Disks};
 use crate::workspace::{self, GUEST_TARGET, Package};
 use crate::{loom, miri, mutants};
 
@@ -23,6 +23,9 @@ const STORMS: [(&str, Build, u64); 3] = [
     ("ring storm, AddressSanitizer", Build::AddressSanitizer, 10_000_000),
     ("ring storm, Miri", Build::Miri, 20_000),
 ];
+/// What disks live through.
+const DISKS: [(&str, Disks); 2] =
+    [("faults around disks", Disks::Faults(2_000)), ("requests on a disk", Disks::Requests(50_000_000))];
 /// The seed of all of them, so that what fails here fails everywhere. (`soak` takes fresh ones.)
 const SEED: u64 = 15;
 
@@ -37,6 +40,10 @@ pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     }
     steps.extend(models(packages)?);
     steps.extend(storms(packages)?);
+    if storm::has_disks(packages) {
+        let step = |(name, what)| Ok(Step::loud(name, storm::disks(what, SEED)?));
+        steps.extend(DISKS.into_iter().map(step).collect::<Result<Vec<_>>>()?);
+    }
     steps.extend(miri_tests(packages)?);
     steps.extend(real_xen(packages)?);
     if mutants::any()? {

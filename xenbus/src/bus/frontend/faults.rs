@@ -21,6 +21,16 @@ fn fault_01_a_backend_that_restarts_is_connected_to_again() {
 }
 
 #[test]
+fn fault_01_a_backend_that_is_closed_and_not_removed_is_shown_that_we_are_there() {
+    let mut scene = Scene::connected(Driver::Disk);
+    scene.backend(State::CLOSED);
+    scene.wait(SECOND);
+    assert_eq!(scene.told(), "stop:BackendCloses =6 release:Clean =1");
+    scene.backend(State::INIT_WAIT);
+    assert_eq!(scene.told(), "connect =3");
+}
+
+#[test]
 fn fault_01_a_backend_that_restarts_without_closing_is_closed_and_connected_to_again() {
     for theirs in [State::INITIALISING, State::INIT_WAIT, State::INITIALISED] {
         let mut scene = Scene::connected(Driver::Net);

@@ -151,7 +151,9 @@ impl Frontend {
             return;
         }
         self.shunned = None;
-        if reaction(State::CLOSED, self.theirs) == Reaction::Reopen && self.online {
+        // One that is closed and not to be removed may be waiting for us: Linux's backends go on from there when we initialise.
+        let waits = self.theirs == State::CLOSED || reaction(State::CLOSED, self.theirs) == Reaction::Reopen;
+        if waits && self.online {
             self.start_over(now);
         }
     }
