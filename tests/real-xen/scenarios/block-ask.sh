@@ -2,7 +2,7 @@
 
 # ask LINE: types a line and waits for what the guest answers, which is then in $answer.
 ask() {
-	type_line "$*"
+	printf '%s\n' "$*" >"$tty"
 	wait_for_line "$*: " 40
 	answer=${line#"$*: "}
 	say "$line"
@@ -24,3 +24,6 @@ close_disk() {
 }
 
 wait_for_line ready
+wait_until 10 xs_exists console/tty
+# Kept, as it takes many processes to find out, and no guest here is restored.
+tty=$(xs_read console/tty)

@@ -46,5 +46,5 @@ say "large-sectors $(counters xvda)"
 close_disk
 unloop /dev/loop0
 rm /tmp/kind
-type_line end
+printf '%s\n' end >"$tty"
 wait_for_end

@@ -24,5 +24,5 @@ ask check 128 64 3
 close_disk
 unloop /dev/loop0
 rm /tmp/orders
-type_line end
+printf '%s\n' end >"$tty"
 wait_for_end

@@ -2,15 +2,14 @@
 round=0
 while [ $round -lt 10 ]; do
 	round=$((round + 1))
-	type_line "round $round"
+	printf '%s\n' "round $round" >"$tty"
 	attach /dev/ram2 xvda
 	wait_for_line "holds " 60
 	[ $round -gt 1 ] || say "$line"
-	wait_connected xvda
 	detach xvda
 	wait_for_line "round $round: " 30
 	say "$line"
 done
 say "rounds $round"
-type_line end
+printf '%s\n' end >"$tty"
 wait_for_end
