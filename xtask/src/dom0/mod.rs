@@ -109,11 +109,16 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
     let file = File::options().append(true).open(target)?;
     let mut archive = Archive::new(BufWriter::new(file));
     archive.file("domu/token", token.as_bytes())?;
+    let files: BTreeMap<_, _> = guests.iter().flat_map(|guest| &guest.files).map(|(path, file)| (path, file)).collect();
+    files.into_iter().try_for_each(|(path, file)| archive.copy(path, file))?;
     for (index, guest) in guests.iter().enumerate() {
         let folder = format!("domu/guests/{index:03}");
         archive.copy(&format!("{folder}/kernel"), &guest.elf)?;
         archive.file(&format!("{folder}/name"), guest.name.as_bytes())?;
         archive.file(&format!("{folder}/config"), config(guest, &folder).as_bytes())?;
+        if let Some(ramdisk) = &guest.ramdisk {
+            archive.copy(&format!("{folder}/ramdisk"), ramdisk)?;
+        }
         if let Some(typed) = typed(&guest.input) {
             archive.file(&format!("{folder}/input"), &typed)?;
         }
@@ -202,6 +207,9 @@ fn config(guest: &GuestSpec, folder: &str) -> String {
         format!("extra = {}", quote(&guest.arguments)),
         format!("memory = {}\nvcpus = {}", guest.memory, guest.vcpus),
     ];
+    if guest.ramdisk.is_some() {
+        lines.push(format!("ramdisk = \"/{folder}/ramdisk\""));
+    }
     let events = ["poweroff", "reboot", "watchdog", "crash", "soft_reset"];
     lines.extend(events.map(|event| format!("on_{event} = \"preserve\"")));
     lines.extend(guest.config.iter().cloned());
