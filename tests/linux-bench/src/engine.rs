@@ -10,8 +10,8 @@ use rustix::fs::OFlags;
 use rustix::io::pread;
 use zerocopy::IntoBytes as _;
 
-use crate::pages::{buffer, check};
-use crate::uring;
+use crate::pages::{Page, buffer, check};
+use crate::uring::Reader;
 
 /// A way to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,23 +23,48 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// The engine of this name; `best` is the one that needs the fewest instructions at this depth.
-    pub(crate) fn named(name: &str, depth: u32) -> Result<Self> {
+    /// The engine of this name; `best` is the one that needs the fewest instructions for this work.
+    pub(crate) fn named(name: &str, work: &Work) -> Result<Self> {
         Ok(match name {
-            "best" if depth == 1 => Self::Pread,
+            // For a larger read it costs more to look up the buffer's pages each time.
+            "best" if work.depth == 1 && work.bytes <= 4096 => Self::Pread,
             "best" | "uring" => Self::Uring,
             "pread" => Self::Pread,
             _ => bail!("there is no engine {name:?}"),
         })
     }
 
-    /// Carries a work out.
-    pub(crate) fn run(self, disk: &Disk, work: &Work) -> Result<()> {
+    /// Gets memory, and all else that a work needs before its first request.
+    pub(crate) fn prepare<'a>(self, disk: &'a Disk, work: &Work) -> Result<Prepared<'a>> {
         ensure!(work.bytes.is_multiple_of(4096), "{} bytes are no pages", work.bytes);
         let places = Places::new(work, disk.size).context("the disk is too small")?;
-        match self {
-            Self::Pread => one_by_one(disk, work, places),
-            Self::Uring => uring::run(disk, work, places),
+        let means = match self {
+            Self::Pread => Means::Pread(&disk.file, buffer(work.bytes)),
+            Self::Uring => Means::Uring(Box::new(Reader::new(disk, work)?)),
+        };
+        Ok(Prepared { means, places, work: *work })
+    }
+}
+
+/// A work that can begin.
+pub(crate) struct Prepared<'a> {
+    means: Means<'a>,
+    places: Places,
+    work: Work,
+}
+
+enum Means<'a> {
+    Pread(&'a File, Vec<Page>),
+    Uring(Box<Reader>),
+}
+
+impl Prepared<'_> {
+    /// Carries the work out.
+    pub(crate) fn run(&mut self) -> Result<()> {
+        let Self { means, places, work } = self;
+        match means {
+            Means::Pread(file, pages) => one_by_one(file, pages, work, places),
+            Means::Uring(reader) => reader.run(work, places),
         }
     }
 }
@@ -60,13 +85,12 @@ impl Disk {
     }
 }
 
-fn one_by_one(disk: &Disk, work: &Work, mut places: Places) -> Result<()> {
-    let mut pages = buffer(work.bytes);
+fn one_by_one(file: &File, pages: &mut [Page], work: &Work, places: &mut Places) -> Result<()> {
     for _ in 0..work.requests {
         let at = places.place();
-        let read = pread(&disk.file, pages.as_mut_bytes(), at).context("cannot read")?;
+        let read = pread(file, pages.as_mut_bytes(), at).context("cannot read")?;
         ensure!(read == work.bytes as usize, "a read at {at} gave {read} bytes");
-        check(&pages, at)?;
+        check(pages, at)?;
     }
     Ok(())
 }

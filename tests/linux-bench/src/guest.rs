@@ -59,9 +59,10 @@ fn say(text: &str) {
 }
 
 fn measure(disk: &Disk, xen: &Privcmd, work: &Work) -> Result<Figures> {
-    let engine = Engine::named(&variable("engine", "best"), work.depth)?;
+    let engine = Engine::named(&variable("engine", "best"), work)?;
+    let mut prepared = engine.prepare(disk, work)?;
     let (clock, ran) = (now(), xen.running()?);
-    engine.run(disk, work)?;
+    prepared.run()?;
     let (running, elapsed) = (xen.running()? - ran, now() - clock);
     Ok(Figures { requests: work.requests, elapsed, running })
 }

@@ -13,35 +13,15 @@ use crate::engine::Disk;
 use crate::pages::{Page, buffer, check};
 
 /// A ring with its buffers, and where each of them is being read from.
-struct Reader {
+pub(crate) struct Reader {
     ring: IoUring,
     // Behind the ring: it ends first, and with it the kernel's use of them.
     buffers: Vec<(Vec<Page>, u64)>,
     length: u32,
 }
 
-/// Carries a work out, with as many requests under way as it wants.
-pub(crate) fn run(disk: &Disk, work: &Work, mut places: Places) -> Result<()> {
-    let mut reader = Reader::new(disk, work)?;
-    let (mut left, mut flying) = (work.requests, 0_u64);
-    let mut free: Vec<usize> = (0..reader.buffers.len()).collect();
-    while left > 0 || flying > 0 {
-        while left > 0
-            && let Some(index) = free.pop()
-        {
-            reader.push(index, places.place())?;
-            (left, flying) = (left - 1, flying + 1);
-        }
-        reader.ring.submit_and_wait(1).context("io_uring does not go on")?;
-        let before = free.len();
-        reader.reap(&mut free)?;
-        flying -= (free.len() - before) as u64;
-    }
-    Ok(())
-}
-
 impl Reader {
-    fn new(disk: &Disk, work: &Work) -> Result<Self> {
+    pub(crate) fn new(disk: &Disk, work: &Work) -> Result<Self> {
         let mut builder = IoUring::builder();
         // What a single thread that waits in the kernel gains most from (Linux 6.1 and later).
         let ring = builder.setup_single_issuer().setup_defer_taskrun().build(work.depth.next_power_of_two());
@@ -51,6 +31,25 @@ impl Reader {
         let mut reader = Self { ring, buffers, length: work.bytes };
         reader.register()?;
         Ok(reader)
+    }
+
+    /// Carries a work out, with as many requests under way as there are buffers.
+    pub(crate) fn run(&mut self, work: &Work, places: &mut Places) -> Result<()> {
+        let (mut left, mut flying) = (work.requests, 0_u64);
+        let mut free: Vec<usize> = (0..self.buffers.len()).collect();
+        while left > 0 || flying > 0 {
+            while left > 0
+                && let Some(index) = free.pop()
+            {
+                self.push(index, places.place())?;
+                (left, flying) = (left - 1, flying + 1);
+            }
+            self.ring.submit_and_wait(1).context("io_uring does not go on")?;
+            let before = free.len();
+            self.reap(&mut free)?;
+            flying -= (free.len() - before) as u64;
+        }
+        Ok(())
     }
 
     fn register(&mut self) -> Result<()> {
