@@ -73,6 +73,7 @@ mod start;
 mod table;
 mod two_level;
 mod wait;
+mod wait_any;
 mod watchdog;
 mod words;
 
@@ -85,4 +86,5 @@ pub use slot::BURST;
 pub use start::{Abi, Preference, reset, resume, start, start_vcpu};
 pub use table::EventChannels;
 pub use wait::Waited;
+pub use wait_any::wait_any;
 pub use watchdog::{Progress, Watchdog};

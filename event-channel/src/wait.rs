@@ -118,7 +118,7 @@ impl<P: Events> Channel<P> {
         result
     }
 
-    fn look(&self, seen: u32, deadline: Duration, now: Duration) -> Result<Look<'_>, WaitError> {
+    pub(crate) fn look(&self, seen: u32, deadline: Duration, now: Duration) -> Result<Look<'_>, WaitError> {
         let count = self.slot()?.look().count();
         if count != seen {
             return Ok(Look::End(Waited::Counted(count)));
@@ -135,7 +135,7 @@ impl<P: Events> Channel<P> {
 }
 
 /// What to do after a look at the count.
-enum Look<'a> {
+pub(crate) enum Look<'a> {
     End(Waited),
     /// Until one of the ports has an event, or until a time.
     Sleep(&'a [Port], Duration),

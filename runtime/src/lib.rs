@@ -82,6 +82,7 @@ running! {
 
 pub use boot::{BootInfo, CommandLine, SharedPage};
 pub use exit::{ExitCode, Termination};
+pub use xen_blkfront as blkfront;
 pub use xen_event_channel as event_channel;
 pub use xen_grant_table as grant_table;
 pub use xen_hypercall as hypercall;

@@ -317,6 +317,19 @@ impl<R: Role, P: Protocol, M: Region, S: Entries<P>> Ring<R, P, M, S> {
         self.push_limit = self.published;
     }
 
+    /// How many slots there are.
+    #[inline]
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.page.entries()
+    }
+
+    /// The region, to tell the peer of.
+    #[must_use]
+    pub const fn region(&self) -> &M {
+        &self.region
+    }
+
     /// Gives the region back, to end its grants or its mapping, or for a new ring.
     #[must_use]
     pub fn into_region(self) -> M {

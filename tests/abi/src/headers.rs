@@ -31,6 +31,7 @@ pub const COVERED: &[Header] = &[
     both("hvm/hvm_op.h"),
     only("hvm/hvm_vcpu.h", Architecture::X86),
     both("hvm/params.h"),
+    both("io/blkif.h"),
     both("io/console.h"),
     both("io/xenbus.h"),
     both("io/xs_wire.h"),

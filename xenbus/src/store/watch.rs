@@ -7,6 +7,8 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
+use xen_event_channel::{Channel, WaitError, wait_any};
+
 use super::cell::Cell;
 use super::error::StoreError;
 use super::{Platform, Store};
@@ -81,6 +83,39 @@ impl<P: Platform> Store<P> {
     /// the connection is broken for good.
     pub fn wait_for_changes(&self, deadline: Duration) -> Result<bool, StoreError> {
         self.wait_until(deadline, "wait for changes", "", || self.core().watches.any_fired())
+    }
+
+    /// Waits until one of the store's watches has fired and was not [taken](Watch::take), until one of `others` has another count than
+    /// was seen, or until `deadline` (by [`Store::now`]). For a driver, which waits for its own channels too. May return early.
+    ///
+    /// A store that is broken for good is left out: what is asked of it then tells why.
+    ///
+    /// # Errors
+    ///
+    /// Xen does not let the guest wait, or one of `others` is stale.
+    pub fn wait_with<'c>(
+        &self,
+        others: impl Iterator<Item = (&'c Channel<P>, u32)> + Clone,
+        deadline: Duration,
+    ) -> Result<(), WaitError>
+    where
+        P: 'c,
+    {
+        let channel = self.channel();
+        let seen = channel.count();
+        self.poll();
+        if self.core().watches.any_fired() {
+            return Ok(());
+        }
+        let (dead, next) = {
+            let mut core = self.core();
+            core.tell();
+            (core.is_dead().is_some(), core.next_deadline())
+        };
+        let own = (!dead).then_some((&*channel, seen));
+        let until = next.map_or(deadline, |next| deadline.min(next));
+        let others = others.map(|(channel, seen): (&Channel<P>, u32)| (channel, seen));
+        wait_any(self.platform(), own.into_iter().chain(others), until, || self.now()).map(drop)
     }
 
     /// Waits until something has come that makes `is_over` hold, or until `deadline`.

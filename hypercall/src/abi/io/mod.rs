@@ -1,5 +1,6 @@
-//! Pages and messages that are shared with the tools from the start.
+//! Pages and messages that are shared with the tools and with backends.
 
+pub mod blkif;
 pub mod console;
 pub mod xenbus;
 pub mod xs_wire;

@@ -1,0 +1,151 @@
+//! Calls that wait, and copy.
+
+use core::time::Duration;
+
+use xen_hypercall::abi::frame::PAGE_SIZE;
+
+use crate::Platform;
+use crate::buffer::Buffer;
+use crate::device::Blkfront;
+use crate::error::{IoError, Rejection};
+use crate::event::Event;
+use crate::request::{Completion, Discard, Done, Flushed, Request, RequestId};
+use crate::sector::{SECTOR, Sector512};
+
+/// Longer transfers are made in pieces of so many bytes.
+const PIECE: usize = 256 * PAGE_SIZE;
+
+/// How long a call sleeps at a time, at most.
+const NAP: Duration = Duration::from_secs(1);
+
+/// Each call sends its request, and waits until it has come to its end, or has had no answer for
+/// [`Options::patience`](crate::Options::patience): it is given up then, with [`IoError::Abandoned`]. What happens to the disk meanwhile
+/// is kept for [`poll`](Blkfront::poll).
+impl<P: Platform> Blkfront<P> {
+    /// Reads from `at` on until `into` is full. What was read before an error is there; all else is as it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`IoError`].
+    pub fn read(&mut self, at: Sector512, into: &mut [u8]) -> Result<(), IoError> {
+        for (index, piece) in into.chunks_mut(PIECE).enumerate() {
+            let at = advanced(at, index)?;
+            let buffer = self.take_buffer(piece.len())?;
+            let Completion { result, buffer, .. } = self.run(Request::read(at, buffer))?;
+            let copied = if result.is_ok() { buffer.copy_out(0, piece) } else { 0 };
+            self.spare = Some(buffer);
+            result?;
+            if copied < piece.len() {
+                return Err(IoError::NoMemory);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes `from` at `at`. Its success says that the backend has it: see [`flush`](Self::flush).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`IoError`]. Pieces before the one that failed are written.
+    pub fn write(&mut self, at: Sector512, from: &[u8]) -> Result<(), IoError> {
+        self.write_as(at, from, Request::write)
+    }
+
+    /// As [`write`](Self::write), after all earlier writes and before all later ones.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`IoError`].
+    pub fn write_barrier(&mut self, at: Sector512, from: &[u8]) -> Result<(), IoError> {
+        self.write_as(at, from, Request::write_barrier)
+    }
+
+    /// Has the backend make durable what was written, and says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`IoError`]: nothing is known then.
+    pub fn flush(&mut self) -> Result<Flushed, IoError> {
+        match self.run(Request::flush())?.result? {
+            Done::Flushed(flushed) => Ok(flushed),
+            _ => Err(IoError::OutcomeUnknown),
+        }
+    }
+
+    /// Says that a range is of no use any more.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`IoError`].
+    pub fn discard(&mut self, at: Sector512, sectors: u64, how: Discard) -> Result<(), IoError> {
+        self.run(Request::discard(at, sectors, how))?.result.map(drop)
+    }
+
+    /// Submits a request and waits for its end.
+    fn run(&mut self, request: Request<P>) -> Result<Completion<P>, IoError> {
+        let id = match self.submit(request, self.store.now()) {
+            Ok(id) => id,
+            Err(rejected) => {
+                self.spare = Some(rejected.request.into_buffer());
+                return Err(rejected.reason.into());
+            }
+        };
+        self.flush_notifications(self.store.now());
+        let mut kept = alloc::collections::VecDeque::new();
+        let completion = loop {
+            match self.poll(self.store.now()) {
+                Some(Event::Completed(completion)) if completion.id == id => break completion,
+                Some(Event::Stalled(stalled)) if stalled == id => break self.given_up(id),
+                Some(event) => kept.push_back(event),
+                None => {
+                    if self.wait(self.store.now().saturating_add(NAP)).is_err() {
+                        break self.given_up(id);
+                    }
+                }
+            }
+        };
+        kept.into_iter().for_each(|event| self.note(event));
+        Ok(completion)
+    }
+
+    fn given_up(&mut self, id: RequestId) -> Completion<P> {
+        let gone = || Completion { id, result: Err(IoError::Abandoned), buffer: Buffer::empty() };
+        self.abandon(id).unwrap_or_else(gone)
+    }
+
+    fn write_as(
+        &mut self,
+        at: Sector512,
+        from: &[u8],
+        request: fn(Sector512, Buffer<P>) -> Request<P>,
+    ) -> Result<(), IoError> {
+        for (index, piece) in from.chunks(PIECE).enumerate() {
+            let at = advanced(at, index)?;
+            let mut buffer = self.take_buffer(piece.len())?;
+            if buffer.copy_in(0, piece) < piece.len() {
+                return Err(IoError::NoMemory);
+            }
+            let Completion { result, buffer, .. } = self.run(request(at, buffer))?;
+            self.spare = Some(buffer);
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Memory for so many bytes: that of the last call, if it is enough.
+    fn take_buffer(&mut self, bytes: usize) -> Result<Buffer<P>, IoError> {
+        let mut buffer = match self.spare.take().filter(|buffer| buffer.capacity() >= bytes) {
+            Some(buffer) => buffer,
+            None => self.buffer(bytes).ok_or(IoError::NoMemory)?,
+        };
+        buffer.set_len(bytes);
+        Ok(buffer)
+    }
+}
+
+/// Where piece number `index` goes.
+fn advanced(at: Sector512, index: usize) -> Result<Sector512, IoError> {
+    let sectors = index as u64 * (PIECE / SECTOR) as u64;
+    let beyond = Rejection::BeyondEnd { at: at.0, sectors, capacity: 0 };
+    at.0.checked_add(sectors).map(Sector512).ok_or(IoError::Rejected(beyond))
+}

@@ -1,0 +1,172 @@
+//! A connection to a backend: rings, grants, and what was agreed.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use xen_grant_table::{Account, Limits, Refusal};
+use xen_hypercall::abi::DomId;
+use xen_hypercall::abi::frame::PAGE_SIZE;
+use xen_hypercall::abi::grant_table::GrantRef;
+use xen_hypercall::abi::io::blkif::{MAX_SEGMENTS_PER_REQUEST, Segment};
+use xen_shared_ring::PeerError;
+use xen_xenbus::bus::{Attempt, Offer};
+use zerocopy::IntoBytes;
+
+use crate::Platform;
+use crate::buffer::{Buffer, Lending, Purpose};
+use crate::disk::{Disk, Layout};
+use crate::jobs::NONE;
+use crate::options::{Options, Persistent};
+use crate::queue::Queue;
+use crate::wire::PROTOCOL;
+
+/// More grants than this one device never needs at a time.
+const MOST_GRANTS: u32 = 60_000;
+
+pub(crate) struct Connection<P: Platform> {
+    pub(crate) attempt: Attempt,
+    pub(crate) queues: Vec<Queue<P>>,
+    pub(crate) layout: Layout,
+    /// What the backend says; nothing before it has agreed.
+    pub(crate) disk: Option<Disk>,
+    pub(crate) lending: Lending,
+    /// The first violation. Nothing is read or written any more then.
+    pub(crate) broken: Option<PeerError>,
+    pub(crate) indirect: Indirect<P>,
+    /// The queue that is asked first.
+    turn: usize,
+    // Dropped last: what was granted is given back to it.
+    pub(crate) account: Account<P>,
+}
+
+/// Pages that hold the segments of indirect requests. They stay granted.
+pub(crate) struct Indirect<P: Platform> {
+    pages: Vec<Buffer<P>>,
+    free: Vec<u32>,
+}
+
+impl<P: Platform> Connection<P> {
+    pub(crate) fn open(
+        platform: &P,
+        peer: DomId,
+        attempt: Attempt,
+        options: &Options,
+        layout: Layout,
+    ) -> Result<Self, String> {
+        let account = Account::open(platform.clone(), peer, limits(options, layout))
+            .map_err(|refusal| format!("no account for grants: {refusal}"))?;
+        let queues = (0..layout.queues).map(|_| Queue::open(platform, &account, layout.ring_order));
+        let queues = queues.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        let lending = Lending { stays: false, trust: options.trust };
+        let indirect = Indirect { pages: Vec::new(), free: Vec::new() };
+        Ok(Self { attempt, queues, layout, disk: None, lending, broken: None, indirect, turn: 0, account })
+    }
+
+    /// What the backend is told.
+    pub(crate) fn offer(&self, options: &Options) -> Offer {
+        let persistent = u32::from(options.persistent == Persistent::IfOffered);
+        let offer = Offer::initialised().with("protocol", PROTOCOL).with("feature-persistent", persistent);
+        let offer = match self.layout.ring_order {
+            0 => offer,
+            order => offer.with("ring-page-order", order).with("num-ring-pages", 1_u32 << order),
+        };
+        match self.queues.as_slice() {
+            [queue] => queue.describe(offer, ""),
+            queues => (0..)
+                .zip(queues)
+                .fold(offer.with("multi-queue-num-queues", queues.len()), |offer, (index, queue): (u32, _)| {
+                    queue.describe(offer, &format!("queue-{index}/"))
+                }),
+        }
+    }
+
+    /// The backend has agreed.
+    pub(crate) fn agree(&mut self, disk: Disk) {
+        self.lending.stays = disk.is_persistent();
+        self.disk = Some(disk);
+    }
+
+    pub(crate) fn ring_slots(&self) -> u32 {
+        self.queues.first().map_or(0, |queue| queue.ring.size())
+    }
+
+    pub(crate) fn outstanding(&self) -> u32 {
+        self.queues.iter().map(Queue::outstanding).sum()
+    }
+
+    /// A queue with room: each has its turn.
+    #[inline]
+    pub(crate) fn queue_with_room(&mut self) -> Option<usize> {
+        let count = self.queues.len();
+        for _ in 0..count {
+            let index = self.turn;
+            self.turn = if index + 1 < count { index + 1 } else { 0 };
+            if self.queues.get(index).is_some_and(|queue| queue.ring.room() > 0) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Has nothing more read or written.
+    pub(crate) fn set_broken(&mut self, violation: PeerError) {
+        self.broken = self.broken.or(Some(violation));
+        self.queues.iter_mut().for_each(|queue| queue.ring.set_broken(violation));
+    }
+}
+
+impl<P: Platform> Indirect<P> {
+    /// Has the segments stand in a page, and answers with its number and its grant.
+    pub(crate) fn hold(
+        &mut self,
+        platform: &P,
+        segments: &[Segment],
+        account: &Account<P>,
+        lending: Lending,
+    ) -> Result<(u32, GrantRef), Refusal> {
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => self.grow(platform)?,
+        };
+        let result = self.fill(place, segments, account, lending);
+        if result.is_err() {
+            self.free.push(place);
+        }
+        result.map(|gref| (place, gref))
+    }
+
+    /// The page is of no use any more.
+    pub(crate) fn put(&mut self, place: u32) {
+        if place != NONE {
+            self.free.push(place);
+        }
+    }
+
+    fn grow(&mut self, platform: &P) -> Result<u32, Refusal> {
+        let page = Buffer::alloc(platform, PAGE_SIZE).ok_or(Refusal::NoMemory)?;
+        self.pages.push(page);
+        Ok((self.pages.len() - 1) as u32)
+    }
+
+    fn fill(
+        &mut self,
+        place: u32,
+        segments: &[Segment],
+        account: &Account<P>,
+        lending: Lending,
+    ) -> Result<GrantRef, Refusal> {
+        let page = self.pages.get_mut(place as usize).ok_or(Refusal::NoMemory)?;
+        page.copy_in(0, segments.as_bytes());
+        page.lend(0, PAGE_SIZE, account, Purpose::Write, lending)
+    }
+}
+
+/// Rings and one request can always be granted; beyond that the device takes what is there.
+fn limits(options: &Options, layout: Layout) -> Limits {
+    let rings = layout.queues << layout.ring_order;
+    let slots = rings.saturating_mul(32);
+    let guaranteed = rings + 1 + options.segments.min(MAX_SEGMENTS_PER_REQUEST as u32);
+    let most = slots.saturating_mul(options.segments + 1).saturating_add(rings).clamp(guaranteed, MOST_GRANTS);
+    Limits { guaranteed, most, quarantine: most }
+}

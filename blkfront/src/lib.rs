@@ -1,0 +1,65 @@
+//! Disks, for kernels that run as guests of Xen: the block front-end.
+//!
+//! * [`Blkfront`]: a disk, for its whole life. One core that never waits, and calls that do on top of it.
+//! * [`Request`] and [`Completion`]: what is asked, and what came of it. Memory goes along as a [`Buffer`], and comes back.
+//! * [`Flushed`]: whether what was written is durable. Never "yes" by assumption.
+//!
+//! ```
+//! use core::time::Duration;
+//! use xen_blkfront::{Blkfront, Flushed, Options, Platform, Sector512, Which};
+//! use xen_xenbus::Store;
+//!
+//! fn first_sector<P: Platform>(store: &Store<P>) -> Result<[u8; 512], Box<dyn core::error::Error>> {
+//!     let mut disk = Blkfront::find(store, Which::First, Options::DEFAULT, Duration::from_secs(30))?;
+//!     let mut sector = [0; 512];
+//!     disk.read(Sector512(0), &mut sector)?;
+//!     disk.write(Sector512(0), &sector)?;
+//!     if disk.flush()? != Flushed::Durable {
+//!         println!("nobody knows whether it would survive a power failure");
+//!     }
+//!     Ok(sector)
+//! }
+//! ```
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod blocking;
+mod buffer;
+mod cache;
+mod connection;
+mod device;
+mod disk;
+mod error;
+mod event;
+mod find;
+mod jobs;
+mod life;
+mod options;
+mod queue;
+mod reap;
+mod replay;
+mod request;
+mod sector;
+mod send;
+mod suspend;
+mod wire;
+
+use xen_grant_table::Memory;
+
+pub use buffer::Buffer;
+pub use device::Blkfront;
+pub use disk::{DiscardLimits, Disk};
+pub use error::{FindError, IoError, Rejection};
+pub use event::{Event, Statistics};
+pub use find::{KIND, Which, number};
+pub use options::{MOST_DEPTH, MOST_QUEUES, MOST_RING_ORDER, MOST_SEGMENTS, Options, Persistent, Trust, Vanishing};
+pub use request::{Completion, Discard, Done, Flushed, NotDurable, Rejected, Request, RequestId, Unknown};
+pub use sector::{SECTOR, Sector512};
+
+/// What a kernel supplies for disks: what [xenstore](xen_xenbus::store::Platform) needs, and its memory.
+pub trait Platform: xen_xenbus::store::Platform + Memory {}
+
+impl<P: xen_xenbus::store::Platform + Memory> Platform for P {}

@@ -1,0 +1,307 @@
+//! What the two halves of the device agree upon, from the first sight to the end.
+
+use alloc::string::{String, ToString};
+use core::time::Duration;
+
+use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, Step, TooLate, Why};
+use xen_xenbus::store::StoreError;
+
+use crate::Platform;
+use crate::connection::Connection;
+use crate::device::{Blkfront, Life, Pause, Stop};
+use crate::disk::{DISK_KEYS, Disk, LIMIT_KEYS, Layout};
+use crate::error::IoError;
+use crate::event::Event;
+use crate::jobs::{Job, NONE, Origin, Seen, Standing};
+use crate::options::Vanishing;
+use crate::replay::Replay;
+use crate::request::Kind;
+use crate::sector::Extent;
+
+impl<P: Platform> Blkfront<P> {
+    /// Goes on with what is not the ring's: states, deadlines, requests that take too long.
+    pub(crate) fn tend(&mut self, now: Duration) {
+        self.notice_stalls(now);
+        match self.life {
+            Life::Ended => return,
+            Life::Detached(until) if now >= until => return self.end(End::Closed),
+            Life::Detached(_) => return,
+            _ => {}
+        }
+        if self.watch.take() {
+            self.front.look_again();
+        }
+        self.go_on_stopping(now);
+        loop {
+            // Bounded: the front half sees to that.
+            match self.front.drive(&self.store) {
+                Step::Tell(event) => self.told(event),
+                Step::Ended(end) => return self.gone(end),
+                _ => return,
+            }
+        }
+    }
+
+    /// Goes on with another device in the place of the one that has vanished: the one that the enumerator has found now.
+    ///
+    /// What is owed to the old one, requests and journal, goes to the new one, if that looks the same: size, sectors, kind, and
+    /// what the tools call it (`params`). Otherwise it fails, and the next flush says so. Blocks for as long as xenstore takes to
+    /// register a watch.
+    ///
+    /// # Errors
+    ///
+    /// Xenstore's; the disk is as before.
+    pub fn reattach(&mut self, device: Device) -> Result<(), StoreError> {
+        let watch = self.store.watch(&device.backend_key("state")).wait()?;
+        self.handle = device.name().id as u16;
+        (self.front, self.watch) = (Frontend::new(device, self.options.limits), watch);
+        self.life = if self.known.is_some() { Life::Up } else { Life::New };
+        Ok(())
+    }
+
+    fn told(&mut self, event: Told) {
+        let now = self.store.now();
+        // An answer that is too late is for a connection that has ended: `Release` follows.
+        let _: Result<(), TooLate> = match event {
+            Told::Connect(attempt) => self.connect(attempt),
+            Told::Complete(attempt) => self.complete(attempt),
+            Told::Review(_) => {
+                self.review();
+                Ok(())
+            }
+            Told::Stop(why, by) => {
+                let stop = if why == Why::Asked { Stop::Draining(by) } else { Stop::Finishing(by) };
+                self.pause = Pause { stop, flushed: false, ..self.pause };
+                self.go_on_stopping(now);
+                Ok(())
+            }
+            Told::Release(manner) => {
+                self.release(manner);
+                self.front.released(now)
+            }
+            Told::Trouble(error) => {
+                self.note(Event::Trouble(error));
+                Ok(())
+            }
+        };
+    }
+
+    /// The backend says how much it can do: rings and channels are made for it.
+    fn connect(&mut self, attempt: Attempt) -> Result<(), TooLate> {
+        let connection = self.read_keys(LIMIT_KEYS).and_then(|keys| {
+            let (peer, layout) = (self.device().backend().domain, Layout::read(&keys, &self.options));
+            Connection::open(self.store.platform(), peer, attempt, &self.options, layout)
+        });
+        let now = self.store.now();
+        match connection {
+            Ok(connection) => {
+                let offer = connection.offer(&self.options);
+                self.connection = Some(connection);
+                self.front.offer(attempt, offer, now)
+            }
+            Err(reason) => self.front.give_up(attempt, reason, now),
+        }
+    }
+
+    /// The backend has agreed, and says what disk it is.
+    fn complete(&mut self, attempt: Attempt) -> Result<(), TooLate> {
+        let disk = self.read_keys(DISK_KEYS).and_then(|keys| {
+            let connection = self.connection.as_ref().ok_or("there is no connection")?;
+            let slots = connection.ring_slots();
+            Disk::read(&keys, &self.options, connection.layout, slots).map_err(|error| error.to_string())
+        });
+        let now = self.store.now();
+        match disk {
+            Ok(disk) => {
+                self.begin(disk);
+                self.front.ready(attempt, now)
+            }
+            Err(reason) => self.front.refuse(attempt, reason, now),
+        }
+    }
+
+    /// Keys of the backend, all of one moment.
+    fn read_keys(&self, names: &[&'static str]) -> Result<Keys, String> {
+        let directory = &self.device().backend().path;
+        self.store.transaction(|t| Keys::read(t, directory, names)).map_err(|error| error.to_string())
+    }
+
+    /// The disk is there: what it is owed is sent.
+    fn begin(&mut self, disk: Disk) {
+        if self.known.as_ref().is_some_and(|known| !disk.is_like(known)) {
+            self.disown();
+        }
+        self.cache.begin(&disk);
+        self.fail_what_does_not_fit(&disk);
+        self.known = Some(disk.clone());
+        if let Some(connection) = &mut self.connection {
+            connection.agree(disk);
+        }
+        if self.life != Life::Closing {
+            self.life = Life::Up;
+        }
+        (self.starved, self.cursor) = (None, self.jobs.first());
+        self.statistics.connections += 1;
+        self.note(Event::Connected);
+    }
+
+    /// Another disk stands there: what is owed to the one before is not written to it.
+    fn disown(&mut self) {
+        self.cache.give_up();
+        self.fail_all(IoError::of_lost);
+    }
+
+    fn fail_what_does_not_fit(&mut self, disk: &Disk) {
+        let mut place = self.jobs.first();
+        while let Some(job) = self.jobs.get_mut(place) {
+            let (this, next) = (place, job.next());
+            let extent = Extent { at: job.at, sectors: job.sectors() };
+            if job.standing == Standing::Live
+                && let Err(reason) = disk.check(job.kind, extent, job.buffer.len())
+            {
+                job.fail(IoError::Rejected(reason));
+                self.finish(this);
+            }
+            place = next;
+        }
+    }
+
+    /// Something may have changed while connected.
+    fn review(&mut self) {
+        // What does not answer, or makes no sense, changes nothing: there is another look when the state is written again.
+        let Ok(keys) = self.read_keys(DISK_KEYS) else { return };
+        let Some(disk) = self.connection.as_mut().and_then(|connection| connection.disk.as_mut()) else { return };
+        if disk.review(&keys) == Ok(true) {
+            self.known = Some(disk.clone());
+            self.note(Event::Resized);
+        }
+    }
+
+    /// The connection is to end: what is under way is finished, and flushed.
+    fn go_on_stopping(&mut self, now: Duration) {
+        let Some(by) = self.pause.stop.by() else { return };
+        if now >= by || self.is_at_rest(now) {
+            self.pause.stop = Stop::Stopped;
+            // Too late, the front half goes on by itself.
+            let _ = self.front.stopped(now);
+        }
+    }
+
+    /// Whether nothing is under way, and nothing is left to be flushed. Sends the driver's own flush.
+    pub(crate) fn is_at_rest(&mut self, now: Duration) -> bool {
+        let outstanding = self.connection.as_ref().map_or(0, Connection::outstanding);
+        let unsent = matches!(self.pause.stop, Stop::Draining(_)) && self.jobs.len() > self.done.len();
+        if outstanding > 0 || (unsent && self.disk().is_some()) {
+            return false;
+        }
+        let can_flush = self.disk().is_some_and(Disk::has_flush) && self.cache.is_dirty();
+        if self.pause.flushed || !can_flush {
+            return true;
+        }
+        self.pause.flushed = true;
+        let id = self.insert(Job::new(Kind::Flush, 0, crate::Buffer::empty(), now, Origin::Driver));
+        let _ = self.send_flush(id.place, now);
+        self.publish(now);
+        false
+    }
+
+    /// The connection has ended: what it used is given back, and what was under way is to be sent again.
+    fn release(&mut self, manner: Manner) {
+        let Some(connection) = self.connection.take() else { return };
+        let was_connected = connection.disk.is_some() && connection.broken.is_none();
+        // Rings, channels and pages of segments go first; what the backend still maps is in quarantine then.
+        drop(connection);
+        self.recover();
+        if manner != Manner::Unused && self.cache.backend_lost() {
+            self.replay = Some(Replay::START);
+        }
+        self.pause = Pause { suspend: self.pause.suspend, ..Pause::NONE };
+        if was_connected {
+            self.note(Event::Disconnected);
+        }
+    }
+
+    /// Makes all jobs as if they had never been sent; those that were given up, and the driver's own, are over now.
+    fn recover(&mut self) {
+        (self.barrier, self.replay) = (NONE, self.replay.map(|_| Replay::START));
+        self.parked.clear();
+        let platform = self.store.platform().clone();
+        let mut place = self.jobs.first();
+        while let Some(job) = self.jobs.get_mut(place) {
+            let (this, next) = (place, job.next());
+            self.statistics.sent_again += u64::from(job.open > 0 && job.standing == Standing::Live);
+            job.parked = false;
+            if job.standing == Standing::GivenUp || (job.standing == Standing::Live && job.origin != Origin::Owner) {
+                self.take_out(this);
+            } else if job.standing == Standing::Live {
+                job.rewind();
+                if job.buffer.recover(&platform).is_err() {
+                    job.fail(IoError::NoMemory);
+                    self.finish(this);
+                }
+            } else {
+                // What it brought is there; its pages are the domain's own again.
+                job.buffer.release();
+            }
+            place = next;
+        }
+        self.jobs.recount();
+        self.cursor = self.jobs.first();
+    }
+
+    /// The front half has ended.
+    fn gone(&mut self, end: End) {
+        let hold = match (end, self.options.vanished) {
+            (End::Closed, _) | (End::Vanished(_), Vanishing::Fail) => return self.end(end),
+            _ if self.life == Life::Closing => return self.end(end),
+            (_, Vanishing::Hold(time)) => time,
+            (_, Vanishing::Fail) => Vanishing::SUSPENDED,
+        };
+        self.life = Life::Detached(self.store.now().saturating_add(hold));
+        self.note(Event::Detached(end));
+    }
+
+    /// Nothing comes any more.
+    pub(crate) fn end(&mut self, end: End) {
+        self.life = Life::Ended;
+        self.connection = None;
+        self.cache.give_up();
+        self.fail_all(IoError::of_lost);
+        self.note(Event::Ended(end));
+    }
+
+    fn notice_stalls(&mut self, now: Duration) {
+        if self.next_stall.is_none_or(|next| now < next) {
+            return;
+        }
+        let (patience, mut next) = (self.options.patience, None::<Duration>);
+        let mut stalled = alloc::vec::Vec::new();
+        self.jobs.for_each(|place, job| {
+            let waits = job.standing == Standing::Live && job.origin == Origin::Owner && !job.stalled;
+            let due = job.since.saturating_add(patience);
+            if waits && due <= now {
+                job.stalled = true;
+                stalled.push(crate::RequestId { place, serial: job.serial });
+            } else if waits {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        });
+        self.next_stall = next;
+        stalled.into_iter().for_each(|id| self.note(Event::Stalled(id)));
+    }
+}
+
+impl Vanishing {
+    /// How long a disk is waited for after a suspend in any case.
+    const SUSPENDED: Duration = Duration::from_secs(60);
+}
+
+impl IoError {
+    /// What becomes of a request whose disk is lost.
+    pub(crate) const fn of_lost(seen: Seen) -> Self {
+        match seen {
+            Seen::Never => Self::NotSent,
+            Seen::Perhaps => Self::OutcomeUnknown,
+        }
+    }
+}
