@@ -41,7 +41,7 @@ fn main(guest: Guest) -> ExitCode {
 fn serve(guest: &Guest) -> Result<(), String> {
     let store = guest.store().ok_or("there is no xenstore")?;
     let options = options(&guest.boot().command_line)?;
-    let disk = Blkfront::find(store, Which::First, options, PATIENCE).map_err(failed("no disk"))?;
+    let disk = Blkfront::find(&store, Which::First, options, PATIENCE).map_err(failed("no disk"))?;
     let size = disk.disk().ok_or("the disk is gone")?.sectors() * 512;
     let mut bench = Bench { guest, disk, size };
     println!("{MARK} {READY} {size}");
