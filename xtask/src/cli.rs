@@ -249,7 +249,10 @@ pub struct BenchBlock {
     /// Only this guest, in one turn
     #[arg(long, value_name = "GUEST")]
     pub only: Option<Contestant>,
-    /// Adds words to the command line of our guest
+    /// Only works with this text in their names, such as 'random reads, 1 under way'
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub case: String,
+    /// Adds words to the command line of our guest: queues=N, ring=ORDER, segments=N, persistent=yes|no, trusted=yes|no
     #[arg(long, value_name = "WORDS", default_value = "")]
     pub ours: String,
     /// Adds words to the command line of Linux: engine=pread|uring, and blkfront=OPTION,... for its driver

@@ -62,6 +62,18 @@ const CASES: [Case; 3] = [
     },
 ];
 
+/// The works that are wanted.
+fn cases(options: &BenchBlock) -> Result<Vec<&'static Case>> {
+    let wanted: Vec<_> = CASES.iter().filter(|case| case.name.contains(&options.case)).collect();
+    ensure!(
+        !wanted.is_empty(),
+        "no work has {:?} in its name: {}",
+        options.case,
+        CASES.map(|case| case.name).join("; ")
+    );
+    Ok(wanted)
+}
+
 impl Case {
     const fn work(&self, requests: u64) -> Work {
         Work { bytes: self.bytes, order: self.order, depth: self.depth, requests: requests / self.fewer }
@@ -133,7 +145,7 @@ fn plan(options: &BenchBlock) -> Result<PathBuf> {
     let mut lines = Vec::new();
     for round in 0..=options.rounds {
         let requests = if round == 0 { options.requests / WARMING } else { options.requests };
-        lines.extend(CASES.iter().map(|case| format!("{}\n", case.work(requests))));
+        lines.extend(cases(options)?.iter().map(|case| format!("{}\n", case.work(requests))));
     }
     let file = folder(NAME)?.join("plan");
     fs::write(&file, lines.concat()).with_context(|| format!("cannot write {}", file.display()))?;
@@ -161,7 +173,7 @@ fn report(options: &BenchBlock, specs: &[GuestSpec], samples: &HashMap<Contestan
     let guests: Vec<Contestant> =
         [Contestant::Ours, Contestant::Linux].into_iter().filter(|guest| samples.contains_key(guest)).collect();
     let (mut rows, mut verdicts) = (Vec::new(), Vec::new());
-    for case in &CASES {
+    for case in cases(options)? {
         let of_case = rows_of(case, options, &guests, samples)?;
         let goals = [(Better::More, case.rate), (Better::Less, SHARE)];
         let judged =
@@ -235,6 +247,7 @@ mod tests {
             rounds: 1,
             requests,
             only: None,
+            case: String::new(),
             ours: String::new(),
             linux: String::new(),
             real_time: false,
