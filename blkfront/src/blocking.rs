@@ -28,14 +28,14 @@ impl<P: Platform> Blkfront<P> {
     ///
     /// Those of [`IoError`].
     pub fn read(&mut self, at: Sector512, into: &mut [u8]) -> Result<(), IoError> {
-        for (index, piece) in into.chunks_mut(PIECE).enumerate() {
-            let at = advanced(at, index)?;
-            let buffer = self.take_buffer(piece.len())?;
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty() || done == 0) {
+            let (at, buffer) = (advanced(at, done)?, self.take_buffer(rest.len())?);
             let Completion { result, buffer, .. } = self.run(Request::read(at, buffer))?;
-            let copied = if result.is_ok() { buffer.copy_out(0, piece) } else { 0 };
+            let copied = if result.is_ok() { buffer.copy_out(0, rest) } else { 0 };
             self.spare = Some(buffer);
-            result?;
-            if copied < piece.len() {
+            done += result.map(|_| copied)?;
+            if copied == 0 {
                 return Err(IoError::NoMemory);
             }
         }
@@ -119,33 +119,39 @@ impl<P: Platform> Blkfront<P> {
         from: &[u8],
         request: fn(Sector512, Buffer<P>) -> Request<P>,
     ) -> Result<(), IoError> {
-        for (index, piece) in from.chunks(PIECE).enumerate() {
-            let at = advanced(at, index)?;
-            let mut buffer = self.take_buffer(piece.len())?;
-            if buffer.copy_in(0, piece) < piece.len() {
-                return Err(IoError::NoMemory);
-            }
+        let mut done = 0;
+        while let Some(rest) = from.get(done..).filter(|rest| !rest.is_empty() || done == 0) {
+            let (at, mut buffer) = (advanced(at, done)?, self.take_buffer(rest.len())?);
+            let copied = buffer.copy_in(0, rest);
             let Completion { result, buffer, .. } = self.run(request(at, buffer))?;
             self.spare = Some(buffer);
-            result?;
+            done += result.map(|_| copied)?;
         }
         Ok(())
     }
 
-    /// Memory for so many bytes: that of the last call, if it is enough.
+    /// Memory for so many bytes, or as many of them as there is memory for: that of the last call, if it is enough.
     fn take_buffer(&mut self, bytes: usize) -> Result<Buffer<P>, IoError> {
-        let mut buffer = match self.spare.take().filter(|buffer| buffer.capacity() >= bytes) {
+        let mut most = bytes.min(PIECE);
+        let mut buffer = match self.spare.take().filter(|buffer| buffer.capacity() >= most) {
             Some(buffer) => buffer,
-            None => self.buffer(bytes).ok_or(IoError::NoMemory)?,
+            None => loop {
+                match self.buffer(most) {
+                    Some(buffer) => break buffer,
+                    None if most <= PAGE_SIZE => return Err(IoError::NoMemory),
+                    // Whole pages are whole sectors of any disk.
+                    None => most = (most / 2).next_multiple_of(PAGE_SIZE),
+                }
+            },
         };
-        buffer.set_len(bytes);
+        buffer.set_len(most);
         Ok(buffer)
     }
 }
 
-/// Where piece number `index` goes.
-fn advanced(at: Sector512, index: usize) -> Result<Sector512, IoError> {
-    let sectors = index as u64 * (PIECE / SECTOR) as u64;
+/// Where the byte that many bytes further on stands.
+fn advanced(at: Sector512, bytes: usize) -> Result<Sector512, IoError> {
+    let sectors = (bytes / SECTOR) as u64;
     let beyond = Rejection::BeyondEnd { at: at.0, sectors, capacity: 0 };
     at.0.checked_add(sectors).map(Sector512).ok_or(IoError::Rejected(beyond))
 }

@@ -4,46 +4,37 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 
-use xen_grant_table::{Access, Account, Grant, Memory, Page, Refusal, StillMapped};
+use xen_grant_table::{Grant, Memory, Page, Refusal, StillMapped};
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_shared_ring::PeerError;
 
-use crate::options::Trust;
+use crate::Platform;
+use crate::jobs::NONE;
+use crate::lending::{Lending, Purpose};
 
-/// Pages that a request reads into or writes from: zero copy, for the backend reads and writes these very pages.
+/// Pages that a request reads into or writes from.
 ///
-/// A buffer goes into a request and comes back in its completion. Where the backend may keep pages mapped
-/// ([`Persistent::IfOffered`](crate::Persistent::IfOffered)) its pages stay granted after the first use: they can then be copied
-/// from and to ([`copy_in`](Self::copy_in), [`copy_out`](Self::copy_out)), which always works, but not be referred to.
+/// A buffer goes into a request and comes back in its completion. That is zero copy: the backend reads and writes these very pages.
+/// With [persistent](crate::Persistent::IfOffered) grants they are copied to and from pages of the driver's own.
 pub struct Buffer<P: Memory> {
     sheets: Vec<Sheet<P>>,
     len: usize,
 }
 
-/// One page, in whoever's hand it is.
-enum Sheet<P: Memory> {
+/// One page.
+struct Sheet<P: Memory> {
+    hand: Hand<P>,
+    /// The page of the driver's own that it goes through now, or [`NONE`].
+    staged: u32,
+}
+
+/// In whose hand a page is.
+enum Hand<P: Memory> {
     Own(Page<P>),
     Lent(Grant<P>),
     /// The peer keeps it; it is in quarantine.
     Lost,
-}
-
-/// How pages are lent to the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lending {
-    /// They stay lent after the request.
-    pub(crate) stays: bool,
-    pub(crate) trust: Trust,
-}
-
-/// What the backend does with the pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// It reads what is to be written to the disk.
-    Write,
-    /// It fills them.
-    Read,
 }
 
 impl<P: Memory + Clone> Buffer<P> {
@@ -54,7 +45,7 @@ impl<P: Memory + Clone> Buffer<P> {
         let mut sheets = Vec::new();
         sheets.try_reserve_exact(count).ok()?;
         for _ in 0..count {
-            sheets.push(Sheet::Own(Page::alloc(platform.clone())?));
+            sheets.push(Sheet::own(Page::alloc(platform.clone())?));
         }
         Some(Self { sheets, len: bytes })
     }
@@ -71,10 +62,10 @@ impl<P: Memory> Buffer<P> {
     #[must_use]
     pub fn from_pages(pages: Vec<Page<P>>) -> Self {
         let len = pages.len() * PAGE_SIZE;
-        Self { sheets: pages.into_iter().map(Sheet::Own).collect(), len }
+        Self { sheets: pages.into_iter().map(Sheet::own).collect(), len }
     }
 
-    /// The pages. Those that a backend has still mapped are left out, and go to quarantine.
+    /// The pages.
     #[must_use]
     pub fn into_pages(self) -> Vec<Page<P>> {
         self.sheets.into_iter().filter_map(Sheet::into_page).collect()
@@ -103,22 +94,16 @@ impl<P: Memory> Buffer<P> {
         self.len = bytes.min(self.capacity());
     }
 
-    /// A page's bytes; `None` where there is no such page, or it is granted.
+    /// A page's bytes; `None` where there is no such page.
     #[must_use]
     pub fn page(&self, index: usize) -> Option<&[u8; PAGE_SIZE]> {
-        match self.sheets.get(index)? {
-            Sheet::Own(page) => Some(page.bytes()),
-            Sheet::Lent(_) | Sheet::Lost => None,
-        }
+        self.sheets.get(index)?.page().map(Page::bytes)
     }
 
-    /// A page's bytes, to change them; `None` where there is no such page, or it is granted.
+    /// A page's bytes, to change them; `None` where there is no such page.
     #[must_use]
     pub fn page_mut(&mut self, index: usize) -> Option<&mut [u8; PAGE_SIZE]> {
-        match self.sheets.get_mut(index)? {
-            Sheet::Own(page) => Some(page.bytes_mut()),
-            Sheet::Lent(_) | Sheet::Lost => None,
-        }
+        self.sheets.get_mut(index)?.page_mut().map(Page::bytes_mut)
     }
 
     /// Copies `from` to the bytes from `offset` on, and answers with how many fitted: none beyond [`len`](Self::len).
@@ -128,12 +113,9 @@ impl<P: Memory> Buffer<P> {
         while copied < fits {
             let (index, within) = ((offset + copied) / PAGE_SIZE, (offset + copied) % PAGE_SIZE);
             let step = (PAGE_SIZE - within).min(fits - copied);
-            let (Some(sheet), Some(from)) = (self.sheets.get_mut(index), from.get(copied..copied + step)) else {
-                break;
-            };
-            if !sheet.write(within, from) {
-                break;
-            }
+            let into = self.page_mut(index).and_then(|page| page.get_mut(within..within + step));
+            let (Some(into), Some(from)) = (into, from.get(copied..copied + step)) else { break };
+            into.copy_from_slice(from);
             copied += step;
         }
         copied
@@ -147,38 +129,12 @@ impl<P: Memory> Buffer<P> {
         while copied < there {
             let (index, within) = ((offset + copied) / PAGE_SIZE, (offset + copied) % PAGE_SIZE);
             let step = (PAGE_SIZE - within).min(there - copied);
-            let (Some(sheet), Some(into)) = (self.sheets.get(index), into.get_mut(copied..copied + step)) else {
-                break;
-            };
-            if !sheet.read(within, into) {
-                break;
-            }
+            let from = self.page(index).and_then(|page| page.get(within..within + step));
+            let (Some(from), Some(into)) = (from, into.get_mut(copied..copied + step)) else { break };
+            into.copy_from_slice(from);
             copied += step;
         }
         copied
-    }
-
-    /// Lends a page for the request, as far as `used` bytes of it are its business.
-    pub(crate) fn lend(
-        &mut self,
-        index: usize,
-        used: usize,
-        account: &Account<P>,
-        purpose: Purpose,
-        lending: Lending,
-    ) -> Result<GrantRef, Refusal> {
-        match self.sheets.get_mut(index) {
-            Some(sheet) => sheet.lend(used, account, purpose, lending),
-            None => Ok(GrantRef(0)),
-        }
-    }
-
-    /// Takes a page back, unless it stays lent.
-    pub(crate) fn take_back(&mut self, index: usize, lending: Lending) -> Result<(), PeerError> {
-        match self.sheets.get_mut(index) {
-            Some(sheet) if !lending.stays => sheet.take_back(),
-            _ => Ok(()),
-        }
     }
 
     /// Makes all pages the domain's own again, after a connection has ended. What a backend has still mapped is replaced: the data
@@ -187,13 +143,16 @@ impl<P: Memory> Buffer<P> {
     where
         P: Clone,
     {
-        self.sheets.iter_mut().try_for_each(|sheet| sheet.recover(platform))
+        self.sheets.iter_mut().try_for_each(|sheet| {
+            sheet.staged = NONE;
+            sheet.hand.recover(platform)
+        })
     }
 
     /// Leaves out what was lost, so that what comes back is whole pages, if fewer.
     pub(crate) fn drop_lost(&mut self) {
-        if self.sheets.iter().any(|sheet| matches!(sheet, Sheet::Lost)) {
-            self.sheets.retain(|sheet| !matches!(sheet, Sheet::Lost));
+        if self.sheets.iter().any(|sheet| matches!(sheet.hand, Hand::Lost)) {
+            self.sheets.retain(|sheet| !matches!(sheet.hand, Hand::Lost));
             self.len = self.len.min(self.sheets.len() * PAGE_SIZE);
         }
     }
@@ -201,9 +160,58 @@ impl<P: Memory> Buffer<P> {
     /// Has whatever a backend may still use go to quarantine.
     pub(crate) fn release(&mut self) {
         for sheet in &mut self.sheets {
-            let _ = sheet.take_back();
+            sheet.staged = NONE;
+            let _ = sheet.hand.take_back();
         }
         self.drop_lost();
+    }
+}
+
+/// To the backend, and back.
+impl<P: Platform> Buffer<P> {
+    /// Lends a page for a request, as far as it is the request's business.
+    pub(crate) fn lend(
+        &mut self,
+        index: usize,
+        purpose: Purpose,
+        lending: &mut Lending<P>,
+    ) -> Result<GrantRef, Refusal> {
+        let used = self.used(index);
+        let sheet = self.sheets.get_mut(index).ok_or(Refusal::NoMemory)?;
+        match lending.stage() {
+            Some(staged) => {
+                let (place, gref) = staged?;
+                sheet.staged = place;
+                if let (Purpose::Write, Hand::Own(page), Some(pool)) = (purpose, &sheet.hand, &mut lending.staging) {
+                    pool.write(place, page.bytes().get(..used).unwrap_or_default());
+                }
+                Ok(gref)
+            }
+            None => sheet.hand.lend(used, purpose, lending),
+        }
+    }
+
+    /// Takes a page back, with what the backend has put there.
+    pub(crate) fn take_back(
+        &mut self,
+        index: usize,
+        purpose: Purpose,
+        lending: &mut Lending<P>,
+    ) -> Result<(), PeerError> {
+        let used = self.used(index);
+        let Some(sheet) = self.sheets.get_mut(index) else { return Ok(()) };
+        let Some(pool) = &mut lending.staging else { return sheet.hand.take_back() };
+        let place = mem::replace(&mut sheet.staged, NONE);
+        if let (Purpose::Read, Hand::Own(page)) = (purpose, &mut sheet.hand) {
+            pool.read(place, page.bytes_mut().get_mut(..used).unwrap_or_default());
+        }
+        pool.put(place);
+        Ok(())
+    }
+
+    /// How many bytes of a page are the request's business.
+    fn used(&self, index: usize) -> usize {
+        self.len.saturating_sub(index * PAGE_SIZE).min(PAGE_SIZE)
     }
 }
 
@@ -212,68 +220,29 @@ impl<P: Memory> Buffer<P> {
 pub(crate) struct NoMemory;
 
 impl<P: Memory> Sheet<P> {
+    const fn own(page: Page<P>) -> Self {
+        Self { hand: Hand::Own(page), staged: NONE }
+    }
+
+    const fn page(&self) -> Option<&Page<P>> {
+        if let Hand::Own(page) = &self.hand { Some(page) } else { None }
+    }
+
+    const fn page_mut(&mut self) -> Option<&mut Page<P>> {
+        if let Hand::Own(page) = &mut self.hand { Some(page) } else { None }
+    }
+
     fn into_page(self) -> Option<Page<P>> {
-        match self {
-            Self::Own(page) => Some(page),
+        match self.hand {
+            Hand::Own(page) => Some(page),
             // Dropped, it goes to quarantine where it is still mapped.
-            Self::Lent(grant) => grant.revoke().ok(),
-            Self::Lost => None,
+            Hand::Lent(grant) => grant.revoke().ok(),
+            Hand::Lost => None,
         }
     }
+}
 
-    fn write(&mut self, offset: usize, from: &[u8]) -> bool {
-        match self {
-            Self::Own(page) => match page.bytes_mut().get_mut(offset..offset + from.len()) {
-                Some(bytes) => bytes.copy_from_slice(from),
-                None => return false,
-            },
-            Self::Lent(grant) => return grant.write(offset, from) == from.len(),
-            Self::Lost => return false,
-        }
-        true
-    }
-
-    fn read(&self, offset: usize, into: &mut [u8]) -> bool {
-        match self {
-            Self::Own(page) => match page.bytes().get(offset..offset + into.len()) {
-                Some(bytes) => into.copy_from_slice(bytes),
-                None => return false,
-            },
-            Self::Lent(grant) => return grant.read(offset, into) == into.len(),
-            Self::Lost => return false,
-        }
-        true
-    }
-
-    fn lend(
-        &mut self,
-        used: usize,
-        account: &Account<P>,
-        purpose: Purpose,
-        lending: Lending,
-    ) -> Result<GrantRef, Refusal> {
-        let page = match mem::replace(self, Self::Lost) {
-            Self::Own(page) => page,
-            Self::Lent(grant) => {
-                let gref = grant.gref();
-                *self = Self::Lent(grant);
-                return Ok(gref);
-            }
-            Self::Lost => return Err(Refusal::NoMemory),
-        };
-        match grant(page, used, account, purpose, lending) {
-            Ok(grant) => {
-                let gref = grant.gref();
-                *self = Self::Lent(grant);
-                Ok(gref)
-            }
-            Err(error) => {
-                *self = Self::Own(error.page);
-                Err(error.reason)
-            }
-        }
-    }
-
+impl<P: Memory> Hand<P> {
     fn take_back(&mut self) -> Result<(), PeerError> {
         match mem::replace(self, Self::Lost) {
             Self::Own(page) => *self = Self::Own(page),
@@ -300,31 +269,34 @@ impl<P: Memory> Sheet<P> {
     }
 }
 
+impl<P: Platform> Hand<P> {
+    fn lend(&mut self, used: usize, purpose: Purpose, lending: &Lending<P>) -> Result<GrantRef, Refusal> {
+        let page = match mem::replace(self, Self::Lost) {
+            Self::Own(page) => page,
+            other => {
+                *self = other;
+                return Err(Refusal::NoMemory);
+            }
+        };
+        match lending.grant(page, used, purpose) {
+            Ok(grant) => {
+                let gref = grant.gref();
+                *self = Self::Lent(grant);
+                Ok(gref)
+            }
+            Err(error) => {
+                *self = Self::Own(error.page);
+                Err(error.reason)
+            }
+        }
+    }
+}
+
 /// A page with the same bytes as one that the peer keeps.
 fn replacement<P: Memory + Clone>(platform: &P, still: &StillMapped<Grant<P>>) -> Result<Page<P>, NoMemory> {
     let mut page = Page::alloc(platform.clone()).ok_or(NoMemory)?;
     let _ = still.as_grant().read(0, page.bytes_mut());
     Ok(page)
-}
-
-fn grant<P: Memory>(
-    mut page: Page<P>,
-    used: usize,
-    account: &Account<P>,
-    purpose: Purpose,
-    lending: Lending,
-) -> Result<Grant<P>, xen_grant_table::GrantError<Page<P>>> {
-    match (purpose, lending.trust) {
-        (Purpose::Read, Trust::Untrusted) => page.grant_to_fill(account),
-        (Purpose::Read, Trust::Trusted) => page.grant(account, Access::ReadWrite),
-        (Purpose::Write, trust) => {
-            if used < PAGE_SIZE && trust == Trust::Untrusted {
-                let (_, rest) = page.bytes_mut().split_at_mut(used);
-                rest.fill(0);
-            }
-            page.grant(account, if lending.stays { Access::ReadWrite } else { Access::ReadOnly })
-        }
-    }
 }
 
 impl<P: Memory> fmt::Debug for Buffer<P> {

@@ -4,19 +4,15 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use xen_grant_table::{Account, Limits, Refusal};
+use xen_grant_table::{Account, Limits};
 use xen_hypercall::abi::DomId;
-use xen_hypercall::abi::frame::PAGE_SIZE;
-use xen_hypercall::abi::grant_table::GrantRef;
-use xen_hypercall::abi::io::blkif::{MAX_SEGMENTS_PER_REQUEST, Segment};
+use xen_hypercall::abi::io::blkif::MAX_SEGMENTS_PER_REQUEST;
 use xen_shared_ring::PeerError;
 use xen_xenbus::bus::{Attempt, Offer};
-use zerocopy::IntoBytes;
 
 use crate::Platform;
-use crate::buffer::{Buffer, Lending, Purpose};
 use crate::disk::{Disk, Layout};
-use crate::jobs::NONE;
+use crate::lending::Lending;
 use crate::options::{Options, Persistent};
 use crate::queue::Queue;
 use crate::wire::PROTOCOL;
@@ -30,20 +26,12 @@ pub(crate) struct Connection<P: Platform> {
     pub(crate) layout: Layout,
     /// What the backend says; nothing before it has agreed.
     pub(crate) disk: Option<Disk>,
-    pub(crate) lending: Lending,
     /// The first violation. Nothing is read or written any more then.
     pub(crate) broken: Option<PeerError>,
-    pub(crate) indirect: Indirect<P>,
     /// The queue that is asked first.
     turn: usize,
-    // Dropped last: what was granted is given back to it.
-    pub(crate) account: Account<P>,
-}
-
-/// Pages that hold the segments of indirect requests. They stay granted.
-pub(crate) struct Indirect<P: Platform> {
-    pages: Vec<Buffer<P>>,
-    free: Vec<u32>,
+    // Dropped last: what was granted is given back to its account.
+    pub(crate) lending: Lending<P>,
 }
 
 impl<P: Platform> Connection<P> {
@@ -58,9 +46,8 @@ impl<P: Platform> Connection<P> {
             .map_err(|refusal| format!("no account for grants: {refusal}"))?;
         let queues = (0..layout.queues).map(|_| Queue::open(platform, &account, layout.ring_order));
         let queues = queues.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        let lending = Lending { stays: false, trust: options.trust };
-        let indirect = Indirect { pages: Vec::new(), free: Vec::new() };
-        Ok(Self { attempt, queues, layout, disk: None, lending, broken: None, indirect, turn: 0, account })
+        let lending = Lending::new(platform.clone(), options.trust, account);
+        Ok(Self { attempt, queues, layout, disk: None, broken: None, turn: 0, lending })
     }
 
     /// What the backend is told.
@@ -83,7 +70,9 @@ impl<P: Platform> Connection<P> {
 
     /// The backend has agreed.
     pub(crate) fn agree(&mut self, disk: Disk) {
-        self.lending.stays = disk.is_persistent();
+        if disk.is_persistent() {
+            self.lending.make_persistent();
+        }
         self.disk = Some(disk);
     }
 
@@ -113,52 +102,6 @@ impl<P: Platform> Connection<P> {
     pub(crate) fn set_broken(&mut self, violation: PeerError) {
         self.broken = self.broken.or(Some(violation));
         self.queues.iter_mut().for_each(|queue| queue.ring.set_broken(violation));
-    }
-}
-
-impl<P: Platform> Indirect<P> {
-    /// Has the segments stand in a page, and answers with its number and its grant.
-    pub(crate) fn hold(
-        &mut self,
-        platform: &P,
-        segments: &[Segment],
-        account: &Account<P>,
-        lending: Lending,
-    ) -> Result<(u32, GrantRef), Refusal> {
-        let place = match self.free.pop() {
-            Some(place) => place,
-            None => self.grow(platform)?,
-        };
-        let result = self.fill(place, segments, account, lending);
-        if result.is_err() {
-            self.free.push(place);
-        }
-        result.map(|gref| (place, gref))
-    }
-
-    /// The page is of no use any more.
-    pub(crate) fn put(&mut self, place: u32) {
-        if place != NONE {
-            self.free.push(place);
-        }
-    }
-
-    fn grow(&mut self, platform: &P) -> Result<u32, Refusal> {
-        let page = Buffer::alloc(platform, PAGE_SIZE).ok_or(Refusal::NoMemory)?;
-        self.pages.push(page);
-        Ok((self.pages.len() - 1) as u32)
-    }
-
-    fn fill(
-        &mut self,
-        place: u32,
-        segments: &[Segment],
-        account: &Account<P>,
-        lending: Lending,
-    ) -> Result<GrantRef, Refusal> {
-        let page = self.pages.get_mut(place as usize).ok_or(Refusal::NoMemory)?;
-        page.copy_in(0, segments.as_bytes());
-        page.lend(0, PAGE_SIZE, account, Purpose::Write, lending)
     }
 }
 

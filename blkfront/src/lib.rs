@@ -36,6 +36,7 @@ mod error;
 mod event;
 mod find;
 mod jobs;
+mod lending;
 mod life;
 mod options;
 mod queue;

@@ -50,8 +50,8 @@ pub struct Options {
 pub enum Persistent {
     /// Each request grants its pages and takes them back.
     Never,
-    /// Where the backend offers it, pages stay granted for as long as the connection. They can then be copied from and to only,
-    /// and what is copied into one can be read by the backend at once.
+    /// Where the backend offers it, all data is copied through pages of the driver's own, which stay granted for as long as the
+    /// connection: there are as many as are under way at a time. That spares the backend to map and unmap, and costs a copy.
     IfOffered,
 }
 

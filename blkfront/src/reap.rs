@@ -83,7 +83,7 @@ impl<P: Platform> Blkfront<P> {
     /// A request of the ring was answered.
     fn take_part(&mut self, part: Part, status: Status) {
         if let Some(connection) = &mut self.connection {
-            connection.indirect.put(part.indirect);
+            connection.lending.segments.put(part.indirect);
         }
         let mut place = part.job;
         for _ in 0..part.jobs {
@@ -103,7 +103,7 @@ impl<P: Platform> Blkfront<P> {
         if job.kind.transfers() {
             let pages = if part.jobs == 1 { part.page..part.page + part.pages } else { 0..job.steps() };
             for page in pages {
-                job.buffer.take_back(page as usize, connection.lending)?;
+                job.buffer.take_back(page as usize, job.kind.purpose(), &mut connection.lending)?;
             }
         }
         if job.kind == Kind::Flush {

@@ -6,6 +6,7 @@ use xen_grant_table::Memory;
 
 use crate::buffer::Buffer;
 use crate::error::{IoError, Rejection};
+use crate::lending::Purpose;
 use crate::sector::{Extent, SECTOR, Sector512};
 
 /// Something to be done by a disk: [`submit`](crate::Blkfront::submit) it.
@@ -97,6 +98,14 @@ impl Kind {
     /// Whether it waits for the changes before it.
     pub(crate) const fn waits(self) -> bool {
         matches!(self, Self::Barrier | Self::Flush)
+    }
+
+    /// What the backend does with its pages.
+    pub(crate) const fn purpose(self) -> Purpose {
+        match self {
+            Self::Read => Purpose::Read,
+            _ => Purpose::Write,
+        }
     }
 
     /// Whether it has data.

@@ -6,11 +6,12 @@ use xen_grant_table::Refusal;
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::io::blkif::{DiscardFlags, MAX_SEGMENTS_PER_REQUEST, Operation, RequestDiscard};
 use xen_hypercall::abi::io::blkif::{RequestIndirect, Segment};
+use zerocopy::IntoBytes;
 
-use crate::buffer::Purpose;
 use crate::connection::Connection;
 use crate::device::Blkfront;
 use crate::jobs::{Job, NONE, Seen};
+use crate::lending::Purpose;
 use crate::queue::Part;
 use crate::request::{Discard, Kind};
 use crate::sector::SECTOR;
@@ -165,10 +166,9 @@ impl<P: Platform> Blkfront<P> {
             return Sent::Blocked;
         }
         let Some(share) = self.share(place) else { return Sent::Yes };
-        match self.lend(share).and_then(|()| self.push_data(share)) {
+        match self.lend(share).and_then(|share| self.push_data(share)) {
             Ok(sent) => sent,
             Err(_refusal) => {
-                self.take_back(share);
                 self.starved = Some(now.saturating_add(STARVED));
                 self.statistics.starved += 1;
                 Sent::Blocked
@@ -206,41 +206,71 @@ impl<P: Platform> Blkfront<P> {
         share
     }
 
-    /// Grants the pages of a share, and notes their segments.
-    fn lend(&mut self, share: Share) -> Result<(), Refusal> {
+    /// Grants the pages of a share, and notes their segments. Where grants or memory run out it is a smaller share.
+    fn lend(&mut self, share: Share) -> Result<Share, Refusal> {
         self.segments.clear();
-        let Some(connection) = &mut self.connection else { return Ok(()) };
-        let (account, lending, mut place) = (&connection.account, connection.lending, share.job);
-        for _ in 0..share.jobs {
-            let Some(job) = self.jobs.get_mut(place) else { break };
-            let (first, count) = if share.jobs == 1 { (share.page, share.pages) } else { (0, job.steps()) };
-            let purpose = if job.kind == Kind::Read { Purpose::Read } else { Purpose::Write };
-            for page in first..first + count {
-                let used = (job.buffer.len() - page as usize * PAGE_SIZE).min(PAGE_SIZE);
-                let gref = job.buffer.lend(page as usize, used, account, purpose, lending)?;
-                let last_sect = (used / SECTOR - 1) as u8;
-                self.segments.push(Segment { gref, first_sect: 0, last_sect, _pad: 0 });
-            }
-            place = job.next();
-        }
-        Ok(())
-    }
-
-    /// After a refusal: nothing was told of the pages.
-    fn take_back(&mut self, share: Share) {
-        let Some(connection) = &self.connection else { return };
+        let mut lent = Share { jobs: 0, pages: 0, ..share };
         let mut place = share.job;
-        for _ in 0..share.jobs {
-            let Some(job) = self.jobs.get_mut(place) else { break };
-            for page in 0..job.steps() {
-                // Pages of earlier parts stay where they are.
-                let ours = share.jobs > 1 || (share.page..share.page + share.pages).contains(&page);
-                if ours {
-                    // A backend that guessed the number keeps the page: it comes back as a lost one.
-                    let _ = job.buffer.take_back(page as usize, connection.lending);
+        while lent.jobs < share.jobs {
+            let Some(job) = self.jobs.get(place) else { break };
+            let (first, count) = if share.jobs == 1 { (share.page, share.pages) } else { (0, job.steps()) };
+            let next = job.next();
+            let (pages, refusal) = self.lend_pages(place, first, count);
+            match refusal {
+                None => (lent.jobs, lent.pages) = (lent.jobs + 1, lent.pages + pages),
+                // A part of one job can be sent, and several whole ones.
+                Some(_) if share.jobs == 1 && pages > 0 => return Ok(Share { jobs: 1, pages, ..share }),
+                Some(_) if lent.jobs > 0 => {
+                    self.unlend(place, 0, pages);
+                    break;
+                }
+                Some(refusal) => {
+                    self.unlend(place, first, pages);
+                    return Err(refusal);
                 }
             }
-            place = job.next();
+            place = next;
+        }
+        Ok(lent)
+    }
+
+    /// Grants pages of one job, and answers with how many it were, and why not all.
+    fn lend_pages(&mut self, place: u32, first: u32, count: u32) -> (u32, Option<Refusal>) {
+        let (Some(job), Some(connection)) = (self.jobs.get_mut(place), &mut self.connection) else {
+            return (0, None);
+        };
+        let (purpose, lending) = (job.kind.purpose(), &mut connection.lending);
+        for page in first..first + count {
+            match job.buffer.lend(page as usize, purpose, lending) {
+                Ok(gref) => {
+                    let used = (job.buffer.len() - page as usize * PAGE_SIZE).min(PAGE_SIZE);
+                    let last_sect = (used / SECTOR - 1) as u8;
+                    self.segments.push(Segment { gref, first_sect: 0, last_sect, _pad: 0 });
+                }
+                Err(refusal) => return (page - first, Some(refusal)),
+            }
+        }
+        (count, None)
+    }
+
+    /// Takes pages back that nobody was told of.
+    fn unlend(&mut self, place: u32, first: u32, count: u32) {
+        let (Some(job), Some(connection)) = (self.jobs.get_mut(place), &mut self.connection) else { return };
+        for page in first..first + count {
+            self.segments.pop();
+            // A backend that guessed the number keeps the page: it is missing when the buffer comes back.
+            let _ = job.buffer.take_back(page as usize, Purpose::Write, &mut connection.lending);
+        }
+    }
+
+    fn unlend_share(&mut self, share: Share) {
+        let mut place = share.job;
+        for _ in 0..share.jobs {
+            let Some(job) = self.jobs.get(place) else { break };
+            let (next, steps) = (job.next(), job.steps());
+            let (first, count) = if share.jobs == 1 { (share.page, share.pages) } else { (0, steps) };
+            self.unlend(place, first, count);
+            place = next;
         }
     }
 
@@ -254,7 +284,7 @@ impl<P: Platform> Blkfront<P> {
             _ => Operation::WRITE,
         };
         let sector_number = job.at + u64::from(share.page) * (PAGE_SIZE / SECTOR) as u64;
-        let (segments, platform, handle) = (&*self.segments, self.store.platform(), self.handle);
+        let (segments, handle) = (&*self.segments, self.handle);
         let Share { job, jobs, page, pages } = share;
         let mut part = Part { operation, job, jobs, page, pages, indirect: NONE };
         let sent = if segments.len() <= MAX_SEGMENTS_PER_REQUEST {
@@ -267,8 +297,13 @@ impl<P: Platform> Blkfront<P> {
                 }
             })
         } else {
-            let Connection { indirect, account, lending, .. } = connection;
-            let (held, gref) = indirect.hold(platform, segments, account, *lending)?;
+            let (held, gref) = match connection.lending.hold_segments(segments.as_bytes()) {
+                Ok(held) => held,
+                Err(refusal) => {
+                    self.unlend_share(share);
+                    return Err(refusal);
+                }
+            };
             part.indirect = held;
             push(connection, part, |id, connection, queue| {
                 let mut request = RequestIndirect {
@@ -284,7 +319,8 @@ impl<P: Platform> Blkfront<P> {
             })
         };
         if sent == Sent::Blocked {
-            connection.indirect.put(part.indirect);
+            connection.lending.segments.put(part.indirect);
+            self.unlend_share(share);
             return Err(Refusal::Contended);
         }
         self.statistics.segments += segments.len() as u64;

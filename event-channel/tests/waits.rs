@@ -6,6 +6,7 @@
 mod common;
 
 use std::future::Future;
+use std::iter;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{ABIS, Pair, ms};
-use xen_event_channel::{BURST, Channel, Events, Found, SPURIOUS_IN_A_ROW, Settled, Upcalls, WaitError, Waited};
+use xen_event_channel::{BURST, Channel, Events, Found, SPURIOUS_IN_A_ROW, Settled, Upcalls, WaitError, Waited, wait_any};
 use xen_hypercall::Errno;
 use xen_hypercall::abi::event_channel;
 use xen_hypercall::abi::sched::Command;
@@ -22,10 +23,14 @@ use xen_sim::{Domain, EventFault, Target, When};
 
 type Wait = fn(&Channel<Domain>, u32, Duration, &Domain) -> Result<Waited, WaitError>;
 
-/// The two ways to sleep.
-const WAITS: [Wait; 2] = [
+/// The ways to sleep.
+const WAITS: [Wait; 3] = [
     |channel, seen, deadline, guest| channel.wait_poll(seen, deadline, || guest.now()),
     |channel, seen, deadline, guest| channel.wait_block(seen, deadline, || guest.now()),
+    |channel, seen, deadline, guest| {
+        let found = wait_any(guest, iter::once((channel, seen)), deadline, || guest.now())?;
+        Ok(if found { Waited::Counted(channel.count()) } else { Waited::TimedOut })
+    },
 ];
 
 /// A pair whose guest has a timer, as a block needs it to have a deadline.
@@ -121,6 +126,26 @@ fn events_of_others_are_served_and_slept_over() {
         assert_eq!(wait(&pair.ours, pair.ours.count(), deadline, &pair.guest), Ok(Waited::TimedOut), "{abi:?}");
         assert!(pair.machine.now() >= deadline);
         assert!(timer.count() >= ticks && ours.count() > 0);
+    }
+}
+
+#[test]
+fn a_wait_for_any_of_two_ends_for_either() {
+    for abi in ABIS {
+        let pair = Pair::new(abi);
+        let (other, theirs) = common::connect(&pair.guest, &pair.peer);
+        let both = |seen: [u32; 2]| [(&pair.ours, seen[0]), (&other, seen[1])].into_iter();
+        let wait = |seen, time| wait_any(&pair.guest, both(seen), pair.machine.now() + time, || pair.guest.now());
+        let mut seen = [pair.ours.count(), other.count()];
+        assert_eq!(wait(seen, ms(5)), Ok(false), "{abi:?}");
+        pair.signal(1);
+        assert_eq!(wait(seen, ms(500)), Ok(true));
+        seen[0] = pair.ours.count();
+        pair.machine.faults().disturb_events(&pair.guest, When::Nth(1), EventFault::Delay(4));
+        theirs.notify().unwrap();
+        let before = pair.machine.now();
+        assert_eq!(wait(seen, ms(500)), Ok(true));
+        assert!(other.count() > seen[1] && pair.machine.now() < before + ms(1), "{abi:?}: slept over");
     }
 }
 

@@ -95,6 +95,7 @@
 //! [`Events`]: xen_event_channel::Events
 //! [ends elsewhere]: Domain::migrate_on_suspend
 
+pub mod blkback;
 mod builder;
 mod domain;
 mod event;

@@ -66,6 +66,8 @@ pub(crate) struct Dom {
     pub(crate) console: Console,
     pub(crate) shutdown: Option<ShutdownReason>,
     pub(crate) suspend: SuspendOutcome,
+    /// How often it was resumed elsewhere.
+    pub(crate) resumes: u64,
     /// It is gone: others cannot reach it, and its calls fail.
     pub(crate) destroyed: bool,
 }
@@ -153,6 +155,7 @@ impl State {
             console: Console::default(),
             shutdown: None,
             suspend: SuspendOutcome::default(),
+            resumes: 0,
             destroyed: false,
         };
         self.domains.insert(id, dom);

@@ -6,7 +6,7 @@ use xen_hypercall::abi::{DomId, Gfn};
 use super::{Era, Mapping, Purpose};
 use crate::builder::Leniency;
 use crate::memory::Entry;
-use crate::state::{Effect, State, Writing};
+use crate::state::{Delayed, Effect, State, Writing};
 use crate::violation::Violation;
 
 impl State {
@@ -70,6 +70,16 @@ impl State {
             self.unpin(granter, gref, writing);
         } else {
             self.delay(Effect::Unpin { granter, gref, writing });
+        }
+    }
+
+    /// Has come what was delayed of the ends of uses of a domain's pages.
+    pub(crate) fn settle_unmaps(&mut self, of: DomId) {
+        let is_it = |delayed: &Delayed| matches!(delayed.effect, Effect::Unpin { granter, .. } if granter == of);
+        while let Some(index) = self.delayed.iter().position(is_it) {
+            if let Effect::Unpin { granter, gref, writing } = self.delayed.swap_remove(index).effect {
+                self.unpin(granter, gref, writing);
+            }
         }
     }
 

@@ -83,6 +83,7 @@ impl State {
         for vcpu in &mut self.dom_mut(domain).vcpus {
             vcpu.timers = crate::time::Timers::default();
         }
+        self.dom_mut(domain).resumes += 1;
         self.note(domain, "resumed");
         self.resume_store(domain);
         self.tell_time();

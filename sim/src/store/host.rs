@@ -42,6 +42,10 @@ impl std::fmt::Debug for Xenstore<'_> {
 
 /// Guests.
 impl<'a> Xenstore<'a> {
+    pub(crate) const fn of(machine: &'a Shared) -> Self {
+        Self(machine)
+    }
+
     /// Does something with the state; then what happens after every call.
     pub(super) fn act<T>(&self, what: impl FnOnce(&mut State) -> T) -> T {
         self.0.check_thread();

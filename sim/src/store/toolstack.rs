@@ -56,6 +56,14 @@ impl Device {
         format!("{}/backend/{}/{}/{}", path::home(self.back), self.kind, self.front.0, self.id)
     }
 
+    pub(crate) const fn front_id(&self) -> DomId {
+        self.front
+    }
+
+    pub(crate) const fn back_id(&self) -> DomId {
+        self.back
+    }
+
     fn is(&self, other: &Self) -> bool {
         (&self.kind, self.id, self.front) == (&other.kind, other.id, other.front)
     }

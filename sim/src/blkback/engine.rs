@@ -1,0 +1,113 @@
+//! What the queues have in common.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use xen_hypercall::abi::DomId;
+use xen_hypercall::abi::io::blkif::{Operation, Status};
+
+use super::control::{Control, Fault};
+use super::options::Options;
+use super::request::Job;
+use super::window::Window;
+use super::{SimDisk, Statistics};
+use crate::Domain;
+
+pub(super) struct Engine {
+    pub(super) domain: Domain,
+    pub(super) front: DomId,
+    pub(super) disk: SimDisk,
+    pub(super) window: Window,
+    /// Those of the connection.
+    pub(super) options: Options,
+    /// Whether both sides want pages to stay mapped.
+    pub(super) persistent: bool,
+    pub(super) control: Control,
+    pub(super) rng: ChaCha8Rng,
+    pub(super) now: Duration,
+    pub(super) statistics: Statistics,
+    /// Features that turned out not to be there: their keys are to be set to 0.
+    pub(super) withdrawn: Vec<&'static str>,
+    number: u64,
+}
+
+impl Engine {
+    pub(super) fn new(domain: &Domain, front: DomId, disk: SimDisk, options: Options, rng: ChaCha8Rng) -> Self {
+        Self {
+            domain: domain.clone(),
+            front,
+            disk,
+            window: Window::new(domain.clone(), front),
+            persistent: false,
+            control: Control::new(options.clone()),
+            options,
+            rng,
+            now: Duration::ZERO,
+            statistics: Statistics::default(),
+            withdrawn: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// The number of the next request.
+    pub(super) const fn number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// How long the next request takes.
+    pub(super) fn latency(&mut self) -> Duration {
+        let (start, end) = (self.options.latency.start, self.options.latency.end);
+        if start >= end {
+            return start;
+        }
+        start + Duration::from_nanos(self.rng.random_range(0..(end - start).as_nanos() as u64))
+    }
+
+    /// What the script has for the next request.
+    pub(super) fn fault(&mut self, operation: Operation) -> Option<Fault> {
+        self.control.fault(operation, &mut self.rng)
+    }
+
+    /// Whether an operation is one that was offered.
+    pub(super) const fn offers(&self, operation: Operation) -> Result<(), Status> {
+        let offered = match operation {
+            Operation::FLUSH_DISKCACHE => self.options.flush,
+            Operation::WRITE_BARRIER => self.options.barrier,
+            Operation::DISCARD => self.options.discard.is_some(),
+            _ => true,
+        };
+        if offered { Ok(()) } else { Err(Status::EOPNOTSUPP) }
+    }
+
+    /// An operation turned out not to be there: as Linux's backend does, its key says so from now on.
+    pub(super) fn withdraw(&mut self, operation: Operation) {
+        match operation {
+            Operation::FLUSH_DISKCACHE => self.withdrawn.push("feature-flush-cache"),
+            Operation::WRITE_BARRIER => self.withdrawn.push("feature-barrier"),
+            _ => {}
+        }
+    }
+
+    pub(super) fn count(&mut self, job: &Job) {
+        let statistics = &mut self.statistics;
+        statistics.requests += 1;
+        statistics.segments += job.segments.len() as u64;
+        statistics.indirect += u64::from(job.is_indirect);
+        statistics.refused += u64::from(job.status != Status::OKAY);
+        match job.operation {
+            Operation::READ => statistics.reads += 1,
+            Operation::WRITE => statistics.writes += 1,
+            Operation::WRITE_BARRIER => statistics.barriers += 1,
+            Operation::FLUSH_DISKCACHE => statistics.flushes += 1,
+            Operation::DISCARD => statistics.discards += 1,
+            _ => {}
+        }
+    }
+
+    /// What the backend has unmapped, the front sees at once, as on real Xen.
+    pub(super) fn settle_unmaps(&self) {
+        self.domain.machine().lock().settle_unmaps(self.front);
+    }
+}
