@@ -14,7 +14,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{ABIS, Pair, ms};
-use xen_event_channel::{BURST, Channel, Events, Found, SPURIOUS_IN_A_ROW, Settled, Upcalls, WaitError, Waited, wait_any};
+use xen_event_channel::{
+    BURST, Channel, Events, Found, SPURIOUS_IN_A_ROW, Settled, Upcalls, WaitError, Waited, wait_any,
+};
 use xen_hypercall::Errno;
 use xen_hypercall::abi::event_channel;
 use xen_hypercall::abi::sched::Command;

@@ -258,6 +258,9 @@ pub struct BenchBlock {
     /// Adds words to the command line of Linux: engine=pread|uring, and blkfront=OPTION,... for its driver
     #[arg(long, value_name = "WORDS", default_value = LINUX)]
     pub linux: String,
+    /// Adds a line to the xl configuration of both guests, such as 'tsc_mode="default"'; may be repeated
+    #[arg(long, value_name = "LINE")]
+    pub config: Vec<String>,
     /// Takes real time: nanoseconds of a busy machine instead of instructions
     #[arg(long)]
     pub real_time: bool,

@@ -97,7 +97,7 @@ run_guest() {
 		return
 	fi
 	domain=
-	while [ -z "$domain" ]; do domain=$(xenstore-list /local/domain | tail -n 1); done
+	while [ -z "$domain" ]; do domain=$(xenstore-list /local/domain | sort -n | tail -n 1); done
 	event created "$domain"
 	exec 3<"$log"
 	[ -e "$1/input" ] && connect_input "$domain" "$1/input"
