@@ -91,24 +91,22 @@ impl<P: Platform> Blkfront<P> {
             }
         };
         self.flush_notifications(self.store.now());
-        let mut kept = alloc::collections::VecDeque::new();
-        let completion = loop {
-            match self.poll(self.store.now()) {
-                Some(Event::Completed(completion)) if completion.id == id => break completion,
-                Some(Event::Stalled(stalled)) if stalled == id => break self.given_up(id),
-                Some(event) => kept.push_back(event),
-                None => {
-                    if self.wait(self.store.now().saturating_add(NAP)).is_err() {
-                        break self.given_up(id);
-                    }
-                }
+        loop {
+            if let Some(completion) = self.take_done(id) {
+                return Ok(completion);
             }
-        };
-        kept.into_iter().for_each(|event| self.note(event));
-        Ok(completion)
+            if self.jobs.get(id.place).is_none_or(|job| job.serial != id.serial || job.stalled) {
+                return Ok(self.given_up(id));
+            }
+            if self.sleep(self.store.now().saturating_add(NAP)).is_err() {
+                return Ok(self.given_up(id));
+            }
+            self.go_on(self.store.now());
+        }
     }
 
     fn given_up(&mut self, id: RequestId) -> Completion<P> {
+        self.notes.retain(|event| !matches!(event, Event::Stalled(stalled) if *stalled == id));
         let gone = || Completion { id, result: Err(IoError::Abandoned), buffer: Buffer::empty() };
         self.abandon(id).unwrap_or_else(gone)
     }

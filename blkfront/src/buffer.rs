@@ -12,6 +12,7 @@ use xen_shared_ring::PeerError;
 use crate::Platform;
 use crate::jobs::NONE;
 use crate::lending::{Lending, Purpose};
+use crate::options::Trust;
 
 /// Pages that a request reads into or writes from.
 ///
@@ -182,8 +183,13 @@ impl<P: Platform> Buffer<P> {
             Some(staged) => {
                 let (place, gref) = staged?;
                 sheet.staged = place;
-                if let (Purpose::Write, Hand::Own(page), Some(pool)) = (purpose, &sheet.hand, &mut lending.staging) {
-                    pool.write(place, page.bytes().get(..used).unwrap_or_default());
+                match (purpose, &sheet.hand, &mut lending.staging) {
+                    (Purpose::Write, Hand::Own(page), Some(pool)) => {
+                        pool.write(place, page.bytes().get(..used).unwrap_or_default());
+                    }
+                    // What an earlier request left there is not to be taken for the disk's.
+                    (Purpose::Read, _, Some(pool)) if lending.trust == Trust::Untrusted => pool.clear(place, used),
+                    _ => {}
                 }
                 Ok(gref)
             }

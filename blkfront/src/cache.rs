@@ -17,8 +17,11 @@ pub(crate) struct Cache {
     acknowledged: u64,
     /// Those up to this number are durable, or their loss was noted.
     covered: u64,
-    /// To be said to the next flush.
-    lost: bool,
+    /// How often changes were lost, and how many of these losses flushes have told of.
+    losses: u64,
+    told: u64,
+    /// Flushes up to this one were submitted before the last loss was told.
+    told_until: u64,
     /// Said to each flush of this connection.
     refusal: Option<NotDurable>,
     /// Some backend of this disk offered to flush.
@@ -61,7 +64,16 @@ impl Mark {
 impl Cache {
     pub(crate) const fn new(limit: usize) -> Self {
         let journal = Journal { entries: VecDeque::new(), bytes: 0, limit, missing_until: 0 };
-        Self { acknowledged: 0, covered: 0, lost: false, refusal: None, was_offered: false, journal }
+        Self {
+            acknowledged: 0,
+            covered: 0,
+            losses: 0,
+            told: 0,
+            told_until: 0,
+            refusal: None,
+            was_offered: false,
+            journal,
+        }
     }
 
     /// A new connection begins.
@@ -102,13 +114,12 @@ impl Cache {
 
     /// What was acknowledged and not covered counts as lost.
     pub(crate) fn give_up(&mut self) {
-        self.lost |= self.is_dirty();
+        self.losses += u64::from(self.is_dirty());
         self.cover(self.mark());
     }
 
-    /// The owner knows what was lost, and goes on from here.
+    /// The owner knows that a flush failed, and goes on from here. Other losses are still to be told.
     pub(crate) const fn accept_loss(&mut self) {
-        self.lost = false;
         if let Some(NotDurable::Failed(_)) = self.refusal {
             self.refusal = None;
         }
@@ -123,19 +134,41 @@ impl Cache {
         }
     }
 
-    /// What is told to a flush that came back with this status; `None` for the status of one that needed none.
+    /// What is to be said of a flush that came back with this status, but for losses.
     pub(crate) fn conclude(&mut self, mark: Mark, status: Status, disk: &Disk) -> Flushed {
         match status {
-            Status::OKAY if disk.has_flush() => self.covered_by(mark),
-            Status::OKAY => self.told(Flushed::Unknown(Unknown::BarrierOnly)),
+            // What an earlier flush did not make durable this one may not have, either.
+            Status::OKAY if let Some(refusal) = self.refusal => Flushed::NotDurable(refusal),
+            Status::OKAY if disk.has_flush() => {
+                self.cover(mark);
+                Flushed::Durable
+            }
+            Status::OKAY => Flushed::Unknown(Unknown::BarrierOnly),
             Status::EOPNOTSUPP => self.refuse(NotDurable::Refused),
             Status(status) => self.refuse(NotDurable::Failed(status)),
         }
     }
 
-    /// The same for a flush that was not sent.
-    pub(crate) fn told(&mut self, verdict: Flushed) -> Flushed {
-        if core::mem::take(&mut self.lost) { Flushed::NotDurable(NotDurable::CacheLost) } else { verdict }
+    /// What is said to a flush with this number, and of how many losses that tells: of a loss is told each flush that was submitted
+    /// before one has told of it.
+    pub(crate) const fn judged(&self, verdict: Flushed, serial: u64) -> (Flushed, u64) {
+        if self.losses > self.told || serial <= self.told_until {
+            (Flushed::NotDurable(NotDurable::CacheLost), self.losses)
+        } else {
+            (verdict, 0)
+        }
+    }
+
+    /// The owner was told of so many losses, when the last flush that it had submitted was this one, or was before it.
+    pub(crate) const fn told(&mut self, losses: u64, latest: u64) {
+        if losses > self.told {
+            (self.told, self.told_until) = (losses, latest);
+        }
+    }
+
+    /// Whether all that was acknowledged is durable, and no loss is to be told.
+    pub(crate) const fn is_clean(&self) -> bool {
+        !self.is_dirty() && self.losses == self.told && self.refusal.is_none()
     }
 
     /// The changes to be made again, by place.
@@ -143,14 +176,9 @@ impl Cache {
         self.journal.entries.get(index)
     }
 
-    fn covered_by(&mut self, mark: Mark) -> Flushed {
-        self.cover(mark);
-        self.told(Flushed::Durable)
-    }
-
-    fn refuse(&mut self, refusal: NotDurable) -> Flushed {
+    const fn refuse(&mut self, refusal: NotDurable) -> Flushed {
         self.refusal = Some(refusal);
-        self.told(Flushed::NotDurable(refusal))
+        Flushed::NotDurable(refusal)
     }
 
     fn cover(&mut self, mark: Mark) {

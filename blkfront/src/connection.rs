@@ -34,6 +34,15 @@ pub(crate) struct Connection<P: Platform> {
     pub(crate) lending: Lending<P>,
 }
 
+/// Keys that an earlier connection has written, and that the next ones have to write, too: nobody removes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// `ring-page-order`
+    pub(crate) order: bool,
+    /// `multi-queue-num-queues`
+    pub(crate) queues: bool,
+}
+
 impl<P: Platform> Connection<P> {
     pub(crate) fn open(
         platform: &P,
@@ -51,20 +60,21 @@ impl<P: Platform> Connection<P> {
     }
 
     /// What the backend is told.
-    pub(crate) fn offer(&self, options: &Options) -> Offer {
+    pub(crate) fn offer(&self, options: &Options, written: &mut Written) -> Offer {
         let persistent = u32::from(options.persistent == Persistent::IfOffered);
         let offer = Offer::initialised().with("protocol", PROTOCOL).with("feature-persistent", persistent);
+        written.order |= self.layout.ring_order > 0;
+        written.queues |= self.queues.len() > 1;
         let offer = match self.layout.ring_order {
-            0 => offer,
+            0 if !written.order => offer,
             order => offer.with("ring-page-order", order).with("num-ring-pages", 1_u32 << order),
         };
+        let offer = if written.queues { offer.with("multi-queue-num-queues", self.queues.len()) } else { offer };
         match self.queues.as_slice() {
-            [queue] => queue.describe(offer, ""),
-            queues => (0..)
-                .zip(queues)
-                .fold(offer.with("multi-queue-num-queues", queues.len()), |offer, (index, queue): (u32, _)| {
-                    queue.describe(offer, &format!("queue-{index}/"))
-                }),
+            [queue] => queue.describe(offer, "", *written),
+            queues => (0..).zip(queues).fold(offer, |offer, (index, queue): (u32, _)| {
+                queue.describe(offer, &format!("queue-{index}/"), *written)
+            }),
         }
     }
 
@@ -105,11 +115,11 @@ impl<P: Platform> Connection<P> {
     }
 }
 
-/// Rings and one request can always be granted; beyond that the device takes what is there.
+/// Rings and one request without a page of segments can always be granted; beyond that the device takes what is there.
 fn limits(options: &Options, layout: Layout) -> Limits {
     let rings = layout.queues << layout.ring_order;
     let slots = rings.saturating_mul(32);
     let guaranteed = rings + 1 + options.segments.min(MAX_SEGMENTS_PER_REQUEST as u32);
     let most = slots.saturating_mul(options.segments + 1).saturating_add(rings).clamp(guaranteed, MOST_GRANTS);
-    Limits { guaranteed, most, quarantine: most }
+    Limits { guaranteed, most, quarantine: options.quarantine.max(2 * rings).min(most) }
 }

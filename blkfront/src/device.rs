@@ -7,14 +7,15 @@ use core::time::Duration;
 
 use xen_event_channel::{WaitError, Watchdog};
 use xen_hypercall::abi::io::blkif::Segment;
+use xen_shared_ring::PeerError;
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Device, Frontend};
+use xen_xenbus::bus::{Device, End, Frontend};
 use xen_xenbus::store::{StoreError, Watch};
 
 use crate::Platform;
 use crate::buffer::Buffer;
 use crate::cache::Cache;
-use crate::connection::Connection;
+use crate::connection::{Connection, Written};
 use crate::disk::Disk;
 use crate::error::{IoError, Rejection};
 use crate::event::{Event, Statistics};
@@ -45,6 +46,8 @@ pub struct Blkfront<P: Platform> {
     /// The device's number, as requests have it.
     pub(crate) handle: u16,
     pub(crate) life: Life,
+    /// Keys that were written once and have to be kept true.
+    pub(crate) written: Written,
     pub(crate) connection: Option<Connection<P>>,
     /// The disk as it was last known.
     pub(crate) known: Option<Disk>,
@@ -52,7 +55,7 @@ pub struct Blkfront<P: Platform> {
     /// The first job of which something may be unsent.
     pub(crate) cursor: u32,
     /// Flushes that wait for changes.
-    pub(crate) parked: Vec<u32>,
+    pub(crate) parked: Vec<RequestId>,
     /// The barrier behind which nothing is sent.
     pub(crate) barrier: u32,
     pub(crate) replay: Option<Replay>,
@@ -64,6 +67,8 @@ pub struct Blkfront<P: Platform> {
     pub(crate) watchdog: Watchdog,
     pub(crate) next_stall: Option<Duration>,
     pub(crate) starved: Option<Duration>,
+    /// Until when a device that has vanished, and came back without a backend, is waited for.
+    pub(crate) held: Option<Duration>,
     pub(crate) pause: Pause,
     pub(crate) statistics: Statistics,
     /// The segments of the request that is being made.
@@ -84,8 +89,8 @@ pub(crate) enum Life {
     Broken,
     /// The owner wants no more.
     Closing,
-    /// The device has vanished, and is waited for until this time.
-    Detached(Duration),
+    /// The device has vanished in this way, and is waited for until this time.
+    Detached(Duration, End),
     /// It is of no use any more.
     Ended,
 }
@@ -144,6 +149,7 @@ impl<P: Platform> Blkfront<P> {
             front: Frontend::new(device, options.limits),
             watch,
             life: Life::New,
+            written: Written::default(),
             connection: None,
             known: None,
             jobs: Jobs::new(),
@@ -158,6 +164,7 @@ impl<P: Platform> Blkfront<P> {
             watchdog: Watchdog::new(WATCHDOG.0, WATCHDOG.1),
             next_stall: None,
             starved: None,
+            held: None,
             pause: Pause::NONE,
             statistics: Statistics::default(),
             segments: Vec::new(),
@@ -211,13 +218,18 @@ impl<P: Platform> Blkfront<P> {
         if let Some(completion) = self.next_done() {
             return Some(Event::Completed(completion));
         }
+        self.go_on(now);
+        self.next_done().map(Event::Completed).or_else(|| self.notes.pop_front())
+    }
+
+    /// Goes on with everything.
+    pub(crate) fn go_on(&mut self, now: Duration) {
         self.reap(now);
         self.polls = self.polls.wrapping_add(1);
         if self.done.is_empty() || self.polls.is_multiple_of(POLLS_BETWEEN_LOOKS) {
             self.tend(now);
         }
         self.flush_notifications(now);
-        self.next_done().map(Event::Completed).or_else(|| self.notes.pop_front())
     }
 
     /// Sees to it that an event ends the next wait, and answers whether there is nothing to do before: poll again where there is.
@@ -233,13 +245,19 @@ impl<P: Platform> Blkfront<P> {
     ///
     /// Xen does not let the guest wait.
     pub fn wait(&mut self, until: Duration) -> Result<(), WaitError> {
-        if !self.prepare_to_wait(self.store.now()) {
+        if !self.done.is_empty() || !self.notes.is_empty() {
             return Ok(());
         }
-        let until = self.next_deadline().map_or(until, |next| until.min(next));
-        let queues = self.connection.iter().filter(|connection| connection.broken.is_none());
-        let channels = queues.flat_map(|connection| connection.queues.iter().map(Queue::waits));
-        match self.store.wait_with(channels, until) {
+        self.sleep(until)
+    }
+
+    /// Sleeps until something new may have happened.
+    pub(crate) fn sleep(&mut self, until: Duration) -> Result<(), WaitError> {
+        if !self.reap_and_arm(self.store.now()) {
+            return Ok(());
+        }
+        let until = self.next_time().map_or(until, |next| until.min(next));
+        match self.store.wait_with(self.queues().map(Queue::waits), until) {
             // The domain was suspended: the front half hears of it.
             Err(WaitError::Stale) => Ok(()),
             waited => waited,
@@ -252,11 +270,16 @@ impl<P: Platform> Blkfront<P> {
         if !self.done.is_empty() || !self.notes.is_empty() {
             return Some(Duration::ZERO);
         }
-        let detached = if let Life::Detached(until) = self.life { Some(until) } else { None };
+        self.next_time()
+    }
+
+    /// When something is to be done, whoever else does what.
+    fn next_time(&self) -> Option<Duration> {
+        let detached = if let Life::Detached(until, _) = self.life { Some(until) } else { None };
         let front = if detached.is_none() && self.life != Life::Ended { self.front.next_deadline() } else { None };
+        let starved = self.starved.filter(|_| self.may_send());
         let held = self.connection.iter().flat_map(|connection| connection.queues.iter().filter_map(Queue::held)).min();
-        let times =
-            [front, detached, held, self.watchdog.deadline(), self.next_stall, self.starved, self.pause.stop.by()];
+        let times = [front, detached, held, self.watchdog.deadline(), self.next_stall, starved, self.pause.stop.by()];
         times.into_iter().flatten().min()
     }
 
@@ -293,8 +316,8 @@ impl<P: Platform> Blkfront<P> {
     pub fn close(&mut self) {
         self.front.close();
         self.life = match self.life {
-            Life::Detached(_) => {
-                self.end(xen_xenbus::bus::End::Closed);
+            Life::Detached(..) => {
+                self.end(End::Closed);
                 Life::Ended
             }
             Life::Ended => Life::Ended,
@@ -306,6 +329,32 @@ impl<P: Platform> Blkfront<P> {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.life == Life::Ended
+    }
+
+    /// Whether every write that was acknowledged is durable, and every loss was told by a flush. To be asked at the end, when no
+    /// flush can be submitted any more.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.cache.is_clean()
+    }
+
+    /// Ends the connection, and has another one made: for a backend that has not answered for too long. What is under way is sent
+    /// again on the next one.
+    pub fn reset(&mut self, now: Duration) {
+        let Some(connection) = self.connection.as_mut().filter(|connection| connection.broken.is_none()) else {
+            return;
+        };
+        connection.set_broken(PeerError::Message { rule: "number of answers", value: 0 });
+        let attempt = connection.attempt;
+        // Where the connection has ended already, another one is on its way.
+        let _ = self.front.give_up(attempt, "the owner wants another connection", now);
+        self.note(Event::Disconnected);
+    }
+
+    /// Whether its device has vanished, and is waited for: see [`Event::Detached`].
+    #[must_use]
+    pub const fn is_detached(&self) -> bool {
+        matches!(self.life, Life::Detached(..))
     }
 
     /// How many requests wait or are under way.
@@ -351,6 +400,24 @@ impl<P: Platform> Blkfront<P> {
         self.notes.push_back(event);
     }
 
+    /// How many more events are kept before old ones go.
+    pub(crate) fn room_for_notes(&self) -> usize {
+        MOST_NOTES.saturating_sub(self.notes.len())
+    }
+
+    /// The device, or its backend, may be gone.
+    pub(crate) const fn look_again(&mut self) {
+        self.front.look_again();
+    }
+
+    /// The queues whose backend is believed.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue<P>> + Clone {
+        self.connection
+            .iter()
+            .filter(|connection| connection.broken.is_none())
+            .flat_map(|connection| &connection.queues)
+    }
+
     pub(crate) fn queue_count(&self) -> usize {
         self.connection.as_ref().map_or(0, |connection| connection.queues.len())
     }
@@ -362,7 +429,7 @@ impl<P: Platform> Blkfront<P> {
 
     fn check(&self, request: &Request<P>) -> Result<(), Rejection> {
         let disk = self.known.as_ref().ok_or(Rejection::NotConnected)?;
-        if !matches!(self.life, Life::Up | Life::Detached(_)) {
+        if !matches!(self.life, Life::Up | Life::Detached(..)) {
             return Err(Rejection::NotConnected);
         }
         if self.jobs.len() >= self.options.depth {

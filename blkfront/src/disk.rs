@@ -1,6 +1,6 @@
 //! What a backend says about its disk.
 
-use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use xen_hypercall::abi::io::blkif::{DiskInfo, MAX_SEGMENTS_PER_REQUEST};
@@ -29,7 +29,9 @@ pub(crate) const DISK_KEYS: &[&str] = &[
     "discard-secure",
     "feature-max-indirect-segments",
     "feature-persistent",
-    "params",
+    "max-ring-page-order",
+    "max-ring-pages",
+    "multi-queue-max-queues",
 ];
 
 /// The largest sectors that a disk may have, in bytes: a page.
@@ -49,7 +51,8 @@ pub struct Disk {
     segments: u32,
     queues: u32,
     ring_slots: u32,
-    params: Option<String>,
+    /// What the tools call it; `None` where that could not be read.
+    params: Option<Vec<u8>>,
 }
 
 /// What can be discarded.
@@ -171,15 +174,20 @@ impl Disk {
             segments: segments(keys, options),
             queues: layout.queues,
             ring_slots,
-            params: keys.text("params").ok().flatten(),
+            params: None,
         })
+    }
+
+    /// With what the tools call it: nothing that is told to anybody, but the same for the same disk.
+    pub(crate) fn with_params(self, params: Option<Vec<u8>>) -> Self {
+        Self { params, ..self }
     }
 
     /// Whether this can be the disk that was there before, so that what it was owed may be written to it.
     pub(crate) fn is_like(&self, before: &Self) -> bool {
         let same = (self.sectors, self.sector_size, self.info.bits())
             == (before.sectors, before.sector_size, before.info.bits());
-        same && (self.params == before.params)
+        same && self.params.is_some() && self.params == before.params
     }
 
     /// Takes over what may change while connected. Answers whether something did.

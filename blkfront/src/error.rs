@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
+use xen_grant_table::Refusal;
 use xen_shared_ring::PeerError;
 use xen_xenbus::bus::DeviceError;
 use xen_xenbus::store::StoreError;
@@ -62,8 +63,10 @@ pub enum IoError {
     NotSent,
     /// The owner gave it up. Whether it was, or will be, done is not known.
     Abandoned,
-    /// No memory was left to send it again, after the backend was lost.
+    /// No memory was left, for the call or to send it again after the backend was lost.
     NoMemory,
+    /// Its pages cannot be granted, now or later.
+    NotGranted(Refusal),
     /// It was not taken in the first place.
     Rejected(Rejection),
 }
@@ -139,7 +142,8 @@ impl fmt::Display for IoError {
             Self::OutcomeUnknown => f.write_str("the backend is gone; whether the request was done is not known"),
             Self::NotSent => f.write_str("the disk is closed or gone; the request was not sent"),
             Self::Abandoned => f.write_str("the request was given up; whether it is done is not known"),
-            Self::NoMemory => f.write_str("no memory was left to send the request again"),
+            Self::NoMemory => f.write_str("no memory was left for the request"),
+            Self::NotGranted(refusal) => write!(f, "the request's pages cannot be granted: {refusal}"),
             Self::Rejected(reason) => fmt::Display::fmt(reason, f),
         }
     }

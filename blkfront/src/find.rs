@@ -7,12 +7,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Change, Device, DeviceError, Enumerator};
+use xen_xenbus::bus::{Device, DeviceError};
 
 use crate::Platform;
 use crate::device::Blkfront;
 use crate::error::FindError;
 use crate::event::Event;
+use crate::lookout::Lookout;
 use crate::options::Options;
 
 /// The kind of device that disks are.
@@ -59,40 +60,23 @@ fn not_connected(trouble: Option<DeviceError>, within: Duration) -> FindError {
 /// Waits until there is such a disk.
 fn wait_for<P: Platform>(store: &Store<P>, which: Which<'_>, within: Duration) -> Result<Device, FindError> {
     let until = store.now().saturating_add(within);
-    let (watch, mut enumerator, mut disks) = (store.watch("device").wait()?, Enumerator::new(), Vec::new());
+    let mut lookout = Lookout::new(store)?;
     loop {
-        for change in enumerator.look(store)? {
-            note(&mut disks, change);
-        }
-        let mut matching = disks.iter().filter(|device: &&Device| which.is(device));
-        if let Some(device) = matching.by_ref().min_by_key(|device| device.name().id) {
+        lookout.look_now(store)?;
+        let matching = lookout.disks().filter(|device| which.is(device));
+        if let Some(device) = matching.min_by_key(|device| device.name().id) {
             return Ok(device.clone());
         }
-        if !watch.wait(until)? {
-            return Err(FindError::Missing { wanted: which.to_string(), found: list(&disks), within });
+        if !lookout.wait(until)? {
+            let found = list(lookout.disks());
+            return Err(FindError::Missing { wanted: which.to_string(), found, within });
         }
     }
 }
 
-fn note(disks: &mut Vec<Device>, change: Change) {
-    match change {
-        Change::Added(device) if device.name().kind == KIND => disks.push(device),
-        Change::Removed(device) => disks.retain(|other| *other != device),
-        Change::Replaced { old, new } => {
-            disks.retain(|other| *other != old);
-            if new.name().kind == KIND {
-                disks.push(new);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn list(disks: &[Device]) -> String {
-    if disks.is_empty() {
-        return "none".into();
-    }
-    disks.iter().map(|device| device.name().id.to_string()).collect::<Vec<_>>().join(", ")
+fn list<'d>(disks: impl Iterator<Item = &'d Device>) -> String {
+    let numbers: Vec<_> = disks.map(|device| device.name().id.to_string()).collect();
+    if numbers.is_empty() { "none".into() } else { numbers.join(", ") }
 }
 
 impl Which<'_> {

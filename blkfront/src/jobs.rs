@@ -6,7 +6,7 @@ use core::time::Duration;
 use xen_grant_table::Memory;
 
 use crate::buffer::Buffer;
-use crate::cache::Mark;
+use crate::cache::{Cache, Mark};
 use crate::error::IoError;
 use crate::request::{Flushed, Kind, RequestId};
 use crate::sector::SECTOR;
@@ -31,6 +31,8 @@ pub(crate) struct Job<P: Memory> {
     pub(crate) failure: Option<IoError>,
     /// What a flush has to tell.
     pub(crate) flushed: Option<Flushed>,
+    /// Of how many losses it tells.
+    pub(crate) losses: u64,
     /// What a flush covers.
     pub(crate) mark: Mark,
     pub(crate) seen: Seen,
@@ -108,6 +110,7 @@ impl<P: Memory> Job<P> {
             waits_for: 0,
             failure: None,
             flushed: None,
+            losses: 0,
             mark: Mark::NOTHING,
             seen: Seen::Never,
             origin,
@@ -152,6 +155,12 @@ impl<P: Memory> Job<P> {
         (self.sent, self.open, self.alone, self.parked) = (0, 0, false, false);
     }
 
+    /// A flush has this to tell, and of losses.
+    pub(crate) const fn tell(&mut self, verdict: Flushed, cache: &Cache) {
+        let (flushed, losses) = cache.judged(verdict, self.serial);
+        (self.flushed, self.losses) = (Some(flushed), losses);
+    }
+
     pub(crate) const fn fail(&mut self, error: IoError) {
         if self.failure.is_none() {
             self.failure = Some(error);
@@ -167,6 +176,11 @@ impl<P: Memory> Jobs<P> {
 
     pub(crate) const fn len(&self) -> usize {
         self.count
+    }
+
+    /// The number of the one that was taken last.
+    pub(crate) const fn latest(&self) -> u64 {
+        self.serial
     }
 
     /// The one that was taken first.
@@ -233,6 +247,12 @@ impl<P: Memory> Jobs<P> {
             let serial = job.serial;
             self.one_change_less(serial);
         }
+    }
+
+    /// Nobody waits for anybody any more.
+    pub(crate) fn forget_order(&mut self) {
+        self.for_each(|_, job| (job.counted, job.waits_for) = (false, 0));
+        self.changes = 0;
     }
 
     /// Counts anew who waits for how many changes.

@@ -22,7 +22,7 @@ pub(crate) enum Purpose {
 /// What a connection grants, and how.
 pub(crate) struct Lending<P: Platform> {
     platform: P,
-    trust: Trust,
+    pub(crate) trust: Trust,
     /// Pages that stay granted, through which all data goes; the request's own pages are granted where there is none.
     pub(crate) staging: Option<Pool<P>>,
     /// Pages that hold the segments of indirect requests.
@@ -106,6 +106,11 @@ impl<P: Platform> Pool<P> {
         if let Some(page) = self.pages.get_mut(place as usize) {
             let _ = page.write(0, from);
         }
+    }
+
+    pub(crate) fn clear(&mut self, place: u32, bytes: usize) {
+        static ZEROS: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
+        self.write(place, ZEROS.get(..bytes).unwrap_or(&ZEROS));
     }
 
     pub(crate) fn read(&self, place: u32, into: &mut [u8]) {

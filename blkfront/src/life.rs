@@ -3,11 +3,11 @@
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
-use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, Step, TooLate, Why};
+use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, State, Step, TooLate, Why};
 use xen_xenbus::store::StoreError;
 
 use crate::Platform;
-use crate::connection::Connection;
+use crate::connection::{Connection, Written};
 use crate::device::{Blkfront, Life, Pause, Stop};
 use crate::disk::{DISK_KEYS, Disk, LIMIT_KEYS, Layout};
 use crate::error::IoError;
@@ -22,14 +22,15 @@ impl<P: Platform> Blkfront<P> {
     /// Goes on with what is not the ring's: states, deadlines, requests that take too long.
     pub(crate) fn tend(&mut self, now: Duration) {
         self.notice_stalls(now);
-        match self.life {
-            Life::Ended => return,
-            Life::Detached(until) if now >= until => return self.end(End::Closed),
-            Life::Detached(_) => return,
-            _ => {}
-        }
+        // Also of a device that is gone: a watch that has fired ends every wait for the store.
         if self.watch.take() {
             self.front.look_again();
+        }
+        match self.life {
+            Life::Ended => return,
+            Life::Detached(until, how) if now >= until => return self.end(how),
+            Life::Detached(..) => return,
+            _ => {}
         }
         self.go_on_stopping(now);
         loop {
@@ -50,12 +51,22 @@ impl<P: Platform> Blkfront<P> {
     ///
     /// # Errors
     ///
-    /// Xenstore's; the disk is as before.
+    /// Xenstore's; the disk is as before. One that has ended stays so.
     pub fn reattach(&mut self, device: Device) -> Result<(), StoreError> {
+        if self.life == Life::Ended {
+            return Ok(());
+        }
         let watch = self.store.watch(&device.backend_key("state")).wait()?;
+        // The enumerator may have seen first that the old one is gone.
+        self.release(Manner::Vanished);
         self.handle = device.name().id as u16;
         (self.front, self.watch) = (Frontend::new(device, self.options.limits), watch);
-        self.life = if self.known.is_some() { Life::Up } else { Life::New };
+        self.written = Written::default();
+        match self.life {
+            Life::Closing => self.front.close(),
+            _ if self.known.is_some() => self.life = Life::Up,
+            _ => self.life = Life::New,
+        }
         Ok(())
     }
 
@@ -95,7 +106,7 @@ impl<P: Platform> Blkfront<P> {
         let now = self.store.now();
         match connection {
             Ok(connection) => {
-                let offer = connection.offer(&self.options);
+                let offer = connection.offer(&self.options, &mut self.written);
                 self.connection = Some(connection);
                 self.front.offer(attempt, offer, now)
             }
@@ -105,19 +116,29 @@ impl<P: Platform> Blkfront<P> {
 
     /// The backend has agreed, and says what disk it is.
     fn complete(&mut self, attempt: Attempt) -> Result<(), TooLate> {
-        let disk = self.read_keys(DISK_KEYS).and_then(|keys| {
-            let connection = self.connection.as_ref().ok_or("there is no connection")?;
-            let slots = connection.ring_slots();
-            Disk::read(&keys, &self.options, connection.layout, slots).map_err(|error| error.to_string())
-        });
-        let now = self.store.now();
-        match disk {
+        let (keys, now) = (self.read_keys(DISK_KEYS), self.store.now());
+        // Without an answer of xenstore's it is not the backend's offer that is of no use.
+        let keys = match keys {
+            Ok(keys) => keys,
+            Err(reason) => return self.front.give_up(attempt, reason, now),
+        };
+        match self.read_disk(&keys) {
             Ok(disk) => {
                 self.begin(disk);
                 self.front.ready(attempt, now)
             }
             Err(reason) => self.front.refuse(attempt, reason, now),
         }
+    }
+
+    fn read_disk(&self, keys: &Keys) -> Result<Disk, String> {
+        let connection = self.connection.as_ref().ok_or("there is no connection")?;
+        let (layout, slots) = (connection.layout, connection.ring_slots());
+        if Layout::read(keys, &self.options) != layout {
+            return Err("the backend's limits have changed while it was connected to".into());
+        }
+        let disk = Disk::read(keys, &self.options, layout, slots).map_err(|error| error.to_string())?;
+        Ok(disk.with_params(self.store.read(&self.device().backend_key("params")).wait().ok()))
     }
 
     /// Keys of the backend, all of one moment.
@@ -140,7 +161,7 @@ impl<P: Platform> Blkfront<P> {
         if self.life != Life::Closing {
             self.life = Life::Up;
         }
-        (self.starved, self.cursor) = (None, self.jobs.first());
+        (self.starved, self.held, self.cursor) = (None, None, self.jobs.first());
         self.statistics.connections += 1;
         self.note(Event::Connected);
     }
@@ -159,7 +180,9 @@ impl<P: Platform> Blkfront<P> {
             if job.standing == Standing::Live
                 && let Err(reason) = disk.check(job.kind, extent, job.buffer.len())
             {
-                job.fail(IoError::Rejected(reason));
+                // The backend before this one may have done it.
+                let rejected = job.seen == Seen::Never || !job.kind.changes();
+                job.fail(if rejected { IoError::Rejected(reason) } else { IoError::OutcomeUnknown });
                 self.finish(this);
             }
             place = next;
@@ -180,7 +203,9 @@ impl<P: Platform> Blkfront<P> {
     /// The connection is to end: what is under way is finished, and flushed.
     fn go_on_stopping(&mut self, now: Duration) {
         let Some(by) = self.pause.stop.by() else { return };
-        if now >= by || self.is_at_rest(now) {
+        // Who has closed answers nothing any more.
+        let closed = self.front.backend_state() == State::CLOSED;
+        if closed || now >= by || self.is_at_rest(now) {
             self.pause.stop = Stop::Stopped;
             // Too late, the front half goes on by itself.
             let _ = self.front.stopped(now);
@@ -190,19 +215,22 @@ impl<P: Platform> Blkfront<P> {
     /// Whether nothing is under way, and nothing is left to be flushed. Sends the driver's own flush.
     pub(crate) fn is_at_rest(&mut self, now: Duration) -> bool {
         let outstanding = self.connection.as_ref().map_or(0, Connection::outstanding);
-        let unsent = matches!(self.pause.stop, Stop::Draining(_)) && self.jobs.len() > self.done.len();
+        let waits = self.jobs.len() > self.done.len() || self.replay.is_some();
+        let unsent = matches!(self.pause.stop, Stop::Draining(_)) && waits;
         if outstanding > 0 || (unsent && self.disk().is_some()) {
             return false;
         }
-        let can_flush = self.disk().is_some_and(Disk::has_flush) && self.cache.is_dirty();
+        // A flush would seem to cover what is not made again yet.
+        let can_flush = self.disk().is_some_and(Disk::has_flush) && self.cache.is_dirty() && self.replay.is_none();
         if self.pause.flushed || !can_flush {
             return true;
         }
         self.pause.flushed = true;
         let id = self.insert(Job::new(Kind::Flush, 0, crate::Buffer::empty(), now, Origin::Driver));
-        let _ = self.send_flush(id.place, now);
+        let _ = self.send_flush(id.place);
         self.publish(now);
-        false
+        // The answer may have been known.
+        self.connection.as_ref().is_none_or(|connection| connection.outstanding() == 0)
     }
 
     /// The connection has ended: what it used is given back, and what was under way is to be sent again.
@@ -211,6 +239,7 @@ impl<P: Platform> Blkfront<P> {
         let was_connected = connection.disk.is_some() && connection.broken.is_none();
         // Rings, channels and pages of segments go first; what the backend still maps is in quarantine then.
         drop(connection);
+        self.starved = None;
         self.recover();
         if manner != Manner::Unused && self.cache.backend_lost() {
             self.replay = Some(Replay::START);
@@ -257,14 +286,16 @@ impl<P: Platform> Blkfront<P> {
             (_, Vanishing::Hold(time)) => time,
             (_, Vanishing::Fail) => Vanishing::SUSPENDED,
         };
-        self.life = Life::Detached(self.store.now().saturating_add(hold));
+        // One that comes back only to vanish again does not begin anew.
+        let until = *self.held.get_or_insert(self.store.now().saturating_add(hold));
+        self.life = Life::Detached(until, end);
         self.note(Event::Detached(end));
     }
 
     /// Nothing comes any more.
     pub(crate) fn end(&mut self, end: End) {
         self.life = Life::Ended;
-        self.connection = None;
+        (self.connection, self.starved) = (None, None);
         self.cache.give_up();
         self.fail_all(IoError::of_lost);
         self.note(Event::Ended(end));
@@ -274,12 +305,13 @@ impl<P: Platform> Blkfront<P> {
         if self.next_stall.is_none_or(|next| now < next) {
             return;
         }
-        let (patience, mut next) = (self.options.patience, None::<Duration>);
+        let (patience, room, mut next) = (self.options.patience, self.room_for_notes(), None::<Duration>);
         let mut stalled = alloc::vec::Vec::new();
         self.jobs.for_each(|place, job| {
             let waits = job.standing == Standing::Live && job.origin == Origin::Owner && !job.stalled;
             let due = job.since.saturating_add(patience);
-            if waits && due <= now {
+            // Those for which there is no room have their turn when the others were heard.
+            if waits && due <= now && stalled.len() < room {
                 job.stalled = true;
                 stalled.push(crate::RequestId { place, serial: job.serial });
             } else if waits {

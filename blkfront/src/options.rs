@@ -37,6 +37,9 @@ pub struct Options {
     /// they are written again. 0 keeps none, and costs nothing: the next flush then says
     /// [`CacheLost`](crate::NotDurable::CacheLost).
     pub journal: usize,
+    /// How many pages the backend may keep mapped that it should have given back, over all its connections. One that keeps more
+    /// is cut off. Each is a page of memory that is lost for as long.
+    pub quarantine: u32,
     /// How many requests may wait or be under way, 1 to [`MOST_DEPTH`].
     pub depth: usize,
     /// What becomes of requests when the device vanishes.
@@ -74,8 +77,8 @@ pub enum Vanishing {
 }
 
 impl Options {
-    /// One queue of one page, up to 256 pages for a request, no persistent grants, no trust, a minute of patience, no journal, 256
-    /// requests; a device that vanishes is waited for for a minute.
+    /// One queue of one page, up to 256 pages for a request, no persistent grants, no trust, a minute of patience, no journal, 512
+    /// pages in quarantine, 256 requests; a device that vanishes is waited for for two minutes.
     pub const DEFAULT: Self = Self {
         queues: 1,
         ring_order: 0,
@@ -84,8 +87,9 @@ impl Options {
         trust: Trust::Untrusted,
         patience: Duration::from_secs(60),
         journal: 0,
+        quarantine: 512,
         depth: 256,
-        vanished: Vanishing::Hold(Duration::from_secs(60)),
+        vanished: Vanishing::Hold(Duration::from_secs(120)),
         limits: Limits::DEFAULT,
     };
 

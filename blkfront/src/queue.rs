@@ -11,6 +11,7 @@ use xen_shared_ring::in_flight::Entry;
 use xen_shared_ring::{FrontRing, InFlight, PeerError, Slots};
 use xen_xenbus::bus::Offer;
 
+use crate::connection::Written;
 use crate::jobs::NONE;
 use crate::wire::Blkif;
 use crate::{Platform, error};
@@ -64,11 +65,13 @@ impl<P: Platform> Queue<P> {
     }
 
     /// Adds the queue's keys, all below `prefix`.
-    pub(crate) fn describe(&self, offer: Offer, prefix: &str) -> Offer {
+    pub(crate) fn describe(&self, offer: Offer, prefix: &str, written: Written) -> Offer {
         let key = |name: &str| alloc::format!("{prefix}{name}");
         let grefs = self.ring.region().grefs();
         let offer = offer.with(&key("event-channel"), self.channel.port().0);
         match grefs {
+            // With an order of 0 some backends read the one, and some the other.
+            [gref] if written.order => offer.with(&key("ring-ref"), gref.0).with(&key("ring-ref0"), gref.0),
             [gref] => offer.with(&key("ring-ref"), gref.0),
             grefs => (0..).zip(grefs).fold(offer, |offer, (index, gref): (u32, _)| {
                 offer.with(&key(&alloc::format!("ring-ref{index}")), gref.0)
@@ -120,6 +123,11 @@ impl<P: Platform> Queue<P> {
         self.parts.mark_published();
         // A backend that cannot be signalled is looked after by the watchdog.
         notify.is_needed() && self.channel.notify().is_ok()
+    }
+
+    /// Signals the backend whether it wants to be or not. Answers whether it was signalled.
+    pub(crate) fn remind(&self) -> bool {
+        self.channel.notify().is_ok()
     }
 
     /// Tells the channel what was found since the last time, so that a storm of events is held off.

@@ -47,10 +47,22 @@ impl<P: Platform> Blkfront<P> {
     }
 
     fn watch_over(&mut self, progress: Progress, now: Duration) {
+        if progress == Progress::None && self.watchdog.deadline().is_some_and(|due| due <= now) {
+            self.remind();
+        }
         match &self.connection {
             Some(connection) if connection.outstanding() > 0 => self.watchdog.looked(progress, now),
             _ => self.watchdog.disarm(),
         }
+    }
+
+    /// The backend has done nothing for long: it may not know that it should.
+    #[cold]
+    fn remind(&mut self) {
+        let queues = self.connection.iter().filter(|connection| connection.broken.is_none());
+        let idle = queues.flat_map(|connection| &connection.queues).filter(|queue| queue.outstanding() > 0);
+        let signals = idle.filter(|queue| queue.remind()).count();
+        self.statistics.notifications += signals as u64;
     }
 
     fn next_response(&mut self, index: usize) -> Option<Response> {
@@ -108,17 +120,16 @@ impl<P: Platform> Blkfront<P> {
         }
         if job.kind == Kind::Flush {
             if let Some(disk) = &connection.disk {
-                job.flushed = Some(self.cache.conclude(job.mark, status, disk));
+                job.tell(self.cache.conclude(job.mark, status, disk), &self.cache);
             }
         } else if status != Status::OKAY && part.jobs > 1 && job.standing == Standing::Live {
             self.send_alone(place);
             return Ok(());
         } else if status != Status::OKAY {
             job.fail(failure(status));
-            if status == Status::EOPNOTSUPP
-                && let Some(disk) = &mut connection.disk
-            {
-                disk.withdraw(job.kind);
+            if status == Status::EOPNOTSUPP {
+                let disks = [&mut connection.disk, &mut self.known].into_iter().flatten();
+                disks.for_each(|disk| disk.withdraw(job.kind));
             }
         }
         self.finish_if_answered(place);
@@ -136,7 +147,7 @@ impl<P: Platform> Blkfront<P> {
         }
     }
 
-    fn finish_if_answered(&mut self, place: u32) {
+    pub(crate) fn finish_if_answered(&mut self, place: u32) {
         if self.jobs.get(place).is_some_and(|job| job.is_answered()) {
             self.finish(place);
         }
@@ -178,16 +189,26 @@ impl<P: Platform> Blkfront<P> {
         if self.barrier == place {
             self.barrier = NONE;
         }
-        if job.parked {
-            self.parked.retain(|parked| *parked != place);
+        if job.kind == Kind::Flush {
+            self.parked.retain(|id| id.place != place);
         }
         Some(job)
+    }
+
+    /// The end of this request, if it has come.
+    pub(crate) fn take_done(&mut self, id: RequestId) -> Option<Completion<P>> {
+        let index = self.done.iter().position(|place| *place == id.place)?;
+        self.done.remove(index).and_then(|place| self.give_back(place))
     }
 
     /// The next request that has come to its end.
     #[inline]
     pub(crate) fn next_done(&mut self) -> Option<Completion<P>> {
         let place = self.done.pop_front()?;
+        self.give_back(place)
+    }
+
+    fn give_back(&mut self, place: u32) -> Option<Completion<P>> {
         let mut job = self.take_out(place)?;
         let result = match (job.failure, job.kind, job.flushed) {
             (Some(error), ..) => Err(error),
@@ -199,6 +220,7 @@ impl<P: Platform> Blkfront<P> {
         if result.is_err() {
             job.buffer.drop_lost();
         }
+        self.cache.told(job.losses, self.jobs.latest());
         self.statistics.completed += 1;
         self.statistics.failed += u64::from(result.is_err());
         Some(Completion { id: RequestId { place, serial: job.serial }, result, buffer: job.buffer })
@@ -213,7 +235,9 @@ impl<P: Platform> Blkfront<P> {
         }
         connection.set_broken(violation);
         let attempt = connection.attempt;
-        self.life = Life::Broken;
+        if self.life != Life::Closing {
+            self.life = Life::Broken;
+        }
         self.cache.give_up();
         self.fail_all(|_| IoError::Misbehaved(violation));
         // Where the connection has ended already, the front half knows.
@@ -225,6 +249,7 @@ impl<P: Platform> Blkfront<P> {
     pub(crate) fn fail_all(&mut self, error: impl Fn(Seen) -> IoError) {
         (self.replay, self.barrier, self.cursor) = (None, NONE, NONE);
         self.parked.clear();
+        self.jobs.forget_order();
         let mut place = self.jobs.first();
         while let Some(job) = self.jobs.get_mut(place) {
             let (this, next) = (place, job.next());

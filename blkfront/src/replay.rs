@@ -7,7 +7,8 @@ use crate::buffer::Buffer;
 use crate::cache::{Change, Entry};
 use crate::device::Blkfront;
 use crate::jobs::{Job, Origin};
-use crate::request::Kind;
+use crate::request::{Discard, Kind};
+use crate::sector::Extent;
 
 /// Where the replay of the journal is: the next entry, and the job that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,21 +32,27 @@ pub(crate) fn go_on<P: Platform>(disk: &mut Blkfront<P>, now: Duration) {
         disk.replay = None;
         return disk.send(now);
     };
-    match job(disk.store.platform(), entry, now) {
+    let fitting = job(disk.store.platform(), entry, now).filter(|job| disk.takes(job));
+    match fitting {
         Some(job) => {
             let id = disk.jobs.insert(job);
             disk.replay = Some(Replay { busy: true, ..replay });
             disk.replaying = id.place;
             resume(disk, now);
         }
-        None => lose(disk),
+        None => {
+            lose(disk);
+            disk.send(now);
+        }
     }
 }
 
 /// A change of the journal was made again, or failed.
 pub(crate) fn written<P: Platform>(disk: &mut Blkfront<P>, place: u32) {
-    let failed = disk.take_out(place).is_none_or(|job| job.failure.is_some());
-    if failed {
+    let Some(job) = disk.take_out(place) else { return lose(disk) };
+    // What is discarded is of no use to anybody; a secret that was to be destroyed is another matter.
+    let must = !matches!(job.kind, Kind::Discard { how: Discard::Plain, .. });
+    if job.failure.is_some() && must {
         return lose(disk);
     }
     disk.statistics.replayed += 1;
@@ -66,6 +73,15 @@ fn resume<P: Platform>(disk: &mut Blkfront<P>, now: Duration) {
         if disk.send_job(place, now) == crate::send::Sent::Blocked {
             break;
         }
+    }
+}
+
+impl<P: Platform> Blkfront<P> {
+    /// Whether the disk that is connected now can do this. A plain discard may fail.
+    fn takes(&self, job: &Job<P>) -> bool {
+        let plain = matches!(job.kind, Kind::Discard { how: Discard::Plain, .. });
+        let extent = Extent { at: job.at, sectors: job.sectors() };
+        plain || self.disk().is_some_and(|disk| disk.check(job.kind, extent, job.buffer.len()).is_ok())
     }
 }
 

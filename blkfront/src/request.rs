@@ -157,7 +157,8 @@ pub enum Flushed {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotDurable {
-    /// The backend was replaced, restarted or lost while it had acknowledged writes that no flush had covered. Said once.
+    /// The backend was replaced, restarted or lost while it had acknowledged writes that no flush had covered. Said
+    /// once: to each flush that was submitted before this was said.
     CacheLost,
     /// The backend offers to flush, and answered that it does not. Said to every flush of this connection.
     Refused,

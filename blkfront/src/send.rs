@@ -6,14 +6,16 @@ use xen_grant_table::Refusal;
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::io::blkif::{DiscardFlags, MAX_SEGMENTS_PER_REQUEST, Operation, RequestDiscard};
 use xen_hypercall::abi::io::blkif::{RequestIndirect, Segment};
+use xen_shared_ring::PeerError;
 use zerocopy::IntoBytes;
 
 use crate::connection::Connection;
 use crate::device::Blkfront;
+use crate::error::IoError;
 use crate::jobs::{Job, NONE, Seen};
 use crate::lending::Purpose;
 use crate::queue::Part;
-use crate::request::{Discard, Kind};
+use crate::request::{Discard, Kind, RequestId};
 use crate::sector::SECTOR;
 use crate::wire::{Discarding, Head, Indirect, One, direct};
 use crate::{Platform, replay};
@@ -49,13 +51,15 @@ impl<P: Platform> Blkfront<P> {
         if self.replay.is_some() {
             return replay::go_on(self, now);
         }
-        self.send_parked(now);
+        self.send_parked();
         // Each turn sends something or moves on.
-        while self.barrier == NONE || self.barrier == self.cursor {
-            if self.send_next(now) == Sent::Blocked {
-                break;
-            }
-        }
+        while !self.is_behind_barrier() && self.send_next(now) == Sent::Yes {}
+    }
+
+    /// Whether what is to be sent next was submitted after a barrier that is under way.
+    fn is_behind_barrier(&self) -> bool {
+        let serial = |place| self.jobs.get(place).map(|job| job.serial);
+        serial(self.barrier).is_some_and(|barrier| serial(self.cursor).is_none_or(|next| next > barrier))
     }
 
     /// Shows the backends what was sent.
@@ -73,11 +77,11 @@ impl<P: Platform> Blkfront<P> {
     }
 
     /// Sends flushes whose time has come.
-    fn send_parked(&mut self, now: Duration) {
+    fn send_parked(&mut self) {
         let mut index = 0;
-        while let Some(place) = self.parked.get(index).copied() {
-            let ready = self.jobs.get(place).is_none_or(|job| job.waits_for == 0 || !job.parked);
-            if !ready || self.send_flush(place, now) == Sent::Blocked {
+        while let Some(id) = self.parked.get(index).copied() {
+            let waits = self.jobs.find(id).and_then(|place| self.jobs.get(place)).is_some_and(|job| job.waits_for > 0);
+            if waits || (self.jobs.find(id).is_some() && self.send_flush(id.place) == Sent::Blocked) {
                 index += 1;
             } else {
                 self.parked.swap_remove(index);
@@ -96,10 +100,10 @@ impl<P: Platform> Blkfront<P> {
             Kind::Barrier if job.waits_for > 0 => Sent::Blocked,
             Kind::Flush if job.waits_for > 0 => {
                 job.parked = true;
-                self.parked.push(place);
+                self.parked.push(RequestId { place, serial: job.serial });
                 Sent::Yes
             }
-            Kind::Flush => self.send_flush(place, now),
+            Kind::Flush => self.send_flush(place),
             Kind::Discard { sectors, how } => self.send_discard(place, sectors, how),
             Kind::Barrier => {
                 self.barrier = place;
@@ -110,13 +114,12 @@ impl<P: Platform> Blkfront<P> {
     }
 
     /// Sends a flush, unless the answer is known.
-    pub(crate) fn send_flush(&mut self, place: u32, _now: Duration) -> Sent {
+    pub(crate) fn send_flush(&mut self, place: u32) -> Sent {
         let (Some(job), Some(connection)) = (self.jobs.get_mut(place), &mut self.connection) else { return Sent::Yes };
         let Some(disk) = &connection.disk else { return Sent::Blocked };
-        job.parked = false;
         if let Some(verdict) = self.cache.verdict(disk) {
             job.sent = 1;
-            job.flushed = Some(self.cache.told(verdict));
+            job.tell(verdict, &self.cache);
             self.finish(place);
             return Sent::Yes;
         }
@@ -168,10 +171,32 @@ impl<P: Platform> Blkfront<P> {
         let Some(share) = self.share(place) else { return Sent::Yes };
         match self.lend(share).and_then(|share| self.push_data(share)) {
             Ok(sent) => sent,
-            Err(_refusal) => {
+            Err(refusal) => self.refused(place, refusal, now),
+        }
+    }
+
+    /// Pages could not be granted.
+    fn refused(&mut self, place: u32, refusal: Refusal, now: Duration) -> Sent {
+        match refusal {
+            // Those of a connection that is about to end.
+            Refusal::Stale => Sent::Blocked,
+            Refusal::NoGrants | Refusal::NoMemory | Refusal::Contended | Refusal::Table(_) | Refusal::NoAccounts => {
                 self.starved = Some(now.saturating_add(STARVED));
                 self.statistics.starved += 1;
                 Sent::Blocked
+            }
+            Refusal::QuarantineFull => {
+                let kept =
+                    self.connection.as_ref().map_or(0, |connection| connection.lending.account.limits().quarantine);
+                self.misbehaved(PeerError::Message { rule: "number of pages kept mapped", value: kept.into() });
+                Sent::Blocked
+            }
+            refusal => {
+                if let Some(job) = self.jobs.get_mut(place) {
+                    job.fail(IoError::NotGranted(refusal));
+                }
+                self.finish_if_answered(place);
+                Sent::Yes
             }
         }
     }
@@ -219,7 +244,7 @@ impl<P: Platform> Blkfront<P> {
             match refusal {
                 None => (lent.jobs, lent.pages) = (lent.jobs + 1, lent.pages + pages),
                 // A part of one job can be sent, and several whole ones.
-                Some(_) if share.jobs == 1 && pages > 0 => return Ok(Share { jobs: 1, pages, ..share }),
+                Some(_) if lent.jobs == 0 && pages > 0 => return Ok(Share { jobs: 1, page: first, pages, ..share }),
                 Some(_) if lent.jobs > 0 => {
                     self.unlend(place, 0, pages);
                     break;
@@ -258,9 +283,20 @@ impl<P: Platform> Blkfront<P> {
         let (Some(job), Some(connection)) = (self.jobs.get_mut(place), &mut self.connection) else { return };
         for page in first..first + count {
             self.segments.pop();
-            // A backend that guessed the number keeps the page: it is missing when the buffer comes back.
-            let _ = job.buffer.take_back(page as usize, Purpose::Write, &mut connection.lending);
+            if let Err(violation) = job.buffer.take_back(page as usize, Purpose::Write, &mut connection.lending) {
+                // It has guessed the number.
+                return self.misbehaved(violation);
+            }
         }
+    }
+
+    /// There is no page for segments: what goes without one is sent.
+    fn push_fewer(&mut self, share: Share) -> Result<Sent, Refusal> {
+        self.unlend_share(share);
+        let fewer = Share { jobs: 1, pages: MAX_SEGMENTS_PER_REQUEST as u32, ..share };
+        let left = self.jobs.get(share.job).map_or(0, |job| job.steps() - job.sent);
+        let fewer = self.lend(Share { pages: fewer.pages.min(left), ..fewer })?;
+        self.push_data(fewer)
     }
 
     fn unlend_share(&mut self, share: Share) {
@@ -299,10 +335,7 @@ impl<P: Platform> Blkfront<P> {
         } else {
             let (held, gref) = match connection.lending.hold_segments(segments.as_bytes()) {
                 Ok(held) => held,
-                Err(refusal) => {
-                    self.unlend_share(share);
-                    return Err(refusal);
-                }
+                Err(_) => return self.push_fewer(share),
             };
             part.indirect = held;
             push(connection, part, |id, connection, queue| {
@@ -337,6 +370,7 @@ impl<P: Platform> Blkfront<P> {
             let Some(job) = self.jobs.get_mut(place) else { break };
             job.sent = if share.jobs == 1 { share.page + share.pages } else { job.steps() };
             job.open += 1;
+            job.parked = false;
             job.seen = Seen::Perhaps;
             place = job.next();
         }

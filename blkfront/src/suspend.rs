@@ -5,7 +5,8 @@ use core::time::Duration;
 use xen_xenbus::control::{Epoch, Ready, Resumable};
 
 use crate::Platform;
-use crate::device::Blkfront;
+use crate::device::{Blkfront, Life};
+use crate::options::Vanishing;
 
 /// How long requests may take to finish before a suspend. What is under way then is sent again afterwards.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ impl<P: Platform> Resumable for Blkfront<P> {
     }
 
     fn resumed(&mut self, epoch: Epoch, now: Duration) {
-        (self.pause.suspend, self.pause.flushed) = (None, false);
+        (self.pause.suspend, self.pause.flushed, self.held) = (None, false, None);
         Resumable::resumed(&mut self.front, epoch, now);
         self.begin_times_anew(now);
     }
@@ -40,6 +41,10 @@ impl<P: Platform> Blkfront<P> {
     fn begin_times_anew(&mut self, now: Duration) {
         self.jobs.for_each(|_, job| job.since = now);
         self.next_stall = (self.jobs.len() > 0).then(|| now.saturating_add(self.options.patience));
+        if let (Life::Detached(_, how), Vanishing::Hold(time)) = (self.life, self.options.vanished) {
+            let until = now.saturating_add(time);
+            (self.life, self.held) = (Life::Detached(until, how), Some(until));
+        }
         self.watchdog.disarm();
         if self.connection.as_ref().is_some_and(|connection| connection.outstanding() > 0) {
             self.watchdog.arm(now);

@@ -16,6 +16,7 @@
 //! * **As bad as it gets.** [`Machine::faults`] has calls and elements of batches fail, resources run out, events get lost;
 //!   [`Machine::hostile`] does what a hostile kernel could do on real Xen, and nothing else.
 //! * **Xenstore.** [`Machine::xenstore`] is a daemon that guests speak with over their rings, with a toolstack, faults and lies.
+//! * **A block backend.** [`blkback`] has the back half of a disk, honest, failing or lying, and knows what the disk must hold.
 //! * **Oracles.** [`Machine::readable_by`] is every byte of others that a domain can read now; [`Ledger`] counts that
 //!   requests complete once; [`Machine::assert_no_leaks_since`] compares what domains have.
 //!

@@ -11,6 +11,7 @@ use xen_hypercall::abi::io::xenbus::State;
 use xen_sim::blkback::{DiscardOffer, Loss, Notify, Options, Order, Progress, SECTOR};
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_front_reads_what_it_wrote() {
     let mut rig = Rig::new(1, Options::DEFAULT);
     rig.settle();
@@ -54,6 +55,7 @@ fn parts_of_a_page() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn many_segments_and_many_queues() {
     let mut rig = Rig::new(3, Options { indirect_segments: 4096, ..Options::DEFAULT });
     let mut front = rig.connect(Shape { queues: 3, order: Some(2), persistent: false });
@@ -71,6 +73,7 @@ fn many_segments_and_many_queues() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn persistent_pages_stay_mapped_and_are_purged() {
     let options = Options { persistent_pages: 40, ..Options::DEFAULT };
     let mut rig = Rig::new(4, options);
@@ -91,6 +94,7 @@ fn persistent_pages_stay_mapped_and_are_purged() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn requests_are_checked_as_linux_does() {
     let options = Options { sector_size: 4096, ..Options::DEFAULT };
     let mut rig = Rig::new(5, options);
@@ -131,6 +135,7 @@ fn requests_are_checked_as_linux_does() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_read_only_disk_refuses_writes() {
     let mut rig = Rig::new(6, Options { info: DiskInfo::READONLY, ..Options::DEFAULT });
     let mut front = rig.connect(Shape::PLAIN);
@@ -142,6 +147,7 @@ fn a_read_only_disk_refuses_writes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn flushes_barriers_and_discards() {
     let discard = Some(DiscardOffer { granularity: 512, alignment: 0, secure: true });
     let mut rig = Rig::new(7, Options { discard, ..Options::DEFAULT });
@@ -162,6 +168,7 @@ fn flushes_barriers_and_discards() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn what_is_not_offered_is_not_supported() {
     let mut rig = Rig::new(8, Options { barrier: false, ..Options::BARE });
     let mut front = rig.connect(Shape::PLAIN);
@@ -173,6 +180,7 @@ fn what_is_not_offered_is_not_supported() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn answers_out_of_order_and_late() {
     let latency = Duration::from_micros(10)..Duration::from_millis(5);
     for order in [Order::Kept, Order::Mixed, Order::Bursts(4)] {
@@ -194,6 +202,7 @@ fn answers_out_of_order_and_late() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_front_reconnects_as_often_as_it_likes() {
     let mut rig = Rig::new(10, Options::DEFAULT);
     rig.settle();
@@ -209,6 +218,7 @@ fn a_front_reconnects_as_often_as_it_likes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn an_unplugged_device_is_removed() {
     let mut rig = Rig::new(11, Options::DEFAULT);
     let front = rig.connect(Shape::PLAIN);
@@ -225,6 +235,7 @@ fn an_unplugged_device_is_removed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_front_that_asks_for_too_much_is_refused() {
     let mut rig = Rig::new(12, Options { queues: 1, ..Options::DEFAULT });
     rig.settle();
@@ -235,6 +246,7 @@ fn a_front_that_asks_for_too_much_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_front_that_does_not_signal_gets_no_answer() {
     let mut rig = Rig::new(13, Options::DEFAULT);
     let mut front = rig.connect(Shape::PLAIN);
@@ -249,6 +261,7 @@ fn a_front_that_does_not_signal_gets_no_answer() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
 fn a_backend_serves_in_a_run() {
     let mut rig = Rig::new(14, Options { latency: Duration::ZERO..Duration::from_micros(300), ..Options::DEFAULT });
     let mut front = rig.connect(Shape::PLAIN);

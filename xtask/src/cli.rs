@@ -123,7 +123,7 @@ pub struct Run {
 
 const TEST_HELP: &str = "\
 Each step is printed with its time; a step that fails does not stop the others, and the end lists the commands that \
-repeat what failed. Miri needs a nightly toolchain, which rustup fetches once; without a network its steps are NOT RUN.
+repeat what failed. Boots and Miri run beside the other steps, and what they say is printed when they have ended. Miri needs a nightly toolchain, which rustup fetches once; without a network its steps are NOT RUN.
 
 Exit status: 0 if all steps passed, 1 if one failed (with --complete: or was not run), 2 if they could not be started.
 

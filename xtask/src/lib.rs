@@ -8,6 +8,7 @@ pub mod channel;
 pub mod check;
 pub mod cli;
 pub mod crash;
+mod descendants;
 pub mod diagnose;
 pub mod doctor;
 pub mod dom0;

@@ -1,11 +1,11 @@
 //! Miri, which interprets tests and finds undefined behaviour; it needs a nightly toolchain.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::Result;
 
-use crate::process::{self, Guarded};
+use crate::process;
 use crate::progress::Progress;
 use crate::workspace::{self, Package};
 
@@ -85,10 +85,10 @@ fn install() -> Result<Command> {
     rustup(&["toolchain", "install", NIGHTLY, "--profile", "minimal", "--component", "miri", "--component", "rust-src"])
 }
 
-fn loudly(mut command: Command, progress: &Progress) -> Result<bool> {
+fn loudly(command: Command, progress: &Progress) -> Result<bool> {
     progress.note("miri", process::describe(&command));
-    command.stdin(Stdio::null());
-    Ok(Guarded::spawn(command)?.wait(None)?.success())
+    let listener = progress.clone();
+    Ok(process::stream(command, None, move |line| listener.print(line))?.success())
 }
 
 /// A command for rustup, in the root of the workspace and without what cargo tells this program about itself.

@@ -1,22 +1,25 @@
 //! Child processes that never outlive us.
 //!
-//! Each child leads its own process group, which is ended when its handle is dropped, and it asks the kernel (through
-//! util-linux's `setpriv`, where present) to be killed when the thread that started it ends.
+//! Each child leads its own process group, which is ended, with all that it has started, when its handle is dropped; and a child that
+//! lives long asks the kernel (through util-linux's `setpriv`, where present) to be killed when the thread that started it ends.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, PipeReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::interrupt;
+use crate::{descendants, interrupt};
 
 /// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(10);
+/// How long the last words of a program that has ended may take: one that it has left behind can hold the pipe.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A wait took longer than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +86,7 @@ impl Guarded {
         }
     }
 
-    /// Kills the process group and reaps the child.
+    /// Kills the process group and what else the child has started, and reaps the child.
     pub fn end(&mut self) {
         if self.ended {
             return;
@@ -91,6 +94,7 @@ impl Guarded {
         self.ended = true;
         // Errors mean that the processes are gone already.
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            descendants::kill(group);
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait();
@@ -149,6 +153,44 @@ pub fn capture(mut command: Command, deadline: Option<Instant>) -> Result<Finish
     let stderr = drain(guarded.child().stderr.take());
     let status = guarded.wait(deadline)?;
     Ok(Finished { status, stdout: collect(stdout), stderr: collect(stderr) })
+}
+
+/// Runs a command to its end without input, at most until `deadline`; `say` gets each line that it prints, on whichever output.
+///
+/// # Errors
+///
+/// As [`capture`].
+pub fn stream(
+    mut command: Command,
+    deadline: Option<Instant>,
+    say: impl FnMut(&str) + Send + 'static,
+) -> Result<ExitStatus> {
+    // One pipe for both, so that the lines keep their order.
+    let (reader, writer) = std::io::pipe().context("no pipe can be made")?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut guarded = Guarded::spawn(command)?;
+    let lines = thread::spawn(move || each_line(reader, say));
+    let result = guarded.wait(deadline);
+    guarded.end();
+    wait_for(&lines);
+    result
+}
+
+fn each_line(pipe: PipeReader, mut say: impl FnMut(&str)) {
+    let mut reader = BufReader::new(pipe);
+    let mut line = Vec::new();
+    // A pipe that breaks ends the output; the exit status tells the rest.
+    while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        say(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+        line.clear();
+    }
+}
+
+fn wait_for(lines: &JoinHandle<()>) {
+    let deadline = Instant::now() + LAST_WORDS;
+    while !lines.is_finished() && Instant::now() < deadline {
+        thread::sleep(POLL);
+    }
 }
 
 /// Returns the absolute path of a program on `PATH`, or in the folders where administration tools are.
@@ -233,6 +275,8 @@ pub fn collect(reader: Option<thread::JoinHandle<Vec<u8>>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -246,14 +290,47 @@ mod tests {
         assert!(message.contains("reason") && message.contains('3'), "{message}");
     }
 
-    #[test]
-    fn dropping_the_handle_ends_the_whole_group() {
+    /// Runs a shell script; returns what it said, and whether it succeeded in time.
+    fn streamed(script: &str, limit: Duration) -> (String, Result<bool>) {
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 60 & echo $!; wait"]).stdout(Stdio::piped());
+        command.args(["-c", script]);
+        let said = Arc::new(Mutex::new(String::new()));
+        let listener = Arc::clone(&said);
+        let say = move |line: &str| listener.lock().unwrap().push_str(&format!("{line}|"));
+        let status = stream(command, Some(Instant::now() + limit), say);
+        (said.lock().unwrap().clone(), status.map(|status| status.success()))
+    }
+
+    #[test]
+    fn lines_of_both_outputs_come_in_their_order() {
+        let (said, result) = streamed("echo a; echo b >&2; echo c; printf d >&2; exit 1", LAST_WORDS);
+        assert_eq!((said.as_str(), result.unwrap()), ("a|b|c|d|", false));
+    }
+
+    #[test]
+    fn who_passes_the_limit_is_ended_and_has_been_heard() {
+        let (said, result) = streamed("echo begun; sleep 60", Duration::from_millis(300));
+        assert_eq!(said, "begun|");
+        assert!(result.unwrap_err().is::<TimeLimitPassed>());
+    }
+
+    #[test]
+    fn nobody_waits_for_the_words_of_a_process_left_behind() {
+        let started = Instant::now();
+        let (said, result) = streamed("echo ended; setsid sleep 7 &", Duration::from_secs(60));
+        assert_eq!((said.as_str(), result.unwrap()), ("ended|", true));
+        assert!(started.elapsed() < Duration::from_secs(6));
+    }
+
+    /// Drops the handle of a shell, and waits for the end of the process that its script starts and tells.
+    #[track_caller]
+    fn ends_with_its_handle(script: &str) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped());
         let mut guarded = Guarded::spawn(command).unwrap();
         let mut line = String::new();
         let stdout = guarded.child().stdout.take().unwrap();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
         drop(guarded);
         let stat = format!("/proc/{}/stat", line.trim());
         let gone = || fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "));
@@ -262,6 +339,18 @@ mod tests {
             assert!(Instant::now() < deadline, "the grandchild still runs");
             thread::sleep(POLL);
         }
+    }
+
+    #[test]
+    fn dropping_the_handle_ends_the_whole_group() {
+        ends_with_its_handle("sleep 60 & echo $!; wait");
+    }
+
+    #[test]
+    fn dropping_the_handle_ends_also_who_left_the_group() {
+        ends_with_its_handle("setsid sleep 60 & echo $!; wait");
+        // A grandchild of the shell, which leads a group itself.
+        ends_with_its_handle("setsid sh -c 'setsid sleep 60 & echo $!; wait' & wait");
     }
 
     #[test]

@@ -1,22 +1,43 @@
 //! Steps, shown on standard error with the time since the start.
 
+use std::fmt::{self, Debug, Formatter};
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Shows steps: a spinner on a terminal, plain lines elsewhere.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Progress {
     started: Instant,
     style: Style,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Style {
     Terminal,
     Lines,
     Quiet,
+    To(Receiver),
+}
+
+/// Takes the lines instead of standard error, one or more whole ones at a time.
+#[derive(Clone)]
+pub struct Receiver(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Receiver {
+    /// Makes one that calls a function.
+    #[must_use]
+    pub fn new(take: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+}
+
+impl Debug for Receiver {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
 }
 
 impl Progress {
@@ -33,6 +54,12 @@ impl Progress {
         Self { started: Instant::now(), style: Style::Quiet }
     }
 
+    /// Returns one with the same start whose lines go to a receiver.
+    #[must_use]
+    pub const fn to(&self, receiver: Receiver) -> Self {
+        Self { started: self.started, style: Style::To(receiver) }
+    }
+
     /// Returns the time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
@@ -42,31 +69,36 @@ impl Progress {
     /// Begins a step; it disappears without a line unless [`Step::done`] is called.
     #[must_use]
     pub fn step(&self, name: &'static str, text: impl Into<String>) -> Step {
-        let bar = match self.style {
+        let bar = match &self.style {
             Style::Terminal => spinner(name, text.into()),
-            Style::Lines | Style::Quiet => ProgressBar::hidden(),
+            Style::Lines | Style::Quiet | Style::To(_) => ProgressBar::hidden(),
         };
-        Step { progress: *self, name, bar }
+        Step { progress: self.clone(), name, bar }
     }
 
     /// Prints a finished step.
     pub fn line(&self, name: &str, text: impl AsRef<str>) {
-        if self.style != Style::Quiet {
-            eprintln!("  {name:<11} {:<52} {:>6.1} s", text.as_ref(), self.elapsed().as_secs_f32());
-        }
+        self.print(&format!("  {name:<11} {:<52} {:>6.1} s", text.as_ref(), self.elapsed().as_secs_f32()));
     }
 
     /// Prints another program's words, if there are any.
     pub fn text(&self, text: &str) {
-        if self.style != Style::Quiet && !text.is_empty() {
-            eprintln!("{text}");
+        if !text.is_empty() {
+            self.print(text);
         }
     }
 
     /// Prints a remark without a time.
     pub fn note(&self, name: &str, text: impl AsRef<str>) {
-        if self.style != Style::Quiet {
-            eprintln!("  {name:<11} {}", text.as_ref());
+        self.print(&format!("  {name:<11} {}", text.as_ref()));
+    }
+
+    /// Prints lines as they are.
+    pub fn print(&self, text: &str) {
+        match &self.style {
+            Style::Terminal | Style::Lines => eprintln!("{text}"),
+            Style::Quiet => {}
+            Style::To(Receiver(take)) => take(text),
         }
     }
 }
@@ -93,17 +125,15 @@ impl Step {
 
     /// Says something that plain output shows as well, because it takes long.
     pub fn announce(&self, text: impl AsRef<str>) {
-        match self.progress.style {
+        match &self.progress.style {
             Style::Terminal => self.update(text.as_ref()),
-            Style::Lines | Style::Quiet => self.progress.note(self.name, text),
+            Style::Lines | Style::Quiet | Style::To(_) => self.progress.note(self.name, text),
         }
     }
 
     /// Prints a line above the step, which goes on.
     pub fn remark(&self, text: &str) {
-        if self.progress.style != Style::Quiet {
-            self.bar.suspend(|| eprintln!("{text}"));
-        }
+        self.bar.suspend(|| self.progress.print(text));
     }
 
     /// Ends the step with a line.

@@ -23,7 +23,7 @@ pub fn run(options: &Run) -> Result<u8> {
         return list();
     }
     let guest = guest(options, &progress)?;
-    let mut session = session(options, progress);
+    let mut session = session(options, progress.clone());
     let outcome = if options.direct {
         boot::direct_with(&guest, &mut session)?
     } else {

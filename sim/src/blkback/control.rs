@@ -57,6 +57,7 @@ struct Script {
     rules: Vec<Rule<(Which, Fault)>>,
     chaos: Option<Rule<()>>,
     hangs: bool,
+    keeps: bool,
     wishes: VecDeque<Wish>,
     keys: BTreeMap<String, Option<Vec<u8>>>,
     options: Options,
@@ -74,6 +75,7 @@ pub(super) enum Wish {
     State(DeviceState),
     Toggle(u32),
     Update,
+    LetGo,
 }
 
 /// Requests.
@@ -160,6 +162,18 @@ impl Control {
         self.wish(Wish::Storm(events));
     }
 
+    /// From now on the backend keeps everything mapped when a connection ends: rings, and pages of requests that it was at or that
+    /// are persistent. (075, 083, 084)
+    pub fn keep_mappings(&self) {
+        self.lock().keeps = true;
+    }
+
+    /// It lets go of what it kept, and keeps nothing more.
+    pub fn let_go(&self) {
+        self.lock().keeps = false;
+        self.wish(Wish::LetGo);
+    }
+
     /// Writes a state, and nothing else.
     pub fn write_state(&self, state: DeviceState) {
         self.wish(Wish::State(state));
@@ -173,8 +187,8 @@ impl Control {
 
 impl Control {
     pub(super) fn new(options: Options) -> Self {
-        let (rules, chaos, hangs) = (Vec::new(), None, false);
-        let script = Script { rules, chaos, hangs, wishes: VecDeque::new(), keys: BTreeMap::new(), options };
+        let (rules, chaos, hangs, keeps) = (Vec::new(), None, false, false);
+        let script = Script { rules, chaos, hangs, keeps, wishes: VecDeque::new(), keys: BTreeMap::new(), options };
         Self(Arc::new(Mutex::new(script)))
     }
 
@@ -188,6 +202,10 @@ impl Control {
 
     pub(super) fn hangs(&self) -> bool {
         self.lock().hangs
+    }
+
+    pub(super) fn keeps(&self) -> bool {
+        self.lock().keeps
     }
 
     pub(super) fn options(&self) -> Options {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use xen_grant_table::Mapping;
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::io::blkif::{Operation, Status};
 
 use super::control::{Control, Fault};
 use super::options::Options;
 use super::request::Job;
-use super::window::Window;
+use super::window::{Mapped, Window};
 use super::{SimDisk, Statistics};
 use crate::Domain;
 
@@ -29,6 +30,8 @@ pub(super) struct Engine {
     pub(super) statistics: Statistics,
     /// Features that turned out not to be there: their keys are to be set to 0.
     pub(super) withdrawn: Vec<&'static str>,
+    /// What stays mapped though the connection has ended.
+    kept: (Vec<Mapped>, Vec<Mapping<Domain>>),
     number: u64,
 }
 
@@ -46,6 +49,7 @@ impl Engine {
             now: Duration::ZERO,
             statistics: Statistics::default(),
             withdrawn: Vec::new(),
+            kept: (Vec::new(), Vec::new()),
             number: 0,
         }
     }
@@ -106,8 +110,19 @@ impl Engine {
         }
     }
 
-    /// What the backend has unmapped, the front sees at once, as on real Xen.
-    pub(super) fn settle_unmaps(&self) {
+    /// A connection ends: its pages are unmapped, unless the script has them kept.
+    pub(super) fn part(&mut self, mut pages: Vec<Mapped>, ring: Mapping<Domain>) {
+        self.kept.0.append(&mut pages);
+        self.kept.1.push(ring);
+        if !self.control.keeps() {
+            self.let_go();
+        }
+    }
+
+    /// Unmaps what was kept. The front sees it at once, as on real Xen.
+    pub(super) fn let_go(&mut self) {
+        self.window.unmap(&mut self.kept.0);
+        self.kept.1.clear();
         self.domain.machine().lock().settle_unmaps(self.front);
     }
 }

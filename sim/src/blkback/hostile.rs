@@ -180,8 +180,7 @@ fn force(queue: &mut Queue, job: &Job, id: u64, engine: &mut Engine) {
     queue.answer(engine);
     let Some(first) = ring_page(engine, queue.grefs.first().copied()) else { return };
     let index = first.u32(RSP_PROD).load(crate::order::BYTES);
-    let slots = ((queue.grefs.len() * PAGE_SIZE - SLOTS) / SLOT).next_power_of_two() / 2;
-    let slots = if slots * 2 * SLOT + SLOTS <= queue.grefs.len() * PAGE_SIZE { slots * 2 } else { slots };
+    let slots = 1 << ((queue.grefs.len() * PAGE_SIZE - SLOTS) / SLOT).ilog2();
     let at = SLOTS + index as usize % slots * SLOT;
     let response = Response { id, operation: job.operation, status: Status::OKAY, ..Response::default() };
     let bytes = zerocopy::IntoBytes::as_bytes(&response);

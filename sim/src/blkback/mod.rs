@@ -12,6 +12,7 @@ mod disk;
 mod engine;
 mod hostile;
 mod options;
+mod oracle;
 mod queue;
 mod request;
 mod states;
@@ -31,6 +32,7 @@ pub use control::{Control, Fault, Restart, Which};
 pub use disk::{Crash, Discard, DiskStatistics, Honesty, Loss, SimDisk};
 pub use hostile::Misdeed;
 pub use options::{DiscardOffer, Listen, Notify, Options, Order};
+pub use oracle::{BlockOracle, Finding, Flush, Flushed, Outcome, Read, Write, Wrong};
 
 use engine::Engine;
 use queue::{Fate, Queue};
@@ -267,6 +269,7 @@ impl Drop for Blkback {
     /// Its program ends, and lets go of everything without a word.
     fn drop(&mut self) {
         self.disconnect(Fate::Lost);
+        self.engine.let_go();
     }
 }
 

@@ -106,12 +106,10 @@ impl Queue {
             }
             pages.append(&mut job.mapped);
         }
-        engine.window.unmap(&mut pages);
         let Self { ring, channel, .. } = self;
         // A refusal leaves nothing to do: the peer may be gone.
         let _ = channel.close();
-        drop(ring);
-        engine.settle_unmaps();
+        engine.part(pages, ring.into_region());
     }
 }
 

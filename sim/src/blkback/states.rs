@@ -271,6 +271,7 @@ impl Blkback {
             Wish::State(state) => self.xenstore().write(&format!("{}/state", self.back_path), state.0.to_string()),
             Wish::Toggle(times) => self.toggle(times),
             Wish::Update => self.update(),
+            Wish::LetGo => self.engine.let_go(),
         }
         true
     }

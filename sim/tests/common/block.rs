@@ -208,8 +208,20 @@ impl Front {
 
     /// Sends a request of one kind or the other; the pages hold the bytes.
     pub(crate) fn send(&mut self, queue: usize, operation: Operation, sector: u64, grants: &[Grant<Domain>]) -> Sent {
+        self.send_parts(queue, operation, sector, grants, 7)
+    }
+
+    /// The same with the sectors up to `last` of each page.
+    pub(crate) fn send_parts(
+        &mut self,
+        queue: usize,
+        operation: Operation,
+        sector: u64,
+        grants: &[Grant<Domain>],
+        last: u8,
+    ) -> Sent {
         let id = self.id();
-        let segment = |grant: &Grant<Domain>| Segment { gref: grant.gref(), last_sect: 7, ..Segment::default() };
+        let segment = |grant: &Grant<Domain>| Segment { gref: grant.gref(), last_sect: last, ..Segment::default() };
         let segments: Vec<Segment> = grants.iter().map(segment).collect();
         let mut pages = Vec::new();
         if segments.len() <= 11 {

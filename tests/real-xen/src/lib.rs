@@ -3,6 +3,9 @@
 //! A direct boot takes a second and a half, so each test has its own. A Linux dom0 takes much longer, so that all guests of
 //! the full mode share one boot (see `tests/full.rs`).
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use xtask::boot::{self, Ending, GuestSpec, Outcome, Scenario, Session};
@@ -16,14 +19,27 @@ use xtask::progress::Progress;
 /// When it does not build.
 #[must_use]
 pub fn guest(program: &str, arguments: &str) -> GuestSpec {
-    let guest = guests::find(program).expect("the guest exists");
-    let elf = guests::build(&guest, &Progress::quiet()).expect("the guest builds");
+    let elf = built(program);
     let name = format!("{program}-{arguments}").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     GuestSpec {
         arguments: arguments.to_owned(),
-        timeout: Duration::from_secs(60),
+        // Room for a busy machine; only a guest that hangs takes so long.
+        timeout: Duration::from_secs(180),
         ..GuestSpec::new(name.trim_end_matches('-'), elf)
     }
+}
+
+/// Builds a program when it is first asked for: cargo, asked for each boot, would wait for other builds each time.
+fn built(program: &str) -> PathBuf {
+    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(elf) = built.get(program) {
+        return elf.clone();
+    }
+    let guest = guests::find(program).expect("the guest exists");
+    let elf = guests::build(&guest, &Progress::quiet()).expect("the guest builds");
+    built.insert(program.to_owned(), elf.clone());
+    elf
 }
 
 /// Boots a guest as domain 0 and waits for its end.

@@ -138,7 +138,7 @@ fn a_guest_that_hangs_is_ended() {
         hanging.timeout = Duration::from_secs(3);
         let outcome = direct(&hanging);
         assert!(matches!(outcome.ending, Ending::TimedOut(_)), "{:?}", outcome.ending);
-        assert!(outcome.elapsed < Duration::from_secs(20), "{:?}", outcome.elapsed);
+        assert!(outcome.elapsed < Duration::from_secs(60), "{:?}", outcome.elapsed);
     }
 }
 

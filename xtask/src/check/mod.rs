@@ -1,6 +1,8 @@
 //! `cargo xtask test`: everything that must hold.
 
+mod lanes;
 mod plan;
+mod stage;
 mod step;
 mod summary;
 
@@ -16,7 +18,7 @@ use crate::workspace;
 ///
 /// # Errors
 ///
-/// When cargo cannot be run at all, no step has the given name, or the user interrupts.
+/// When cargo cannot tell the packages, no step has the given name, or the user interrupts.
 pub fn run(options: &Test) -> Result<u8> {
     let steps = selected(plan::steps(&workspace::packages()?)?, options)?;
     if options.list {
@@ -24,10 +26,8 @@ pub fn run(options: &Test) -> Result<u8> {
         return Ok(0);
     }
     let progress = Progress::new();
-    let mut summary = Summary::default();
-    for step in steps {
-        summary.add(step.run(&progress)?);
-    }
+    let ended = lanes::run(steps, &progress)?;
+    let summary = Summary::new(ended, progress.elapsed());
     eprintln!("{summary}");
     Ok(u8::from(summary.has(&Outcome::Failed) || options.complete && summary.has_gaps()))
 }

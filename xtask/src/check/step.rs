@@ -1,16 +1,19 @@
 //! One step of the check.
 
-use std::process::{Command, Stdio};
+use std::io::IsTerminal as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::process::{self, Guarded, TimeLimitPassed};
+use crate::interrupt::Interrupted;
+use crate::process::{self, TimeLimitPassed};
 use crate::progress::Progress;
 use crate::{miri, mutants};
 
-/// How long a step may take: something that hangs is a failure to report, not to wait for.
-const LIMIT: Duration = Duration::from_secs(10 * 60);
+/// How long a step may take: something that hangs is a failure to report, not to wait for. There may be another step beside it,
+/// on a machine with two processors, and it may have to wait until that has built.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// One thing to check.
 #[derive(Debug)]
@@ -27,6 +30,17 @@ pub(super) enum Part {
     Host,
     /// Xen's and Linux's packages.
     Xen,
+}
+
+/// Where a step runs: beside those of other lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// With what cargo builds in the target folder, and what uses all processors.
+    Builds,
+    /// With boots, which take a processor for long and build little.
+    Boots,
+    /// With what Miri interprets, which takes a processor for long and is built in a folder of its own.
+    Miri,
 }
 
 #[derive(Debug)]
@@ -81,11 +95,29 @@ impl Step {
         Self { name: name.into(), part: Part::Host, work: Work::Mutants }
     }
 
-    /// Runs the step to its end.
+    pub(super) const fn lane(&self) -> Lane {
+        match (self.part, &self.work) {
+            (Part::Xen, _) => Lane::Boots,
+            (Part::Host, Work::Miri(_)) => Lane::Miri,
+            (Part::Host, _) => Lane::Builds,
+        }
+    }
+
+    /// Runs the step to its end; whatever prevents that makes it fail.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts.
     pub(super) fn run(self, progress: &Progress) -> Result<Ended> {
         let started = Instant::now();
         let repeat = self.work.describe();
-        let outcome = self.work.run(&self.name, progress)?;
+        let outcome = match self.work.run(&self.name, progress) {
+            Err(error) if !error.is::<Interrupted>() => {
+                progress.text(&format!("error: {error:#}"));
+                Outcome::Failed
+            }
+            result => result?,
+        };
         let ended = Ended { name: self.name, outcome, took: started.elapsed(), repeat };
         progress.line("test", format!("{} {}", ended.name, ended.outcome.words()));
         Ok(ended)
@@ -102,10 +134,7 @@ impl Work {
 
     fn run(self, name: &str, progress: &Progress) -> Result<Outcome> {
         match self {
-            Self::Quiet(command) => {
-                let _spinner = progress.step("test", name);
-                silently(command)
-            }
+            Self::Quiet(command) => silently(command, progress),
             Self::Loud(command) => loudly(name, command, progress),
             Self::Miri(command) => match miri::ensure(progress)? {
                 Ok(()) => loudly(name, command, progress),
@@ -136,8 +165,12 @@ impl Outcome {
 
 fn loudly(name: &str, mut command: Command, progress: &Progress) -> Result<Outcome> {
     progress.note("test", format!("{name}: {}", process::describe(&command)));
-    command.stdin(Stdio::null());
-    match Guarded::spawn(command)?.wait(Some(Instant::now() + LIMIT)) {
+    if std::io::stderr().is_terminal() && std::env::var_os("CARGO_TERM_COLOR").is_none() {
+        // Through a pipe cargo does not see the terminal.
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    let listener = progress.clone();
+    match process::stream(command, Some(Instant::now() + LIMIT), move |line| listener.print(line)) {
         Ok(status) => Ok(Outcome::of(status.success())),
         Err(error) if error.is::<TimeLimitPassed>() => {
             progress.note("test", format!("{name}: {error}, {} minutes", LIMIT.as_secs() / 60));
@@ -148,10 +181,10 @@ fn loudly(name: &str, mut command: Command, progress: &Progress) -> Result<Outco
 }
 
 /// Runs a command and shows what it printed only if it failed.
-fn silently(command: Command) -> Result<Outcome> {
-    let finished = process::capture(command, None)?;
+fn silently(command: Command, progress: &Progress) -> Result<Outcome> {
+    let finished = process::capture(command, Some(Instant::now() + LIMIT))?;
     if !finished.status.success() {
-        eprintln!("{}", (finished.stdout + &finished.stderr).trim_end());
+        progress.text((finished.stdout + &finished.stderr).trim_end());
     }
     Ok(Outcome::of(finished.status.success()))
 }

@@ -5,6 +5,7 @@
 //! packages are built twice.
 
 mod entry;
+mod program;
 mod report;
 mod suite;
 mod tree;
@@ -46,7 +47,7 @@ pub fn judge_all(words: &[String], progress: &Progress) -> Result<bool> {
     let laboratory = Laboratory { root: paths::workspace()?, folder: paths::target()?.join("mutants") };
     let mutants = laboratory.mutants(words)?;
     let report = laboratory.judge(&mutants, progress)?;
-    eprintln!("{report}");
+    progress.text(&report.to_string());
     Ok(report.passed())
 }
 

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::{Context, Result};
 
 use super::Verdict;
 use super::entry::{Kind, Mutant};
+use super::program::Program;
 use super::tree::Tree;
 use crate::process::{self, Finished, TimeLimitPassed};
 use crate::{loom, paths, workspace};
@@ -46,13 +46,19 @@ impl Bench {
             Kind::Loom => loom::configure(&mut command, &target).env("RUSTFLAGS", "--cfg loom --cap-lints=warn"),
         };
         command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
+        self.settings(&mut command)?;
+        command.current_dir(self.tree.folder()).arg("test").args(arguments);
+        command.args(if kind == Kind::Loom { &["--release"][..] } else { &[] });
+        Ok(command)
+    }
+
+    /// What tests find in their environment.
+    fn settings(&self, command: &mut Command) -> Result<()> {
         // A finding is enough; nobody looks at the smallest one.
         command.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true");
         // Packages that are unpacked already need not be fetched for the copy.
         command.env("RUST_BACKTRACE", "0").env("DOMU_DIR", paths::domu()?);
-        command.current_dir(self.tree.folder()).arg("test").args(arguments);
-        command.args(if kind == Kind::Loom { &["--release"][..] } else { &[] });
-        Ok(command)
+        Ok(())
     }
 }
 
@@ -62,8 +68,7 @@ pub(super) struct Suite<'a> {
     bench: &'a Bench,
     package: &'a str,
     kind: Kind,
-    /// The programs of tests, as cargo's words that select them, each with the names of its tests.
-    programs: Vec<(Vec<String>, Vec<String>)>,
+    programs: Vec<Program>,
     /// Why no mutant can be tried.
     unusable: Option<String>,
     /// Tests that fail without a mutant.
@@ -91,7 +96,7 @@ impl<'a> Suite<'a> {
             suite.unusable = Some(format!("the tests do not build without it:\n{}", complaints(&built.stderr)));
             return Ok(suite);
         }
-        suite.programs = programs(&built.stdout)?;
+        suite.programs = Program::all(&built.stdout)?;
         suite.baseline(mutants)?;
         Ok(suite)
     }
@@ -106,7 +111,7 @@ impl<'a> Suite<'a> {
         if let Some(reason) = &self.unusable {
             return Ok(Verdict::Broken(reason.clone()));
         }
-        let programs = self.programs_with([mutant.test.as_str()]);
+        let programs = self.programs_with(&[&mutant.test]);
         if programs.is_empty() {
             return Ok(Verdict::Broken(format!("no test of {} has {} in its name", self.package, mutant.test)));
         }
@@ -121,14 +126,28 @@ impl<'a> Suite<'a> {
         if !built.status.success() {
             return Ok(Verdict::Broken(format!("does not compile:\n{}", complaints(&built.stderr))));
         }
-        let test = self.command(&programs, &["--", &mutant.test])?;
-        verdict(process::capture(test, Some(Instant::now() + limit(mutant))), mutant)
+        self.judge(&programs, mutant)
+    }
+
+    /// Runs the tests of a mutant that has been built, up to the first program that fails. Cargo would look at all sources again.
+    fn judge(&self, programs: &[&Program], mutant: &Mutant) -> Result<Verdict> {
+        let deadline = Instant::now() + limit(mutant);
+        for program in programs {
+            let mut command = program.command(&mutant.test);
+            self.bench.settings(&mut command)?;
+            let verdict = verdict(process::capture(command, Some(deadline)), mutant)?;
+            if verdict != Verdict::Survived {
+                return Ok(verdict);
+            }
+        }
+        Ok(Verdict::Survived)
     }
 
     /// Runs the tests that mutants name while there is no mutant.
     fn baseline(&mut self, mutants: &[&Mutant]) -> Result<()> {
         let names: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.test.as_str()).collect();
-        let programs = self.programs_with(names.iter().copied());
+        let names: Vec<&str> = names.into_iter().collect();
+        let programs = self.programs_with(&names);
         if programs.is_empty() {
             return Ok(());
         }
@@ -154,17 +173,14 @@ impl<'a> Suite<'a> {
         }
     }
 
-    /// Returns cargo's words for the programs that hold tests with one of these names.
-    fn programs_with<'n>(&self, names: impl IntoIterator<Item = &'n str> + Clone) -> Vec<&str> {
-        let holds =
-            |tests: &[String]| names.clone().into_iter().any(|name| tests.iter().any(|test| test.contains(name)));
-        let programs = self.programs.iter().filter(|(_, tests)| holds(tests));
-        programs.flat_map(|(words, _)| words.iter().map(String::as_str)).collect()
+    /// Returns the programs that hold tests with one of these names.
+    fn programs_with(&self, names: &[&str]) -> Vec<&Program> {
+        self.programs.iter().filter(|program| names.iter().any(|name| program.has(name))).collect()
     }
 
-    fn command(&self, programs: &[&str], rest: &[&str]) -> Result<Command> {
+    fn command(&self, programs: &[&Program], rest: &[&str]) -> Result<Command> {
         let mut command = self.bench.cargo(self.kind, &["--package", self.package])?;
-        command.args(programs).args(rest);
+        command.args(programs.iter().flat_map(|program| &program.words)).args(rest);
         Ok(command)
     }
 }
@@ -208,37 +224,6 @@ fn failed(stdout: &str) -> Vec<String> {
     names.map(|name| name.split(" - ").next().unwrap_or(name).to_owned()).collect()
 }
 
-/// Reads which programs cargo built, and asks each for its tests.
-fn programs(messages: &str) -> Result<Vec<(Vec<String>, Vec<String>)>> {
-    let mut programs = Vec::new();
-    for line in messages.lines() {
-        let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
-        if let (Some(path), Some(true)) = (message["executable"].as_str(), message["profile"]["test"].as_bool()) {
-            programs.push((selector(&message["target"])?, tests(path)?));
-        }
-    }
-    Ok(programs)
-}
-
-/// Returns the words that make cargo build one target only.
-fn selector(target: &Value) -> Result<Vec<String>> {
-    let name = target["name"].as_str().unwrap_or_default();
-    let words = match target["kind"][0].as_str() {
-        Some("lib" | "rlib" | "proc-macro") => vec!["--lib"],
-        Some("test") => vec!["--test", name],
-        Some("bin") => vec!["--bin", name],
-        other => bail!("tests in {name}, which is of the kind {other:?}"),
-    };
-    Ok(words.into_iter().map(str::to_owned).collect())
-}
-
-fn tests(program: &str) -> Result<Vec<String>> {
-    let mut command = Command::new(program);
-    command.args(["--list", "--format", "terse"]);
-    let text = process::output(command)?;
-    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,13 +238,5 @@ mod tests {
     fn failed_tests_are_listed() {
         let text = "test a::b ... ok\ntest a::c ... FAILED\ntest d - should panic ... FAILED\nfailures:\n    a::c\n";
         assert_eq!(failed(text), ["a::c", "d"]);
-    }
-
-    #[test]
-    fn targets_are_selected_by_kind_and_name() {
-        let target = |kind: &str| serde_json::json!({ "name": "ring", "kind": [kind] });
-        assert_eq!(selector(&target("lib")).unwrap(), ["--lib"]);
-        assert_eq!(selector(&target("test")).unwrap(), ["--test", "ring"]);
-        assert!(selector(&target("bench")).is_err());
     }
 }

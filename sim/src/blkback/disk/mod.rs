@@ -92,7 +92,7 @@ impl SimDisk {
         self.lock().sectors = sectors;
     }
 
-    /// How many sectors the cache holds; with more in it the oldest become durable. 131072 by default; 0 makes every write
+    /// How many sectors the cache holds; with more in it older ones become durable, many at a time. 131072 by default; 0 makes every write
     /// durable at once.
     pub fn set_cache(&self, sectors: usize) {
         self.lock().cache.set_limit(sectors);

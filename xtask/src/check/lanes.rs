@@ -1,0 +1,153 @@
+//! Steps in lanes, which run beside each other: while Xen boots, which takes one processor, others build and test.
+
+use std::panic;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Result;
+
+use super::stage::{Screen, Stage};
+use super::step::{Ended, Lane, Part, Step};
+use crate::progress::{self, Progress, Receiver};
+
+/// How much the builds stand back while there are boots, whose limits are in real time.
+const COURTESY: i32 = 3;
+
+/// Runs all steps, each lane in their order, and returns what became of them, in their order.
+///
+/// # Errors
+///
+/// When the user interrupts.
+pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let courtesy = if steps.iter().any(|step| step.part == Part::Xen) { COURTESY } else { 0 };
+    let lanes = arrange(steps, processors);
+    let screen = Status(progress.step("test", "beginning"));
+    let stage = Arc::new(Stage::new(lanes.len(), Box::new(screen)));
+    let mut ended = thread::scope(|scope| {
+        let run = |(number, steps)| {
+            let driver = Driver { number, stage: Arc::clone(&stage), progress: progress.clone() };
+            let courtesy = if number == 0 { courtesy } else { 0 };
+            scope.spawn(move || driver.drive(steps, courtesy))
+        };
+        let threads: Vec<_> = lanes.into_iter().enumerate().map(run).collect();
+        let results =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
+        // All are waited for, also after one was interrupted.
+        results.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>>>()
+    })?;
+    let mut all: Vec<_> = ended.drain(..).flatten().collect();
+    all.sort_by_key(|(place, _)| *place);
+    Ok(all.into_iter().map(|(_, ended)| ended).collect())
+}
+
+/// The steps of a lane, with their places among all.
+type Steps = Vec<(usize, Step)>;
+
+/// One processor has nothing to gain from a second lane, and with two or three, boots and Miri share one.
+fn arrange(steps: Vec<Step>, processors: usize) -> Vec<Steps> {
+    let [builds, boots, miri] = match processors {
+        0..2 => [0, 0, 0],
+        2..4 => [0, 1, 1],
+        _ => [0, 1, 2],
+    };
+    let mut lanes: Vec<Steps> = (0..=miri).map(|_| Steps::new()).collect();
+    for (place, step) in steps.into_iter().enumerate() {
+        let lane = match step.lane() {
+            Lane::Builds => builds,
+            Lane::Boots => boots,
+            Lane::Miri => miri,
+        };
+        lanes[lane].push((place, step));
+    }
+    // What is longest begins first.
+    lanes.iter_mut().skip(1).for_each(|lane| lane.sort_by_key(|(_, step)| step.lane() != Lane::Boots));
+    lanes
+}
+
+/// What a lane works with.
+struct Driver {
+    number: usize,
+    stage: Arc<Stage>,
+    progress: Progress,
+}
+
+impl Driver {
+    fn drive(&self, steps: Steps, courtesy: i32) -> Result<Vec<(usize, Ended)>> {
+        if courtesy > 0 {
+            // It holds for this thread and what it starts. Should the system refuse it, all goes on as well, if less evenly.
+            let _ = rustix::process::setpriority_process(None, courtesy);
+        }
+        let ended = steps.into_iter().map(|(place, step)| Ok((place, self.step(step)?))).collect();
+        self.stage.close(self.number);
+        ended
+    }
+
+    fn step(&self, step: Step) -> Result<Ended> {
+        let name = step.name.clone();
+        let notice = |words: &str| format!("  {:<11} {name} {words}", "beside");
+        self.stage.begin(self.number, &name, &notice("has begun; its output comes when it has ended"));
+        let (stage, number) = (Arc::clone(&self.stage), self.number);
+        let voice = self.progress.to(Receiver::new(move |text| stage.say(number, text)));
+        let ended = step.run(&voice);
+        let words = ended.as_ref().map_or("ended", |ended| ended.outcome.words());
+        self.stage.end(self.number, &notice(&format!("{words}; its output comes after this step")));
+        ended
+    }
+}
+
+/// Standard error, with what runs in the last line if it is a terminal.
+struct Status(progress::Step);
+
+impl Screen for Status {
+    fn print(&self, text: &str) {
+        self.0.remark(text);
+    }
+
+    fn show_running(&self, names: &str) {
+        self.0.update(names);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::super::step::Outcome;
+    use super::*;
+
+    fn steps() -> Vec<Step> {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        vec![
+            Step::quiet("lint", shell("exit 1")),
+            Step::xen("real Xen", shell("echo booted; exit 3")),
+            Step::loud("tests", Command::new("/no/such/program")),
+            Step::loud("more tests", shell("echo fine")),
+        ]
+    }
+
+    #[test]
+    fn all_steps_run_and_are_told_in_their_order() {
+        let ended = run(steps(), &Progress::quiet()).unwrap();
+        let told: Vec<_> = ended.iter().map(|ended| (ended.name.as_str(), &ended.outcome)).collect();
+        let (passed, failed) = (&Outcome::Passed, &Outcome::Failed);
+        assert_eq!(told, [("lint", failed), ("real Xen", failed), ("tests", failed), ("more tests", passed)]);
+    }
+
+    #[test]
+    fn boots_and_miri_have_lanes_of_their_own_if_there_are_processors() {
+        let places = |processors| -> Vec<Vec<usize>> {
+            let mut steps = steps();
+            steps.insert(0, Step::miri("Miri", Command::new("true")));
+            let lanes = arrange(steps, processors);
+            lanes.iter().map(|lane| lane.iter().map(|(place, _)| *place).collect()).collect()
+        };
+        assert_eq!(places(1), [vec![0, 1, 2, 3, 4]]);
+        assert_eq!(places(2), [vec![1, 3, 4], vec![2, 0]]);
+        assert_eq!(places(4), [vec![1, 3, 4], vec![2], vec![0]]);
+    }
+}
