@@ -94,8 +94,8 @@ const CAVEATS: [&str; 4] = [
 ];
 
 /// Measures, and returns what was found.
-pub(super) fn run(options: &BenchBlock, progress: Progress) -> Result<Report> {
-    let program = linux::program(&progress)?;
+pub(super) fn run(options: &BenchBlock, progress: &Progress) -> Result<Report> {
+    let program = linux::program(progress)?;
     let bench = Benchmark { options, plan: plan(options)?, program, progress };
     let turns = match options.only {
         Some(guest) => vec![guest],
@@ -103,7 +103,12 @@ pub(super) fn run(options: &BenchBlock, progress: Progress) -> Result<Report> {
         None => vec![Contestant::Ours, Contestant::Linux, Contestant::Linux, Contestant::Ours],
     };
     let guests: Vec<GuestSpec> = turns.iter().map(|guest| bench.guest(*guest)).collect::<Result<_>>()?;
-    let mut session = Session { progress, verbose: options.verbose, icount: !options.real_time, ..Session::default() };
+    let mut session = Session {
+        progress: progress.clone(),
+        verbose: options.verbose,
+        icount: !options.real_time,
+        ..Session::default()
+    };
     let outcomes = boot::full_with(&guests, &mut session)?;
     let mut samples: HashMap<Contestant, Vec<Sample>> = HashMap::new();
     for (guest, outcome) in turns.iter().zip(&outcomes) {
@@ -117,14 +122,14 @@ struct Benchmark<'a> {
     options: &'a BenchBlock,
     plan: PathBuf,
     program: PathBuf,
-    progress: Progress,
+    progress: &'a Progress,
 }
 
 impl Benchmark<'_> {
     fn guest(&self, guest: Contestant) -> Result<GuestSpec> {
         let spec = match guest {
             Contestant::Ours => self.ours()?,
-            Contestant::Linux => linux::guest(&self.program, &self.options.linux, &self.progress)?,
+            Contestant::Linux => linux::guest(&self.program, &self.options.linux, self.progress)?,
         };
         let file = |name: &str, path: &PathBuf| (format!("domu/bench/{name}"), path.clone());
         Ok(GuestSpec {
@@ -138,7 +143,7 @@ impl Benchmark<'_> {
 
     fn ours(&self) -> Result<GuestSpec> {
         let (name, memory) = OURS;
-        let elf = guests::build(&guests::find(name)?, &self.progress)?;
+        let elf = guests::build(&guests::find(name)?, self.progress)?;
         Ok(GuestSpec { memory, arguments: self.options.ours.clone(), ..GuestSpec::new("ours", elf) })
     }
 }

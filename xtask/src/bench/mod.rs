@@ -31,7 +31,7 @@ use crate::progress::Progress;
 pub fn run(options: &Bench) -> Result<u8> {
     let progress = Progress::new();
     let report = match &options.benchmark {
-        Benchmark::Block(options) => block::run(options, progress)?,
+        Benchmark::Block(options) => block::run(options, &progress)?,
     };
     show(&report, &progress)?;
     Ok(0)
