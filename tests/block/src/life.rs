@@ -101,9 +101,10 @@ impl<'a> Life<'a> {
             _ => Honesty::Honest,
         };
         rig.disk.set_honesty(honesty);
-        let load = Load::new(&rig.disk, breakage);
+        let mut load = Load::new(&rig.disk, breakage);
         let away = Some(rig.now());
         let traced = std::env::var_os(TRACE).is_some();
+        load.traced = traced;
         Self { rig, dice, rough, load, tally, breakage, detached: false, away, traced }
     }
 
@@ -275,10 +276,14 @@ impl<'a> Life<'a> {
             control.go_on();
             control.resize(BLOCKS.into());
         });
+        // It waits until the journal was written.
+        let now = self.rig.now();
+        self.load.submit_flush(&mut self.rig.front, now, self.tally);
         let well = |life: &Self| life.load.is_empty() && life.rig.front.disk().is_some();
         if !self.until(PATIENCE, well)? {
-            let (open, front) = (self.load.len(), &self.rig.front);
-            return Err(format!("{open} requests have no end after {PATIENCE:?}: {front:?}").into());
+            let (open, front, back) = (self.load.len(), &self.rig.front, self.rig.back.as_ref());
+            let taken = back.map(|back| (back.unanswered(), back.statistics()));
+            return Err(format!("{open} requests have no end after {PATIENCE:?}: {front:?}; {taken:?}").into());
         }
         self.load.check().map_err(|wrong| format!("on the disk: {wrong}").into())
     }
