@@ -266,6 +266,9 @@ impl<P: Platform> Blkfront<P> {
                 job.rewind();
                 if job.buffer.recover(&platform).is_err() {
                     job.fail(IoError::NoMemory);
+                }
+                // Or a part of it has failed, and the others are not answered any more.
+                if job.failure.is_some() {
                     self.finish(this);
                 }
             } else {
