@@ -67,6 +67,7 @@ fn guests() -> Vec<GuestSpec> {
         with("changed", stress("writes=0 blocks=16 depth=4"), &[include_str!("../scenarios/block-changed.sh")]),
         with("suspend", stress(UNENDING), &[include_str!("../scenarios/block-suspend.sh")]),
         with("removal", stress(UNENDING), &["rounds=5\n", removal]),
+        with("restart", stress(UNENDING), &[include_str!("../scenarios/block-restart.sh")]),
         with("no-journal", stress("depth=16 blocks=64 flush=20"), &["rounds=1\n", removal]),
         GuestSpec { config: vec![DISKS.to_owned()], ..guest("disk-info", "") },
     ];
@@ -231,6 +232,13 @@ fn five_removals_by_force_under_load_lose_double_and_change_nothing() {
     assert_eq!(said("removal", "rounds"), "5");
     went_well("removal");
     expect(outcome("removal"), &Ending::Exited(0), &[" durable, 0 after a loss\n"]);
+}
+
+#[test]
+fn five_restarts_of_the_backend_under_load_lose_double_and_change_nothing() {
+    assert_eq!(said("restart", "rounds"), "5");
+    went_well("restart");
+    expect(outcome("restart"), &Ending::Exited(0), &[" durable, 0 after a loss\n"]);
 }
 
 #[test]

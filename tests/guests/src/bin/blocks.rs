@@ -168,6 +168,13 @@ impl Shell {
             self.poll()?;
         }
         self.close()?;
+        // Xenstore takes a moment to forget a watch.
+        for _ in 0..100 {
+            if self.have().is_ok() {
+                break;
+            }
+            self.poll()?;
+        }
         self.have()
     }
 
