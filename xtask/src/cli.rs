@@ -246,7 +246,7 @@ pub struct BenchBlock {
     /// How often each guest does each work, in each of its two turns, after once to warm up
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
-    /// Requests of 4 KiB in a work; of those of 1 MiB it is a sixteenth
+    /// Requests of 4 KiB, one under way, in a work; with 32 under way it is four times that, and a sixteenth of 1 MiB
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(64..=1_000_000))]
     pub requests: u64,
     /// Only this guest, in one turn

@@ -1,7 +1,7 @@
 # Has a guest read its disk as the plan says, and says what each reading took.
 
 # Whoever looks at the guest's console meanwhile is measured as well.
-echo 2000000 >/tmp/pause
+echo "$pause" >/tmp/pause
 [ -e /tmp/filled ] || /domu/bench/linux-bench fill "$device"
 : >/tmp/filled
 wait_until 60 xs_exists console/tty

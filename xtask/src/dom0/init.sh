@@ -85,7 +85,8 @@ ending_from_xl() {
 run_guest() {
 	name=$(cat "$1/name")
 	log=$consoles/guest-$name.log
-	rm -f /tmp/xl.done /tmp/ending
+	# A guest of the same name may have run before.
+	rm -f /tmp/xl.done /tmp/ending "$log"
 	echo 50000 >/tmp/pause
 	event starting "$name"
 	{ xl create -F "$1/config" >/tmp/xl 2>&1; : >/tmp/xl.done; } &
