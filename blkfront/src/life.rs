@@ -238,6 +238,7 @@ impl<P: Platform> Blkfront<P> {
             } else if job.standing == Standing::Live {
                 job.rewind();
                 if job.buffer.recover(&platform).is_err() {
+                    job.buffer.release();
                     job.fail(IoError::NoMemory);
                     self.finish(this);
                 }

@@ -187,7 +187,7 @@ impl<P: Platform> Blkfront<P> {
     #[inline]
     pub(crate) fn next_done(&mut self) -> Option<Completion<P>> {
         let place = self.done.pop_front()?;
-        let mut job = self.take_out(place)?;
+        let job = self.take_out(place)?;
         let result = match (job.failure, job.kind, job.flushed) {
             (Some(error), ..) => Err(error),
             (None, Kind::Flush, Some(flushed)) => Ok(Done::Flushed(flushed)),
@@ -195,9 +195,6 @@ impl<P: Platform> Blkfront<P> {
             (None, Kind::Discard { .. }, _) => Ok(Done::Discarded),
             (None, ..) => Ok(Done::Transferred),
         };
-        if result.is_err() {
-            job.buffer.drop_lost();
-        }
         self.cache.told(job.losses, self.jobs.latest());
         self.statistics.completed += 1;
         self.statistics.failed += u64::from(result.is_err());
