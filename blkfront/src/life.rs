@@ -265,6 +265,7 @@ impl<P: Platform> Blkfront<P> {
             } else if job.standing == Standing::Live {
                 job.rewind();
                 if job.buffer.recover(&platform).is_err() {
+                    job.buffer.release();
                     job.fail(IoError::NoMemory);
                 }
                 // Or a part of it has failed, and the others are not answered any more.

@@ -31,7 +31,7 @@ impl Random {
         choices[self.below(choices.len() as u64) as usize].clone()
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    const fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
