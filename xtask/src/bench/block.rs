@@ -96,8 +96,8 @@ const CAVEATS: [&str; 4] = [
     "Each repetition of a string instruction counts as an instruction, so that a copy of a page counts as 512 to 4,096.",
     "A guest's instructions are those of its vCPU as Xen accounts them (RUNSTATE_running), with Xen's own on its behalf: \
      hypercalls, traps and part of the switches between domains.",
-    "The disk is brd, a RAM disk of domain 0's, behind Linux's blkback; domain 0's figure has a few hundred instructions from \
-     what its console needs for each work, spread over the requests.",
+    "The disk is brd, a RAM disk of domain 0's, behind Linux's blkback. Less than one percent of domain 0's figure is what its console \
+     needs to tell a guest what to do.",
 ];
 
 /// Measures, and returns what was found.
