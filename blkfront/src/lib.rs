@@ -32,6 +32,8 @@
 //! | `block-device-driver` | `BlockDevice<512>`, `BlockDevice<4096>` | asynchronous users of blocks | [`AsyncDisk`] |
 //! | `embedded-sdmmc` | `BlockDevice` | FAT16 and FAT32, to read and write | [`SharedDisk`] |
 //! | `ext4-view` | `Ext4Read` | ext2, ext3 and ext4, to read | [`SharedDisk`] |
+//!
+//! `docs/blkfront.md` in the repository goes through a kernel's use of disks.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -85,3 +87,7 @@ pub use shared::SharedDisk;
 pub trait Platform: xen_xenbus::store::Platform + Memory {}
 
 impl<P: xen_xenbus::store::Platform + Memory> Platform for P {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/blkfront.md")]
+struct Guide;
