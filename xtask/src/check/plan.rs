@@ -17,6 +17,8 @@ const LONG_XEN_TESTS: [(&str, &str); 2] = [("xenbus", "real Xen, xenbus"), ("blo
 const DIFFERENTIAL_TESTS: &str = "differential-tests";
 /// The other target without an operating system.
 const ARM_TARGET: &str = "aarch64-unknown-none";
+/// What is off by default, and tested.
+const FEATURES: &str = "xen-blkfront/adapters";
 /// Hostile steps on rings for each way to build.
 const STORMS: [(&str, Build, u64); 3] = [
     ("ring storm", Build::Release, 50_000_000),
@@ -127,7 +129,7 @@ fn real_xen(packages: &[Package]) -> Result<Vec<Step>> {
 /// A cargo command for the packages that are built for the host; guests have no host build.
 fn workspace_without(command: &[&str], left_out: &[&str], rest: &[&str]) -> Result<Command> {
     let mut cargo = cargo(command)?;
-    cargo.arg("--workspace");
+    cargo.args(["--workspace", "--features", FEATURES]);
     for package in left_out {
         cargo.args(["--exclude", package]);
     }
