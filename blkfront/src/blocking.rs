@@ -42,6 +42,29 @@ impl<P: Platform> Blkfront<P> {
         Ok(())
     }
 
+    /// Reads bytes from anywhere: they need not begin or end with a sector.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`IoError`].
+    pub fn read_bytes(&mut self, offset: u64, into: &mut [u8]) -> Result<(), IoError> {
+        let unit = u64::from(self.last_known().ok_or(Rejection::NotConnected)?.sector_size());
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let (first, skipped) = aligned(offset, done, unit)?;
+            let wanted = (skipped + rest.len()).next_multiple_of(unit as usize);
+            let buffer = self.take_buffer(wanted)?;
+            let Completion { result, buffer, .. } = self.run(Request::read(first, buffer))?;
+            let copied = if result.is_ok() { buffer.copy_out(skipped, rest) } else { 0 };
+            self.spare = Some(buffer);
+            done += result.map(|_| copied)?;
+            if copied == 0 {
+                return Err(IoError::NoMemory);
+            }
+        }
+        Ok(())
+    }
+
     /// Writes `from` at `at`. Its success says that the backend has it: see [`flush`](Self::flush).
     ///
     /// # Errors
@@ -82,7 +105,7 @@ impl<P: Platform> Blkfront<P> {
     }
 
     /// Submits a request and waits for its end.
-    fn run(&mut self, request: Request<P>) -> Result<Completion<P>, IoError> {
+    pub(crate) fn run(&mut self, request: Request<P>) -> Result<Completion<P>, IoError> {
         let id = match self.submit(request, self.store.now()) {
             Ok(id) => id,
             Err(rejected) => {
@@ -128,28 +151,54 @@ impl<P: Platform> Blkfront<P> {
         Ok(())
     }
 
-    /// Memory for so many bytes, or as many of them as there is memory for: that of the last call, if it is enough.
-    fn take_buffer(&mut self, bytes: usize) -> Result<Buffer<P>, IoError> {
-        let mut most = bytes.min(PIECE);
-        let mut buffer = match self.spare.take().filter(|buffer| buffer.capacity() >= most) {
-            Some(buffer) => buffer,
-            None => loop {
-                match self.buffer(most) {
-                    Some(buffer) => break buffer,
-                    None if most <= PAGE_SIZE => return Err(IoError::NoMemory),
-                    // Whole pages are whole sectors of any disk.
-                    None => most = (most / 2).next_multiple_of(PAGE_SIZE),
-                }
-            },
-        };
-        buffer.set_len(most);
-        Ok(buffer)
+    pub(crate) fn take_buffer(&mut self, bytes: usize) -> Result<Buffer<P>, IoError> {
+        memory_for(self.store.platform(), &mut self.spare, bytes)
     }
 }
 
+/// Memory for so many bytes, or as many of them as there is memory for: that of the last piece, if it is enough.
+pub(crate) fn memory_for<P: Platform>(
+    platform: &P,
+    spare: &mut Option<Buffer<P>>,
+    bytes: usize,
+) -> Result<Buffer<P>, IoError> {
+    let mut most = bytes.min(PIECE);
+    let mut buffer = match spare.take().filter(|buffer| buffer.capacity() >= most) {
+        Some(buffer) => buffer,
+        None => loop {
+            match Buffer::alloc(platform, most) {
+                Some(buffer) => break buffer,
+                None if most <= PAGE_SIZE => return Err(IoError::NoMemory),
+                // Whole pages are whole sectors of any disk.
+                None => most = (most / 2).next_multiple_of(PAGE_SIZE),
+            }
+        },
+    };
+    buffer.set_len(most);
+    Ok(buffer)
+}
+
 /// Where the byte that many bytes further on stands.
-fn advanced(at: Sector512, bytes: usize) -> Result<Sector512, IoError> {
+pub(crate) fn advanced(at: Sector512, bytes: usize) -> Result<Sector512, IoError> {
     let sectors = (bytes / SECTOR) as u64;
-    let beyond = Rejection::BeyondEnd { at: at.0, sectors, capacity: 0 };
-    at.0.checked_add(sectors).map(Sector512).ok_or(IoError::Rejected(beyond))
+    at.0.checked_add(sectors).map(Sector512).ok_or(IoError::Rejected(nowhere(at.0)))
+}
+
+/// The beginning of the unit in which a byte lies, and how many bytes of it lie before that.
+fn aligned(offset: u64, done: usize, unit: u64) -> Result<(Sector512, usize), IoError> {
+    let byte = offset.checked_add(done as u64).ok_or(IoError::Rejected(nowhere(offset)))?;
+    let skipped = byte % unit;
+    Ok((Sector512((byte - skipped) / SECTOR as u64), skipped as usize))
+}
+
+/// Where a block stands, of so many bytes.
+#[cfg(any(feature = "block-device-driver", feature = "embedded-sdmmc"))]
+pub(crate) fn block(number: u64, size: usize) -> Result<Sector512, IoError> {
+    let sector = number.checked_mul((size / SECTOR) as u64);
+    sector.map(Sector512).ok_or(IoError::Rejected(nowhere(number)))
+}
+
+/// A place that is on no disk.
+const fn nowhere(at: u64) -> Rejection {
+    Rejection::BeyondEnd { at, sectors: 0, capacity: 0 }
 }

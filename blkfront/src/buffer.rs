@@ -151,14 +151,14 @@ impl<P: Memory> Buffer<P> {
     }
 
     /// Leaves out what was lost, so that what comes back is whole pages, if fewer.
-    pub(crate) fn drop_lost(&mut self) {
+    fn drop_lost(&mut self) {
         if self.sheets.iter().any(|sheet| matches!(sheet.hand, Hand::Lost)) {
             self.sheets.retain(|sheet| !matches!(sheet.hand, Hand::Lost));
             self.len = self.len.min(self.sheets.len() * PAGE_SIZE);
         }
     }
 
-    /// Has whatever a backend may still use go to quarantine.
+    /// Has whatever a backend may still use go to quarantine, and leaves it out.
     pub(crate) fn release(&mut self) {
         for sheet in &mut self.sheets {
             sheet.staged = NONE;

@@ -17,6 +17,7 @@ use crate::buffer::Buffer;
 use crate::cache::Cache;
 use crate::connection::{Connection, Written};
 use crate::disk::Disk;
+use crate::errand::Asked;
 use crate::error::{IoError, Rejection};
 use crate::event::{Event, Statistics};
 use crate::jobs::{Job, Jobs, NONE, Origin, Standing};
@@ -75,6 +76,10 @@ pub struct Blkfront<P: Platform> {
     pub(crate) segments: Vec<Segment>,
     /// Memory of the calls that copy.
     pub(crate) spare: Option<Buffer<P>>,
+    /// What xenstore is asked for, of the backend's keys.
+    pub(crate) asked: Option<Asked>,
+    /// Counts the front halves: answers for one are not taken for the next one's.
+    pub(crate) era: u32,
     polls: u32,
 }
 
@@ -169,6 +174,8 @@ impl<P: Platform> Blkfront<P> {
             statistics: Statistics::default(),
             segments: Vec::new(),
             spare: None,
+            asked: None,
+            era: 0,
             polls: 0,
         })
     }
@@ -219,6 +226,21 @@ impl<P: Platform> Blkfront<P> {
             return Some(Event::Completed(completion));
         }
         self.go_on(now);
+        self.next_event()
+    }
+
+    /// As [`poll`](Self::poll), without a look at xenstore: there are [errands](Self::next_errand) then.
+    pub(crate) fn poll_rings(&mut self, now: Duration) -> Option<Event<P>> {
+        if let Some(completion) = self.next_done() {
+            return Some(Event::Completed(completion));
+        }
+        self.reap(now);
+        self.mind_the_clock(now);
+        self.flush_notifications(now);
+        self.next_event()
+    }
+
+    fn next_event(&mut self) -> Option<Event<P>> {
         self.next_done().map(Event::Completed).or_else(|| self.notes.pop_front())
     }
 
@@ -275,12 +297,25 @@ impl<P: Platform> Blkfront<P> {
 
     /// When something is to be done, whoever else does what.
     fn next_time(&self) -> Option<Duration> {
+        [self.ring_deadline(), self.front_deadline()].into_iter().flatten().min()
+    }
+
+    /// When there is something to do for which xenstore is not needed.
+    pub(crate) fn ring_deadline(&self) -> Option<Duration> {
         let detached = if let Life::Detached(until, _) = self.life { Some(until) } else { None };
-        let front = if detached.is_none() && self.life != Life::Ended { self.front.next_deadline() } else { None };
         let starved = self.starved.filter(|_| self.may_send());
         let held = self.connection.iter().flat_map(|connection| connection.queues.iter().filter_map(Queue::held)).min();
-        let times = [front, detached, held, self.watchdog.deadline(), self.next_stall, starved, self.pause.stop.by()];
+        let times = [detached, held, self.watchdog.deadline(), self.next_stall, starved, self.pause.stop.by()];
         times.into_iter().flatten().min()
+    }
+
+    /// When xenstore is to be asked for something.
+    pub(crate) fn front_deadline(&self) -> Option<Duration> {
+        match self.life {
+            Life::Detached(..) | Life::Ended => None,
+            _ if self.asked.is_some() => Some(Duration::ZERO),
+            _ => self.front.next_deadline(),
+        }
     }
 
     /// Gives a request up: its end comes at once. Its pages stay with the backend until that has answered, or is gone; until then

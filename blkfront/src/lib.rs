@@ -3,6 +3,8 @@
 //! * [`Blkfront`]: a disk, for its whole life. One core that never waits, and calls that do on top of it.
 //! * [`Request`] and [`Completion`]: what is asked, and what came of it. Memory goes along as a [`Buffer`], and comes back.
 //! * [`Flushed`]: whether what was written is durable. Never "yes" by assumption.
+//! * [`Disks`]: all disks of the domain, as they come, go and come back.
+//! * [`AsyncDisk`]: a disk for tasks. [`SharedDisk`]: a disk for a file system that waits.
 //!
 //! ```
 //! use core::time::Duration;
@@ -21,11 +23,25 @@
 //! }
 //! ```
 
+//! # Features
+//!
+//! None is on by default. Each implements a trait of the crate of its name:
+//!
+//! | feature | trait | for | on |
+//! |---|---|---|---|
+//! | `block-device-driver` | `BlockDevice<512>`, `BlockDevice<4096>` | asynchronous users of blocks | [`AsyncDisk`] |
+//! | `embedded-sdmmc` | `BlockDevice` | FAT16 and FAT32, to read and write | [`SharedDisk`] |
+//! | `ext4-view` | `Ext4Read` | ext2, ext3 and ext4, to read | [`SharedDisk`] |
+//!
+//! `docs/blkfront.md` in the repository goes through a kernel's use of disks.
+
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod adapters;
+mod asynchronous;
 mod blocking;
 mod buffer;
 mod cache;
@@ -33,6 +49,7 @@ mod connection;
 mod device;
 mod disk;
 mod disks;
+mod errand;
 mod error;
 mod event;
 mod find;
@@ -47,11 +64,13 @@ mod replay;
 mod request;
 mod sector;
 mod send;
+mod shared;
 mod suspend;
 mod wire;
 
 use xen_grant_table::Memory;
 
+pub use asynchronous::AsyncDisk;
 pub use buffer::Buffer;
 pub use device::Blkfront;
 pub use disk::{DiscardLimits, Disk};
@@ -62,8 +81,13 @@ pub use find::{KIND, Which, number};
 pub use options::{MOST_DEPTH, MOST_QUEUES, MOST_RING_ORDER, MOST_SEGMENTS, Options, Persistent, Trust, Vanishing};
 pub use request::{Completion, Discard, Done, Flushed, NotDurable, Rejected, Request, RequestId, Unknown};
 pub use sector::{SECTOR, Sector512};
+pub use shared::SharedDisk;
 
 /// What a kernel supplies for disks: what [xenstore](xen_xenbus::store::Platform) needs, and its memory.
 pub trait Platform: xen_xenbus::store::Platform + Memory {}
 
 impl<P: xen_xenbus::store::Platform + Memory> Platform for P {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/blkfront.md")]
+struct Guide;

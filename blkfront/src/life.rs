@@ -1,15 +1,17 @@
 //! What the two halves of the device agree upon, from the first sight to the end.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, State, Step, TooLate, Why};
-use xen_xenbus::store::StoreError;
+use xen_xenbus::store::{StoreError, Watch};
 
 use crate::Platform;
 use crate::connection::{Connection, Written};
 use crate::device::{Blkfront, Life, Pause, Stop};
-use crate::disk::{DISK_KEYS, Disk, LIMIT_KEYS, Layout};
+use crate::disk::{Disk, Layout};
+use crate::errand::{Asked, Brought, Errand, Found, Wanted};
 use crate::error::IoError;
 use crate::event::Event;
 use crate::jobs::{Job, NONE, Origin, Seen, Standing};
@@ -21,26 +23,74 @@ use crate::sector::Extent;
 impl<P: Platform> Blkfront<P> {
     /// Goes on with what is not the ring's: states, deadlines, requests that take too long.
     pub(crate) fn tend(&mut self, now: Duration) {
-        self.notice_stalls(now);
         // Also of a device that is gone: a watch that has fired ends every wait for the store.
         if self.watch.take() {
             self.front.look_again();
         }
-        match self.life {
-            Life::Ended => return,
-            Life::Detached(until, how) if now >= until => return self.end(how),
-            Life::Detached(..) => return,
-            _ => {}
+        self.mind_the_clock(now);
+        // Bounded: the front half sees to that.
+        while let Some(errand) = self.next_errand(self.store.now()) {
+            let brought = errand.run(&self.store);
+            self.took(brought, self.store.now());
         }
-        self.go_on_stopping(now);
+    }
+
+    /// What needs no answer of xenstore's.
+    pub(crate) fn mind_the_clock(&mut self, now: Duration) {
+        self.notice_stalls(now);
+        match self.life {
+            Life::Detached(until, how) if now >= until => self.end(how),
+            Life::Detached(..) | Life::Ended => {}
+            _ => self.go_on_stopping(now),
+        }
+    }
+
+    /// What is to be asked of xenstore next; all else is done. Said again until it was [taken](Self::took).
+    pub(crate) fn next_errand(&mut self, now: Duration) -> Option<Errand> {
         loop {
-            // Bounded: the front half sees to that.
-            match self.front.drive(&self.store) {
+            if matches!(self.life, Life::Detached(..) | Life::Ended) {
+                return None;
+            }
+            if let Some(asked) = self.asked {
+                let directory = self.device().backend().path.clone();
+                return Some(self.errand(Wanted::Keys { asked, directory }));
+            }
+            let step = self.front.poll(now);
+            if let Some(errand) = step.errand(self.device()) {
+                return Some(self.errand(Wanted::Front(errand)));
+            }
+            match step {
                 Step::Tell(event) => self.told(event),
-                Step::Ended(end) => return self.gone(end),
-                _ => return,
+                Step::Ended(end) => self.gone(end),
+                _ => return None,
             }
         }
+    }
+
+    /// Here is what came of an errand.
+    pub(crate) fn took(&mut self, brought: Brought, now: Duration) {
+        if brought.era != self.era {
+            return;
+        }
+        match brought.what {
+            Found::Front(brought) => self.front.took(brought, now),
+            Found::Keys { asked, keys, params } => {
+                self.asked = None;
+                // An answer that is too late is for a connection that has ended: `Release` follows.
+                let _: Result<(), TooLate> = match asked {
+                    Asked::Limits(attempt) => self.connect(attempt, keys),
+                    Asked::Disk(attempt) => self.complete(attempt, keys, params),
+                    Asked::Change => {
+                        self.review(keys);
+                        Ok(())
+                    }
+                };
+            }
+        }
+    }
+
+    const fn errand(&self, what: Wanted) -> Errand {
+        Errand { era: self.era, what }
     }
 
     /// Goes on with another device in the place of the one that has vanished: the one that the enumerator has found now.
@@ -57,49 +107,57 @@ impl<P: Platform> Blkfront<P> {
             return Ok(());
         }
         let watch = self.store.watch(&device.backend_key("state")).wait()?;
+        drop(self.replace(device, watch));
+        Ok(())
+    }
+
+    /// The same, with the watch that is registered already. The one that is of no use any more is given back.
+    pub(crate) fn replace(&mut self, device: Device, watch: Watch<P>) -> Watch<P> {
+        if self.life == Life::Ended {
+            return watch;
+        }
         // The enumerator may have seen first that the old one is gone.
         self.release(Manner::Vanished);
         self.handle = device.name().id as u16;
-        (self.front, self.watch) = (Frontend::new(device, self.options.limits), watch);
+        self.front = Frontend::new(device, self.options.limits);
         self.written = Written::default();
+        self.forget_errands();
         match self.life {
             Life::Closing => self.front.close(),
             _ if self.known.is_some() => self.life = Life::Up,
             _ => self.life = Life::New,
         }
-        Ok(())
+        core::mem::replace(&mut self.watch, watch)
+    }
+
+    /// What is still under way is for a front half that has ended.
+    pub(crate) const fn forget_errands(&mut self) {
+        (self.era, self.asked) = (self.era.wrapping_add(1), None);
     }
 
     fn told(&mut self, event: Told) {
         let now = self.store.now();
-        // An answer that is too late is for a connection that has ended: `Release` follows.
-        let _: Result<(), TooLate> = match event {
-            Told::Connect(attempt) => self.connect(attempt),
-            Told::Complete(attempt) => self.complete(attempt),
-            Told::Review(_) => {
-                self.review();
-                Ok(())
-            }
+        match event {
+            Told::Connect(attempt) => self.asked = Some(Asked::Limits(attempt)),
+            Told::Complete(attempt) => self.asked = Some(Asked::Disk(attempt)),
+            Told::Review(_) => self.asked = Some(Asked::Change),
             Told::Stop(why, by) => {
                 let stop = if why == Why::Asked { Stop::Draining(by) } else { Stop::Finishing(by) };
                 self.pause = Pause { stop, flushed: false, ..self.pause };
                 self.go_on_stopping(now);
-                Ok(())
             }
             Told::Release(manner) => {
                 self.release(manner);
-                self.front.released(now)
+                // As in `took`.
+                let _: Result<(), TooLate> = self.front.released(now);
             }
-            Told::Trouble(error) => {
-                self.note(Event::Trouble(error));
-                Ok(())
-            }
-        };
+            Told::Trouble(error) => self.note(Event::Trouble(error)),
+        }
     }
 
     /// The backend says how much it can do: rings and channels are made for it.
-    fn connect(&mut self, attempt: Attempt) -> Result<(), TooLate> {
-        let connection = self.read_keys(LIMIT_KEYS).and_then(|keys| {
+    fn connect(&mut self, attempt: Attempt, keys: Result<Keys, String>) -> Result<(), TooLate> {
+        let connection = keys.and_then(|keys| {
             let (peer, layout) = (self.device().backend().domain, Layout::read(&keys, &self.options));
             Connection::open(self.store.platform(), peer, attempt, &self.options, layout)
         });
@@ -115,8 +173,13 @@ impl<P: Platform> Blkfront<P> {
     }
 
     /// The backend has agreed, and says what disk it is.
-    fn complete(&mut self, attempt: Attempt) -> Result<(), TooLate> {
-        let (keys, now) = (self.read_keys(DISK_KEYS), self.store.now());
+    fn complete(
+        &mut self,
+        attempt: Attempt,
+        keys: Result<Keys, String>,
+        params: Option<Vec<u8>>,
+    ) -> Result<(), TooLate> {
+        let now = self.store.now();
         // Without an answer of xenstore's it is not the backend's offer that is of no use.
         let keys = match keys {
             Ok(keys) => keys,
@@ -124,7 +187,7 @@ impl<P: Platform> Blkfront<P> {
         };
         match self.read_disk(&keys) {
             Ok(disk) => {
-                self.begin(disk);
+                self.begin(disk.with_params(params));
                 self.front.ready(attempt, now)
             }
             Err(reason) => self.front.refuse(attempt, reason, now),
@@ -137,14 +200,7 @@ impl<P: Platform> Blkfront<P> {
         if Layout::read(keys, &self.options) != layout {
             return Err("the backend's limits have changed while it was connected to".into());
         }
-        let disk = Disk::read(keys, &self.options, layout, slots).map_err(|error| error.to_string())?;
-        Ok(disk.with_params(self.store.read(&self.device().backend_key("params")).wait().ok()))
-    }
-
-    /// Keys of the backend, all of one moment.
-    fn read_keys(&self, names: &[&'static str]) -> Result<Keys, String> {
-        let directory = &self.device().backend().path;
-        self.store.transaction(|t| Keys::read(t, directory, names)).map_err(|error| error.to_string())
+        Disk::read(keys, &self.options, layout, slots).map_err(|error| error.to_string())
     }
 
     /// The disk is there: what it is owed is sent.
@@ -190,9 +246,9 @@ impl<P: Platform> Blkfront<P> {
     }
 
     /// Something may have changed while connected.
-    fn review(&mut self) {
+    fn review(&mut self, keys: Result<Keys, String>) {
         // What does not answer, or makes no sense, changes nothing: there is another look when the state is written again.
-        let Ok(keys) = self.read_keys(DISK_KEYS) else { return };
+        let Ok(keys) = keys else { return };
         let Some(disk) = self.connection.as_mut().and_then(|connection| connection.disk.as_mut()) else { return };
         if disk.review(&keys) == Ok(true) {
             self.known = Some(disk.clone());
@@ -265,7 +321,11 @@ impl<P: Platform> Blkfront<P> {
             } else if job.standing == Standing::Live {
                 job.rewind();
                 if job.buffer.recover(&platform).is_err() {
+                    job.buffer.release();
                     job.fail(IoError::NoMemory);
+                }
+                // Or a part of it has failed, and the others are not answered any more.
+                if job.failure.is_some() {
                     self.finish(this);
                 }
             } else {

@@ -80,19 +80,19 @@ pub enum Vanishing {
 }
 
 impl Options {
-    /// One queue of one page, up to 256 pages for a request, no persistent grants, no trust, a minute of patience, no journal, 512
-    /// pages in quarantine, 256 requests; a device that vanishes is waited for for two minutes.
+    /// One queue of one page, up to 256 pages for a request, no persistent grants, no trust, half a minute of patience, no journal, 512
+    /// pages in quarantine, 256 requests; a device that vanishes is waited for for a minute.
     pub const DEFAULT: Self = Self {
         queues: 1,
         ring_order: 0,
         segments: 256,
         persistent: Persistent::Never,
         trust: Trust::Untrusted,
-        patience: Duration::from_secs(60),
+        patience: Duration::from_secs(30),
         journal: 0,
         quarantine: 512,
         depth: 256,
-        vanished: Vanishing::Hold(Duration::from_secs(120)),
+        vanished: Vanishing::Hold(Duration::from_secs(60)),
         limits: Limits::DEFAULT,
         first_index: 0,
     };

@@ -221,7 +221,7 @@ impl<P: Platform> Blkfront<P> {
         self.take_out(place);
         self.statistics.completed += 1;
         if result.is_err() {
-            buffer.drop_lost();
+            buffer.release();
             self.statistics.failed += 1;
         }
         self.cache.told(losses, self.jobs.latest());

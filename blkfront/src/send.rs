@@ -118,7 +118,7 @@ impl<P: Platform> Blkfront<P> {
         let (Some(job), Some(connection)) = (self.jobs.get_mut(place), &mut self.connection) else { return Sent::Yes };
         let Some(disk) = &connection.disk else { return Sent::Blocked };
         if let Some(verdict) = self.cache.verdict(disk) {
-            job.sent = 1;
+            (job.sent, job.parked) = (1, false);
             job.tell(verdict, &self.cache);
             self.finish(place);
             return Sent::Yes;
@@ -149,6 +149,10 @@ impl<P: Platform> Blkfront<P> {
     fn sent_whole(&mut self, place: u32, sent: Sent) -> Sent {
         if sent == Sent::Yes {
             self.statistics.sent += 1;
+            // One that is still in the list of those that wait would leave its place there when it is given up.
+            if let Some(job) = self.jobs.get_mut(place) {
+                job.parked = false;
+            }
             self.mark_sent(Share { job: place, jobs: 1, page: 0, pages: 1 });
         }
         sent

@@ -31,6 +31,7 @@ impl<P: Platform> Resumable for Blkfront<P> {
 
     fn resumed(&mut self, epoch: Epoch, now: Duration) {
         (self.pause.suspend, self.pause.flushed, self.held) = (None, false, None);
+        self.forget_errands();
         Resumable::resumed(&mut self.front, epoch, now);
         self.begin_times_anew(now);
     }

@@ -86,6 +86,13 @@ fn adjacent_requests_go_together_and_others_do_not() {
     let statistics = rig.front.statistics();
     assert_eq!((statistics.sent, statistics.merged, statistics.segments), (1, 31, 32));
     assert_eq!(rig.on_disk(31 * 8, 4096), vec![31; 4096]);
+
+    // What reads does not go along with what writes.
+    let (written, read) = (rig.filled(4096, 99), rig.filled(4096, 98));
+    let write = rig.front.submit(Request::write(Sector512(0), written), rig.now()).unwrap();
+    let read = rig.submit(Request::read(Sector512(8), read));
+    assert_eq!(contents(&rig.finish(read).buffer), vec![1; 4096]);
+    assert_eq!((rig.finish(write).result, rig.front.statistics().merged), (Ok(Done::Transferred), 31));
 }
 
 #[test]

@@ -106,6 +106,21 @@ fn fault_30_of_merged_requests_only_those_that_fail_do() {
     assert_eq!(rig.flush(), Flushed::Durable);
 }
 
+/// The others are not answered any more, and the request has an end nevertheless.
+#[test]
+fn fault_30_a_request_of_which_a_part_has_failed_ends_when_its_backend_dies() {
+    let mut rig = Rig::new(6, Options { segments: 11, ..Options::DEFAULT }, Offer::DEFAULT);
+    rig.control().on(Which::Of(Operation::WRITE), When::Nth(1), Fault::Refuse(Status::ERROR));
+    rig.control().on(Which::Of(Operation::WRITE), When::Nth(2), Fault::Hang);
+    let buffer = rig.filled(22 * 4096, 1);
+    let id = rig.submit(Request::write(Sector512(0), buffer));
+    rig.pass(MS * 10);
+    rig.control().clear();
+    rig.control().restart(Restart::Abrupt);
+    assert_eq!(rig.finish(id).result, Err(IoError::Failed));
+    assert_eq!(rig.flush(), Flushed::Durable);
+}
+
 #[test]
 fn fault_30_a_flush_that_fails_is_no_flush_and_neither_is_the_next() {
     let mut rig = Rig::new(5, JOURNAL, Offer::DEFAULT);

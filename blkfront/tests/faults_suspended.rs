@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use common::Rig;
 use perils::{Ending, MS, SECOND};
-use xen_blkfront::{Done, Event, Flushed, IoError, NotDurable, Options, Persistent, Request, RequestId, Sector512};
+use xen_blkfront::{
+    Done, Event, Flushed, IoError, NotDurable, Options, Persistent, Request, RequestId, Sector512, Vanishing,
+};
 use xen_grant_table::{GrantTable, Memory as _};
 use xen_sim::blkback::{Loss, Options as Offer, Order};
 use xen_xenbus::bus::End;
@@ -146,7 +148,8 @@ fn fault_08_a_hung_backend_and_a_cancelled_suspend_lose_nothing() {
 
 #[test]
 fn fault_25_a_disk_that_the_other_host_does_not_have_ends_in_time() {
-    let mut rig = Rig::new(50, Options { patience: SECOND * 900, ..Options::DEFAULT }, Offer::DEFAULT);
+    let vanished = Vanishing::Hold(SECOND * 60);
+    let mut rig = Rig::new(50, Options { vanished, ..Options::DEFAULT }, Offer::DEFAULT);
     rig.control().hang();
     let load = rig.load(10, 1);
     rig.guest.migrate_on_suspend();

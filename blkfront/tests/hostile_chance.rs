@@ -20,7 +20,7 @@ use xen_xenbus::bus::{Limits, State};
 struct Random(u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    const fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -31,7 +31,7 @@ impl Random {
         choices[self.below(choices.len() as u64) as usize].clone()
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    const fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
@@ -176,7 +176,7 @@ impl Run {
     }
 }
 
-fn stalled(event: &Event<Domain>) -> Option<RequestId> {
+const fn stalled(event: &Event<Domain>) -> Option<RequestId> {
     if let Event::Stalled(id) = event { Some(*id) } else { None }
 }
 

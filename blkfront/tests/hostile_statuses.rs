@@ -289,6 +289,30 @@ fn hc_071_each_of_many_requests_that_stall_is_told_of() {
 }
 
 #[test]
+fn hc_071_a_flush_that_is_given_up_while_it_waits_for_room_leaves_nothing_behind() {
+    let mut rig = Rig::new(1, Options { segments: 1, ..Options::DEFAULT }, Offer::DEFAULT);
+    rig.control().on(Which::All, When::Nth(1), Fault::Late(SECOND / 100));
+    rig.control().on(Which::All, When::Always, Fault::Hang);
+    let buffer = rig.filled(512, 1);
+    let first = rig.submit(Request::write(Sector512(0), buffer));
+    let flushes = [(); 2].map(|()| rig.submit(Request::flush()));
+    for number in 1..32_u64 {
+        let buffer = rig.filled(512, 1);
+        rig.submit(Request::write(Sector512(number * 16), buffer));
+    }
+    // There is room for one of the flushes then.
+    assert!(rig.finish(first).result.is_ok());
+    assert_eq!(rig.front.abandon(flushes[1]).map(|done| done.result), Some(Err(IoError::Abandoned)));
+    let buffer = rig.filled(512, 7);
+    let write = rig.submit(Request::write(Sector512(4096), buffer));
+    rig.control().clear();
+    rig.control().go_on();
+    assert_eq!(rig.finish(write).result, Ok(Done::Transferred));
+    assert_eq!(rig.on_disk(4096, 1), [7], "and not another request in its place");
+    assert_eq!(rig.finish(flushes[0]).result, Ok(Done::Flushed(Flushed::Durable)));
+}
+
+#[test]
 fn hc_072_a_flush_that_was_given_up_does_not_take_the_news_of_a_loss_along() {
     let mut rig = Rig::new(1, Options::DEFAULT, Offer::DEFAULT);
     rig.write(0, 512, 1).unwrap();

@@ -27,7 +27,8 @@ pub fn needed(path: &Path) -> Result<Vec<String>> {
     needed_by(&data).with_context(|| format!("cannot read the dynamic section of {}", path.display()))
 }
 
-/// Checks that a file is something that Xen's PV loader takes: a 64-bit x86 ELF file with Xen's notes.
+/// Checks that a file is something that Xen's PV loader takes: a 64-bit x86 ELF file with Xen's notes, or Linux's image,
+/// which has such a file in it.
 ///
 /// # Errors
 ///
@@ -35,6 +36,10 @@ pub fn needed(path: &Path) -> Result<Vec<String>> {
 pub fn check_guest(path: &Path) -> Result<()> {
     let data = std::fs::read(path).with_context(|| format!("cannot read the guest {}", path.display()))?;
     let name = path.display();
+    // Linux boot protocol 2.00 and later.
+    if data.get(0x202..0x206) == Some(b"HdrS") {
+        return Ok(());
+    }
     if !data.starts_with(&object::elf::ELFMAG) {
         bail!("{name} is not an ELF file: Xen's PV loader needs the uncompressed ELF of the kernel");
     }

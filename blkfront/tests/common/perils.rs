@@ -120,7 +120,7 @@ impl Rig {
         }
     }
 
-    fn came_back(&mut self, resumed: Resumed) -> Ending {
+    const fn came_back(&mut self, resumed: Resumed) -> Ending {
         match resumed {
             Resumed::Anew => {
                 self.enumerator.resumed();

@@ -101,9 +101,10 @@ impl<'a> Life<'a> {
             _ => Honesty::Honest,
         };
         rig.disk.set_honesty(honesty);
-        let load = Load::new(&rig.disk, breakage);
+        let mut load = Load::new(&rig.disk, breakage);
         let away = Some(rig.now());
         let traced = std::env::var_os(TRACE).is_some();
+        load.traced = traced;
         Self { rig, dice, rough, load, tally, breakage, detached: false, away, traced }
     }
 
@@ -275,12 +276,23 @@ impl<'a> Life<'a> {
             control.go_on();
             control.resize(BLOCKS.into());
         });
-        let well = |life: &Self| life.load.is_empty() && life.rig.front.disk().is_some();
-        if !self.until(PATIENCE, well)? {
-            let (open, front) = (self.load.len(), &self.rig.front);
-            return Err(format!("{open} requests have no end after {PATIENCE:?}: {front:?}").into());
-        }
+        self.finish()?;
+        // It waits until the journal was written.
+        let now = self.rig.now();
+        self.load.submit_flush(&mut self.rig.front, now, self.tally);
+        self.finish()?;
         self.load.check().map_err(|wrong| format!("on the disk: {wrong}").into())
+    }
+
+    /// Waits until every request has come to its end, and the disk is connected.
+    fn finish(&mut self) -> Result<(), Finding> {
+        let well = |life: &Self| life.load.is_empty() && life.rig.front.disk().is_some();
+        if self.until(PATIENCE, well)? {
+            return Ok(());
+        }
+        let (open, front, back) = (self.load.len(), &self.rig.front, self.rig.back.as_ref());
+        let taken = back.map(|back| (back.unanswered(), back.statistics()));
+        Err(format!("{open} requests have no end after {PATIENCE:?}: {front:?}; {taken:?}").into())
     }
 
     /// All that is durable survives; the disk is closed in time, and nothing is left.
@@ -289,9 +301,7 @@ impl<'a> Life<'a> {
         for _ in 0..4 {
             let (before, now) = (durable(self.tally), self.rig.now());
             self.load.submit_flush(&mut self.rig.front, now, self.tally);
-            if !self.until(PATIENCE, |life| life.load.is_empty())? {
-                return Err("a flush has no end".to_owned().into());
-            }
+            self.finish()?;
             if durable(self.tally) > before {
                 self.tally.sectors_lost += self.rig.disk.crash(Loss::All).sectors_lost;
                 break;

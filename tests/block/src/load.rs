@@ -69,6 +69,8 @@ pub struct Load {
     number: u64,
     /// Flushes up to this request were submitted before the last loss was told.
     told_until: u64,
+    /// Whether all that is asked is printed.
+    pub traced: bool,
     /// There was a crash, and no flush has told of it yet: reads may return what was there before.
     pub untold: bool,
 }
@@ -78,7 +80,7 @@ impl Load {
     #[must_use]
     pub fn new(disk: &SimDisk, breakage: Breakage) -> Self {
         let oracle = BlockOracle::new(disk, SECTOR);
-        Self { oracle, open: HashMap::new(), breakage, number: 0, told_until: 0, untold: false }
+        Self { oracle, open: HashMap::new(), breakage, number: 0, told_until: 0, traced: false, untold: false }
     }
 
     /// How many requests go on.
@@ -159,6 +161,9 @@ impl Load {
             Ok(id) => {
                 self.number += 1;
                 tally.requests += 1;
+                if self.traced {
+                    println!("{now:?} {id:?} is {open:?}");
+                }
                 self.open.insert(id, open);
                 true
             }

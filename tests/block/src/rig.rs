@@ -19,7 +19,7 @@ use xen_xenbus::store::Quiet;
 const XVDA: u32 = 51712;
 
 /// How many pages the guest has.
-const PAGES: NonZeroUsize = NonZeroUsize::new(4000).unwrap();
+const PAGES: NonZeroUsize = NonZeroUsize::new(1500).unwrap();
 
 /// Both halves, and what is between them.
 #[derive(Debug)]

@@ -35,6 +35,7 @@ pub use frontend::{Attempt, DeviceError, End, Event, Frontend, Limits, Manner, P
 pub use keys::{KEY_LENGTH, KeyError, Keys};
 pub use nodes::Nodes;
 pub use state::{Reaction, parse_state, reaction};
+pub use store::{Brought, Errand};
 pub use switch::{Offer, Sight, Switch, Switched, Vanished};
 pub use xen_hypercall::abi::io::xenbus::State;
 

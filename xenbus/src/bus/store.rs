@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::device::Look;
 use super::enumerate::{Plan, kind_path};
-use super::{Change, Enumerator, Frontend, Keys, Listing, Nodes, Sight, Step, Switch, Switched, Written};
+use super::{Change, Device, Enumerator, Frontend, Keys, Listing, Nodes, Sight, Step, Switch, Switched, Written};
 use crate::store::{Call, PATIENCE, Platform, Reason, Store, StoreError};
 use crate::wire::Refusal;
 
@@ -92,50 +92,88 @@ async fn list<P: Platform>(store: &Store<P>, enumerator: &Enumerator) -> Result<
     Ok(listing)
 }
 
+/// Something that a front half wants done in the store, apart from it: for owners who cannot lend the front half while they wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Its owner is to look at both halves of this device.
+    Look(Device),
+    /// This is to be written.
+    Write(Switch),
+}
+
+/// What came of an [`Errand`]: for [`Frontend::took`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Brought {
+    /// What was seen; `None` where the store did not answer.
+    Sight(Option<Sight>),
+    /// What became of what was to be written.
+    Written(Written),
+}
+
+impl Step {
+    /// What it wants done in the store for this device; `None` where it is for somebody else.
+    #[must_use]
+    pub fn errand(&self, device: &Device) -> Option<Errand> {
+        match self {
+            Self::Look => Some(Errand::Look(device.clone())),
+            Self::Write(switch) => Some(Errand::Write(switch.clone())),
+            Self::Tell(_) | Self::Rest | Self::Ended(_) => None,
+        }
+    }
+}
+
+impl Errand {
+    /// Does it. Blocks for as long as the store's answers take.
+    #[must_use]
+    pub fn run<P: Platform>(&self, store: &Store<P>) -> Brought {
+        match self {
+            Self::Look(device) => Brought::Sight(Sight::take(store, device).ok()),
+            Self::Write(switch) => Brought::Written(written(store.transaction(|t| switch.apply(t)))),
+        }
+    }
+
+    /// [`run`](Self::run), for tasks.
+    pub async fn run_async<P: Platform>(&self, store: &Store<P>) -> Brought {
+        match self {
+            Self::Look(device) => {
+                let values = read_all(store, &Sight::paths(device)).await;
+                Brought::Sight(values.ok().map(|values| Sight::of(device, values)))
+            }
+            Self::Write(switch) => {
+                let result = store.transaction_async(async |t| apply(t, switch).await).await;
+                Brought::Written(written(result))
+            }
+        }
+    }
+}
+
 impl Frontend {
     /// [`poll`](Self::poll), with what is to be looked at or written done: what is left is [`Step::Tell`], [`Step::Rest`] or
     /// [`Step::Ended`]. Blocks for as long as the store's answers take.
     pub fn drive<P: Platform>(&mut self, store: &Store<P>) -> Step {
         loop {
             // Bounded: each look and each write that fails is followed by a pause, and one that succeeds by another phase.
-            match self.poll(store.now()) {
-                Step::Look => self.look(store),
-                Step::Write(switch) => {
-                    let written = written(store.transaction(|t| switch.apply(t)));
-                    self.wrote(written, store.now());
-                }
-                step => return step,
-            }
+            let step = self.poll(store.now());
+            let Some(errand) = step.errand(self.device()) else { return step };
+            self.took(errand.run(store), store.now());
         }
     }
 
     /// [`drive`](Self::drive), for tasks.
     pub async fn drive_async<P: Platform>(&mut self, store: &Store<P>) -> Step {
         loop {
-            match self.poll(store.now()) {
-                Step::Look => {
-                    let paths = Sight::paths(self.device());
-                    let sight = read_all(store, &paths).await.map(|values| Sight::of(self.device(), values));
-                    self.took(sight, store.now());
-                }
-                Step::Write(switch) => {
-                    let result = store.transaction_async(async |t| apply(t, &switch).await).await;
-                    self.wrote(written(result), store.now());
-                }
-                step => return step,
-            }
+            let step = self.poll(store.now());
+            let Some(errand) = step.errand(self.device()) else { return step };
+            self.took(errand.run_async(store).await, store.now());
         }
     }
 
-    fn look<P: Platform>(&mut self, store: &Store<P>) {
-        let sight = Sight::take(store, self.device());
-        self.took(sight, store.now());
-    }
-
-    fn took<E>(&mut self, sight: Result<Sight, E>, now: Duration) {
-        match sight {
-            Ok(sight) => self.saw(sight, now),
-            Err(_) => self.look_failed(now),
+    /// Takes what came of an [`Errand`] of this very front half, which was not told of a resume meanwhile.
+    pub fn took(&mut self, brought: Brought, now: Duration) {
+        match brought {
+            Brought::Sight(Some(sight)) => self.saw(sight, now),
+            Brought::Sight(None) => self.look_failed(now),
+            Brought::Written(written) => self.wrote(written, now),
         }
     }
 }

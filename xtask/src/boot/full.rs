@@ -16,6 +16,8 @@ use crate::{diagnose, xen_log};
 
 /// Domain 0's memory in mebibytes.
 const DOM0_MEMORY: u32 = 320;
+/// What domain 0 needs besides to start a Linux: xl unpacks its kernel.
+const FOR_LINUX: u32 = 192;
 /// How long domain 0 may take from one guest to the next.
 const NEXT_LIMIT: Duration = Duration::from_secs(60);
 /// What Xen needs for itself, in mebibytes.
@@ -73,15 +75,14 @@ impl Parts {
 
     fn machine<'a>(&'a self, guests: &[GuestSpec], session: &Session<'_>, logs: &'a Logs) -> Machine<'a> {
         let largest = guests.iter().map(|guest| guest.memory).max().unwrap_or(0);
+        let linux = guests.iter().any(|guest| guest.ramdisk.is_some());
+        let domain0 = if linux { DOM0_MEMORY + FOR_LINUX } else { DOM0_MEMORY };
         Machine {
             accelerator: self.accelerator,
-            memory: DOM0_MEMORY + XEN_MEMORY + largest,
+            memory: domain0 + XEN_MEMORY + largest,
             cpus: self.cpus(guests),
             icount: self.icount,
-            kernel: (
-                &self.xen,
-                format!("{XEN_OPTIONS} dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M {}", session.xen_options),
-            ),
+            kernel: (&self.xen, format!("{XEN_OPTIONS} dom0_mem={domain0}M,max:{domain0}M {}", session.xen_options)),
             modules: vec![
                 (self.dom0.kernel.clone(), LINUX_OPTIONS.to_owned()),
                 (logs.initramfs.clone(), String::new()),

@@ -33,8 +33,10 @@ const FOREVER: Duration = Duration::from_secs(1 << 30);
 pub struct GuestSpec {
     /// A name for xl, logs and messages: letters, digits, `-`, `_`.
     pub name: String,
-    /// The kernel: a PV ELF file.
+    /// The kernel: a PV ELF file, or Linux's own image.
     pub elf: PathBuf,
+    /// An initial RAM disk, as Linux wants one (full mode).
+    pub ramdisk: Option<PathBuf>,
     /// The kernel's command line.
     pub arguments: String,
     /// Memory in mebibytes.
@@ -47,6 +49,8 @@ pub struct GuestSpec {
     pub input: Input,
     /// More lines for the guest's xl configuration, such as `disk = [...]` (full mode).
     pub config: Vec<String>,
+    /// More files for domain 0, by their paths there; the same path may be named by several guests (full mode).
+    pub files: Vec<(String, PathBuf)>,
     /// A shell script that runs in domain 0 while the guest runs (full mode); `dom0/library.sh` has what it can use.
     ///
     /// The guest is waited for when the script has succeeded, and destroyed when it has failed.
@@ -72,12 +76,14 @@ impl GuestSpec {
         Self {
             name: name.into(),
             elf: elf.into(),
+            ramdisk: None,
             arguments: String::new(),
             memory: 16,
             vcpus: 1,
             timeout: Duration::from_secs(60),
             input: Input::None,
             config: Vec::new(),
+            files: Vec::new(),
             scenario: None,
         }
     }

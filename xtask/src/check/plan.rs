@@ -11,12 +11,14 @@ use crate::{loom, miri, mutants};
 
 /// The package with the tests that boot real Xen.
 const XEN_TESTS: &str = "real-xen-tests";
-/// The one of them that takes longest, and prints figures.
-const XENBUS_TEST: &str = "xenbus";
+/// Those of them that take longest, and print figures: each is a step.
+const LONG_XEN_TESTS: [(&str, &str); 2] = [("xenbus", "real Xen, xenbus"), ("block", "real Xen, disks")];
 /// The package that compares with Xen's own ring macros, and prints a table of costs.
 const DIFFERENTIAL_TESTS: &str = "differential-tests";
 /// The other target without an operating system.
 const ARM_TARGET: &str = "aarch64-unknown-none";
+/// What is off by default, and tested.
+const FEATURES: &str = "xen-blkfront/adapters";
 /// Hostile steps on rings for each way to build.
 const STORMS: [(&str, Build, u64); 3] = [
     ("ring storm", Build::Release, 50_000_000),
@@ -109,21 +111,25 @@ fn miri_tests(packages: &[Package]) -> Result<Vec<Step>> {
     packages.iter().filter_map(|package| Some((package, miri::tests_of(package)?))).map(one).collect()
 }
 
-/// Two steps, as each has a time limit, and the figures of the second are worth seeing when all is well, too.
+/// Several steps, as each has a time limit, and the figures of some are worth seeing when all is well, too.
 fn real_xen(packages: &[Package]) -> Result<Vec<Step>> {
     let Some(package) = packages.iter().find(|package| package.name == XEN_TESTS) else { return Ok(Vec::new()) };
     let mut others = cargo(&["test", "--package", XEN_TESTS])?;
-    for test in package.tests.iter().filter(|test| *test != XENBUS_TEST) {
+    for test in package.tests.iter().filter(|test| LONG_XEN_TESTS.iter().all(|(long, _)| test != long)) {
         others.args(["--test", test]);
     }
-    let xenbus = cargo(&["test", "--package", XEN_TESTS, "--test", XENBUS_TEST, "--", "--nocapture"])?;
-    Ok(vec![Step::xen("real Xen", others), Step::xen("real Xen, xenbus", xenbus)])
+    let long = |(test, name): (&str, &str)| {
+        Ok(Step::xen(name, cargo(&["test", "--package", XEN_TESTS, "--test", test, "--", "--nocapture"])?))
+    };
+    let mut steps = vec![Step::xen("real Xen", others)];
+    steps.extend(LONG_XEN_TESTS.into_iter().map(long).collect::<Result<Vec<_>>>()?);
+    Ok(steps)
 }
 
 /// A cargo command for the packages that are built for the host; guests have no host build.
 fn workspace_without(command: &[&str], left_out: &[&str], rest: &[&str]) -> Result<Command> {
     let mut cargo = cargo(command)?;
-    cargo.arg("--workspace");
+    cargo.args(["--workspace", "--features", FEATURES]);
     for package in left_out {
         cargo.args(["--exclude", package]);
     }

@@ -39,6 +39,12 @@ start_toolstack() {
 # Sends what the guest has written since the last call; descriptor 3 remembers the place.
 pump() { cat <&3 >&4; }
 
+# Waits until it is time to look again. A scenario that measures domain 0 writes a longer time.
+pause() {
+	read -r microseconds </tmp/pause
+	usleep "$microseconds"
+}
+
 # Sends the rest: the domain has ended, but xenconsoled may still be reading its ring.
 #
 # A guest's last word ends the wait. Without one, the log must stand still for longer than the pause (200 ms) that
@@ -79,7 +85,9 @@ ending_from_xl() {
 run_guest() {
 	name=$(cat "$1/name")
 	log=$consoles/guest-$name.log
-	rm -f /tmp/xl.done /tmp/ending
+	# A guest of the same name may have run before.
+	rm -f /tmp/xl.done /tmp/ending "$log"
+	echo 50000 >/tmp/pause
 	event starting "$name"
 	{ xl create -F "$1/config" >/tmp/xl 2>&1; : >/tmp/xl.done; } &
 	while [ ! -e "$log" ] && [ ! -e /tmp/xl.done ]; do usleep 20000; done
@@ -90,14 +98,14 @@ run_guest() {
 		return
 	fi
 	domain=
-	while [ -z "$domain" ]; do domain=$(xenstore-list /local/domain | tail -n 1); done
+	while [ -z "$domain" ]; do domain=$(xenstore-list /local/domain | sort -n | tail -n 1); done
 	event created "$domain"
 	exec 3<"$log"
 	[ -e "$1/input" ] && connect_input "$domain" "$1/input"
 	if [ -e "$1/scenario" ]; then
 		# The domain that xl created may be saved, and go on as another one: the scenario's end is what counts.
 		sh /domu/scenario.sh "$1/scenario" "$name" "$log" &
-		while [ ! -e /tmp/ending ]; do pump; usleep 50000; done
+		while [ ! -e /tmp/ending ]; do pump; pause; done
 	else
 		while [ ! -e /tmp/xl.done ]; do pump; usleep 50000; done
 		ending_from_xl

@@ -173,6 +173,8 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
     let file = File::options().append(true).open(target)?;
     let mut archive = Archive::new(BufWriter::new(file));
     archive.file("domu/token", token.as_bytes())?;
+    let files: BTreeMap<_, _> = guests.iter().flat_map(|guest| &guest.files).map(|(path, file)| (path, file)).collect();
+    files.into_iter().try_for_each(|(path, file)| archive.copy(path, file))?;
     // Each kernel once, as they take domain 0's memory.
     let mut kernels: Vec<&Path> = Vec::new();
     for (index, guest) in guests.iter().enumerate() {
@@ -184,7 +186,10 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
             kernels.push(&guest.elf);
         }
         archive.file(&format!("{folder}/name"), guest.name.as_bytes())?;
-        archive.file(&format!("{folder}/config"), config(guest, &kernel).as_bytes())?;
+        archive.file(&format!("{folder}/config"), config(guest, &kernel, &folder).as_bytes())?;
+        if let Some(ramdisk) = &guest.ramdisk {
+            archive.copy(&format!("{folder}/ramdisk"), ramdisk)?;
+        }
         if let Some(typed) = typed(&guest.input) {
             archive.file(&format!("{folder}/input"), &typed)?;
         }
@@ -266,13 +271,16 @@ fn write_modules(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result<
 }
 
 /// Returns the guest's xl configuration; a domain that ended is kept until its console has been read.
-fn config(guest: &GuestSpec, kernel: &str) -> String {
+fn config(guest: &GuestSpec, kernel: &str, folder: &str) -> String {
     let mut lines = vec![
         format!("name = {}", quote(&guest.name)),
         format!("type = \"pv\"\nkernel = \"/{kernel}\""),
         format!("extra = {}", quote(&guest.arguments)),
         format!("memory = {}\nvcpus = {}", guest.memory, guest.vcpus),
     ];
+    if guest.ramdisk.is_some() {
+        lines.push(format!("ramdisk = \"/{folder}/ramdisk\""));
+    }
     let events = ["poweroff", "reboot", "watchdog", "crash", "soft_reset"];
     lines.extend(events.map(|event| format!("on_{event} = \"preserve\"")));
     lines.extend(guest.config.iter().cloned());
@@ -304,7 +312,7 @@ mod tests {
         let mut guest = GuestSpec::new("a", "/elf");
         guest.arguments = r#"say="x\y""#.into();
         guest.config.push("disk = []".into());
-        let text = config(&guest, "domu/kernels/000");
+        let text = config(&guest, "domu/kernels/000", "domu/guests/000");
         assert!(text.contains(r#"extra = "say=\"x\\y\"""#), "{text}");
         assert!(text.ends_with("disk = []\n"), "{text}");
     }

@@ -43,6 +43,18 @@ pub(super) enum Verdict {
     Lost(u64),
 }
 
+impl Verdict {
+    /// How bad it is.
+    const fn weight(self) -> u8 {
+        match self {
+            Self::Allowed => 0,
+            Self::Lost(_) => 1,
+            Self::DurableLost(_) => 2,
+            Self::NeverWritten => 3,
+        }
+    }
+}
+
 impl Version {
     pub(super) const fn new(generation: u64, began: u64, kind: Kind) -> Self {
         let (ended, outcome) = (None, None);
@@ -144,8 +156,11 @@ impl History {
 
     fn judge_zeros(&self, from: u64) -> Verdict {
         let discarded = self.versions.iter().filter(|version| version.kind == Kind::Discard);
-        if discarded.into_iter().any(|version| self.above(version.ended, from) == Verdict::Allowed) {
-            return Verdict::Allowed;
+        // Where a discard can be what is seen, what is lost is what came after that.
+        let after = discarded.map(|version| self.above(version.ended, from));
+        match after.min_by_key(|verdict| verdict.weight()) {
+            Some(verdict) if verdict.weight() < Verdict::DurableLost(0).weight() => return verdict,
+            _ => {}
         }
         match self.above(Some(0), from) {
             Verdict::Allowed if self.started => Verdict::DurableLost(self.last_durable()),

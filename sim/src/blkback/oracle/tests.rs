@@ -269,3 +269,16 @@ fn histories_do_not_grow_for_ever() {
     assert_eq!(scene.oracle.histories[&5].len(), 1);
     assert!(scene.oracle.dirty.is_empty());
 }
+
+#[test]
+fn what_is_lost_after_a_discard_is_not_what_was_durable_before() {
+    let mut scene = scene();
+    scene.write(5);
+    scene.flush(Flushed::Durable);
+    let discard = scene.oracle.discard(5, 1);
+    scene.disk.discard(5, 1, Discard::Plain);
+    scene.oracle.ended(discard, Outcome::Done);
+    scene.write(5);
+    scene.disk.corrupt(5, &[0; BLOCK]);
+    assert_eq!(scene.found(), Some(Wrong::Lost { found: 0, acknowledged: 3 }));
+}

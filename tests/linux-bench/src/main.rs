@@ -1,0 +1,36 @@
+//! The Linux side of `cargo xtask bench`, one static program with three tasks.
+//!
+//! As the init of a Linux guest it reads the guest's disk as it is told at the console; in domain 0, `meter` tells a guest
+//! what to do and measures meanwhile, and `fill` gives a disk the content that readers expect.
+
+mod domain0;
+mod engine;
+mod guest;
+mod pages;
+mod privcmd;
+mod uring;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    let result = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        _ if std::process::id() == 1 => guest::run(),
+        [_, "meter", console, plan] => domain0::meter(console, plan),
+        [_, "fill", device] => domain0::fill(device),
+        _ => usage(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> Result<()> {
+    bail!("usage: linux-bench meter CONSOLE PLAN | fill DEVICE; without words, as process 1, a guest's init")
+}

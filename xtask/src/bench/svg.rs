@@ -1,0 +1,223 @@
+//! A report as a picture: for each case and figure a bar of each guest, and their ratio.
+
+use std::fmt::Write as _;
+
+use super::number;
+use super::report::{Better, Report, Row};
+
+const WIDTH: usize = 1280;
+const MARGIN: usize = 40;
+/// The height of a bar with the gap below it.
+const STEP: usize = 26;
+const BAR: usize = 20;
+/// What a cell keeps free for the number behind its longest bar.
+const NUMBER: usize = 92;
+/// How many letters of a caveat fit into a line.
+const LETTERS: usize = 175;
+
+const INK: &str = "#1f2933";
+const FAINT: &str = "#616e7c";
+const RULE: &str = "#d9dee4";
+/// The colours of the guests, told apart by the colour-blind as well.
+const GUESTS: [&str; 2] = ["#0f7b8a", "#c9a227"];
+const GOOD: &str = "#1a7f37";
+const BAD: &str = "#b3261e";
+
+/// Returns the report as an SVG file.
+pub(super) fn text(report: &Report) -> String {
+    let mut picture = Picture::default();
+    picture.heading(report);
+    for rows in report.cases() {
+        picture.case(report, rows);
+    }
+    picture.footing(report);
+    picture.finish()
+}
+
+/// A picture that grows downwards.
+#[derive(Default)]
+struct Picture {
+    body: String,
+    /// Where the next thing begins.
+    y: usize,
+}
+
+/// How letters look.
+#[derive(Clone, Copy)]
+struct Letters {
+    size: usize,
+    bold: bool,
+    colour: &'static str,
+}
+
+const TITLE: Letters = Letters { size: 26, bold: true, colour: INK };
+const HEAD: Letters = Letters { size: 18, bold: true, colour: INK };
+const RATIO: Letters = Letters { size: 16, bold: true, colour: INK };
+const PLAIN: Letters = Letters { size: 14, bold: false, colour: INK };
+const SMALL: Letters = Letters { size: 13, bold: false, colour: FAINT };
+
+impl Picture {
+    fn heading(&mut self, report: &Report) {
+        self.y = 50;
+        self.write(MARGIN, &report.title, TITLE);
+        self.y += 26;
+        self.write(MARGIN, &report.setting, Letters { colour: FAINT, ..PLAIN });
+        self.y += 18;
+        let mut x = MARGIN;
+        for (guest, colour) in report.guests.iter().zip(GUESTS.iter().cycle()) {
+            self.rectangle(x, 16, 16, colour);
+            self.y += 13;
+            self.write(x + 24, guest, Letters { bold: true, ..PLAIN });
+            self.y -= 13;
+            x += 60 + guest.len() * 9;
+        }
+        self.y += 34;
+    }
+
+    /// A line of cells: what was counted in one case.
+    fn case(&mut self, report: &Report, rows: &[Row]) {
+        self.rule();
+        self.y += 28;
+        self.write(MARGIN, &rows[0].case, HEAD);
+        self.y += 14;
+        let (top, width) = (self.y, (WIDTH - 2 * MARGIN) / rows.len());
+        for (index, row) in rows.iter().enumerate() {
+            self.y = top;
+            self.cell(MARGIN + index * width, width, report, row);
+        }
+        self.y += 24;
+    }
+
+    fn cell(&mut self, x: usize, width: usize, report: &Report, row: &Row) {
+        self.y += 12;
+        self.write(x, &row.figure.name, SMALL);
+        self.y += 9;
+        let largest = row.values.iter().map(|spread| spread.median).fold(f64::MIN_POSITIVE, f64::max);
+        let longest = (width - NUMBER) as f64;
+        for (spread, colour) in row.values.iter().zip(GUESTS.iter().cycle()) {
+            // A bar of nothing is still to be seen.
+            let length = ((spread.median / largest * longest).round() as usize).max(2);
+            self.rectangle(x, length, BAR, colour);
+            self.y += 15;
+            self.write(x + length + 7, &number::figure(spread.median), PLAIN);
+            self.y += STEP - 15;
+        }
+        self.y += 16;
+        if let (Some(ratio), Some(other)) = (row.ratio(), report.guests.get(1)) {
+            let colour = if row.figure.better.holds(ratio, 1.0) { GOOD } else { BAD };
+            let wish = match row.figure.better {
+                Better::More => "more is better",
+                Better::Less => "less is better",
+            };
+            let text = format!("{} × {other}", number::ratio(ratio));
+            self.write(x, &text, Letters { colour, ..RATIO });
+            self.y += 18;
+            self.write(x, wish, SMALL);
+        }
+    }
+
+    fn footing(&mut self, report: &Report) {
+        self.rule();
+        self.y += 8;
+        for verdict in &report.verdicts {
+            self.y += 20;
+            let colour = if verdict.is_met() { GOOD } else { BAD };
+            self.write(MARGIN, &format!("goal {verdict}"), Letters { colour, ..PLAIN });
+        }
+        self.y += 8;
+        for line in report.caveats.iter().flat_map(|caveat| wrapped(caveat, LETTERS)) {
+            self.y += 18;
+            self.write(MARGIN, &line, SMALL);
+        }
+        self.y += 30;
+    }
+
+    fn write(&mut self, x: usize, text: &str, letters: Letters) {
+        let Letters { size, bold, colour } = letters;
+        let weight = if bold { " font-weight=\"bold\"" } else { "" };
+        self.line(&format!(
+            "<text x=\"{x}\" y=\"{}\" font-size=\"{size}\"{weight} fill=\"{colour}\">{}</text>",
+            self.y,
+            escaped(text)
+        ));
+    }
+
+    fn rectangle(&mut self, x: usize, width: usize, height: usize, colour: &str) {
+        let y = self.y;
+        self.line(&format!(
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"2\" fill=\"{colour}\"/>"
+        ));
+    }
+
+    fn rule(&mut self) {
+        let (y, end) = (self.y, WIDTH - MARGIN);
+        self.line(&format!("<line x1=\"{MARGIN}\" y1=\"{y}\" x2=\"{end}\" y2=\"{y}\" stroke=\"{RULE}\"/>"));
+    }
+
+    fn line(&mut self, text: &str) {
+        self.body.push_str(text);
+        self.body.push('\n');
+    }
+
+    fn finish(self) -> String {
+        let Self { body, y } = self;
+        let mut text = String::new();
+        let fonts = "'DejaVu Sans', Verdana, Helvetica, Arial, sans-serif";
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{y}\" viewBox=\"0 0 {WIDTH} {y}\" \
+             font-family=\"{fonts}\">"
+        );
+        let _ = writeln!(text, "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>");
+        text + &body + "</svg>\n"
+    }
+}
+
+/// Breaks a text between words into lines of so many letters.
+fn wrapped(text: &str, letters: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= letters => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::example;
+    use super::*;
+
+    #[test]
+    fn each_figure_has_a_bar_a_number_and_a_ratio() {
+        let text = text(&example());
+        let count = |what: &str| text.matches(what).count();
+        // The background, the legend, and the bars.
+        assert_eq!(count("<rect"), 1 + 2 + 4 * 2);
+        assert_eq!(count(" × theirs"), 4);
+        assert!(text.contains(">25,000</text>") && text.contains(">2.50 × theirs</text>"), "{text}");
+    }
+
+    #[test]
+    fn what_has_a_meaning_in_svg_is_escaped() {
+        let text = text(&example());
+        assert!(text.contains("Reads &amp; writes") && text.contains("&lt;example&gt;"), "{text}");
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("extraordinary", 7), ["extraordinary"]);
+    }
+}
