@@ -29,9 +29,6 @@ pub(crate) const DISK_KEYS: &[&str] = &[
     "discard-secure",
     "feature-max-indirect-segments",
     "feature-persistent",
-    "max-ring-page-order",
-    "max-ring-pages",
-    "multi-queue-max-queues",
 ];
 
 /// The largest sectors that a disk may have, in bytes: a page.

@@ -197,9 +197,6 @@ impl<P: Platform> Blkfront<P> {
     fn read_disk(&self, keys: &Keys) -> Result<Disk, String> {
         let connection = self.connection.as_ref().ok_or("there is no connection")?;
         let (layout, slots) = (connection.layout, connection.ring_slots());
-        if Layout::read(keys, &self.options) != layout {
-            return Err("the backend's limits have changed while it was connected to".into());
-        }
         Disk::read(keys, &self.options, layout, slots).map_err(|error| error.to_string())
     }
 
