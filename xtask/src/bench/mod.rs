@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the SDK beside Linux, on the same Xen.
 //!
-//! A benchmark makes a [`Report`]: named figures of one or two guests, each with its spread, goals, and what one must know to
+//! A benchmark makes a report: named figures of one or two guests, each with its spread, goals, and what one must know to
 //! read them. It is shown as a table, and kept as CSV and as a picture.
 
 mod block;
