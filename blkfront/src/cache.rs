@@ -152,8 +152,12 @@ impl Cache {
     /// What is said to a flush with this number, and of how many losses that tells: of a loss is told each flush that was submitted
     /// before one has told of it.
     pub(crate) const fn judged(&self, verdict: Flushed, serial: u64) -> (Flushed, u64) {
-        if self.losses > self.told || serial <= self.told_until {
-            (Flushed::NotDurable(NotDurable::CacheLost), self.losses)
+        let lost = Flushed::NotDurable(NotDurable::CacheLost);
+        if serial <= self.told_until {
+            // Its owner takes it for the loss that was told already: a later one is to be told to another.
+            (lost, 0)
+        } else if self.losses > self.told {
+            (lost, self.losses)
         } else {
             (verdict, 0)
         }

@@ -397,7 +397,7 @@ impl<P: Platform> Blkfront<P> {
     /// How many requests wait or are under way.
     #[must_use]
     pub const fn pending(&self) -> usize {
-        self.jobs.len()
+        self.jobs.owned()
     }
 
     /// What went through the disk.
@@ -471,7 +471,7 @@ impl<P: Platform> Blkfront<P> {
         if !matches!(self.life, Life::Up | Life::Detached(..)) {
             return Err(Rejection::NotConnected);
         }
-        if self.jobs.len() >= self.options.depth {
+        if self.jobs.owned() >= self.options.depth {
             return Err(Rejection::Full);
         }
         disk.check(request.kind, request.extent(), request.buffer.len())

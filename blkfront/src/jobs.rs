@@ -90,6 +90,8 @@ pub(crate) struct Jobs<P: Memory> {
     first: u32,
     last: u32,
     count: usize,
+    /// Of those: the owner's.
+    owned: usize,
     serial: u64,
     /// Changes that are not answered.
     changes: u32,
@@ -171,11 +173,16 @@ impl<P: Memory> Job<P> {
 impl<P: Memory> Jobs<P> {
     pub(crate) const fn new() -> Self {
         let (vacant, first, last) = (NONE, NONE, NONE);
-        Self { places: Vec::new(), vacant, first, last, count: 0, serial: 0, changes: 0, waiting: 0 }
+        Self { places: Vec::new(), vacant, first, last, count: 0, owned: 0, serial: 0, changes: 0, waiting: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
         self.count
+    }
+
+    /// How many are the owner's, those included that were given up.
+    pub(crate) const fn owned(&self) -> usize {
+        self.owned
     }
 
     /// The number of the one that was taken last.
@@ -216,6 +223,7 @@ impl<P: Memory> Jobs<P> {
         job.previous = self.last;
         self.changes += u32::from(job.kind.changes());
         self.waiting += u32::from(job.kind.waits());
+        self.owned += usize::from(job.origin == Origin::Owner);
         let place = self.place(job);
         self.link(self.last, place);
         self.last = place;
@@ -228,10 +236,11 @@ impl<P: Memory> Jobs<P> {
     pub(crate) fn remove(&mut self, place: u32) -> Option<(Kind, u32)> {
         let slot = self.places.get_mut(place as usize)?;
         let Place::Taken(job) = slot else { return None };
-        let Job { kind, serial, counted, previous, next, .. } = *job;
+        let Job { kind, origin, serial, counted, previous, next, .. } = *job;
         *slot = Place::Vacant { next: self.vacant };
         self.vacant = place;
         self.count -= 1;
+        self.owned -= usize::from(origin == Origin::Owner);
         self.unlink(previous, next);
         self.waiting -= u32::from(kind.waits());
         if counted {
