@@ -217,13 +217,10 @@ impl<P: Platform> Blkfront<P> {
             (None, Kind::Discard { .. }, _) => Ok(Done::Discarded),
             (None, ..) => Ok(Done::Transferred),
         };
-        let mut buffer = core::mem::replace(&mut job.buffer, crate::Buffer::empty());
+        let buffer = core::mem::replace(&mut job.buffer, crate::Buffer::empty());
         self.take_out(place);
         self.statistics.completed += 1;
-        if result.is_err() {
-            buffer.release();
-            self.statistics.failed += 1;
-        }
+        self.statistics.failed += u64::from(result.is_err());
         self.cache.told(losses, self.jobs.latest());
         Some(Completion { id, result, buffer })
     }
