@@ -8,9 +8,9 @@ use crate::Platform;
 use crate::buffer::Buffer;
 use crate::device::Blkfront;
 use crate::error::{IoError, Rejection};
-use crate::event::Event;
 use crate::request::{Completion, Discard, Done, Flushed, Request, RequestId};
 use crate::sector::{SECTOR, Sector512};
+use crate::stall::Stall;
 
 /// Longer transfers are made in pieces of so many bytes.
 const PIECE: usize = 256 * PAGE_SIZE;
@@ -118,7 +118,7 @@ impl<P: Platform> Blkfront<P> {
             if let Some(completion) = self.take_done(id) {
                 return Ok(completion);
             }
-            if self.jobs.get(id.place).is_none_or(|job| job.serial != id.serial || job.stalled) {
+            if self.jobs.get(id.place).is_none_or(|job| job.serial != id.serial || job.stall != Stall::No) {
                 return Ok(self.given_up(id));
             }
             if self.sleep(self.store.now().saturating_add(NAP)).is_err() {
@@ -129,7 +129,6 @@ impl<P: Platform> Blkfront<P> {
     }
 
     fn given_up(&mut self, id: RequestId) -> Completion<P> {
-        self.notes.retain(|event| !matches!(event, Event::Stalled(stalled) if *stalled == id));
         let gone = || Completion { id, result: Err(IoError::Abandoned), buffer: Buffer::empty() };
         self.abandon(id).unwrap_or_else(gone)
     }

@@ -216,7 +216,7 @@ impl<P: Platform> Buffer<P> {
     }
 
     /// How many bytes of a page are the request's business.
-    fn used(&self, index: usize) -> usize {
+    pub(crate) fn used(&self, index: usize) -> usize {
         self.len.saturating_sub(index * PAGE_SIZE).min(PAGE_SIZE)
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use xen_event_channel::{WaitError, Watchdog};
+use xen_event_channel::Watchdog;
 use xen_hypercall::abi::io::blkif::Segment;
 use xen_shared_ring::PeerError;
 use xen_xenbus::Store;
@@ -22,6 +22,7 @@ use crate::error::{IoError, Rejection};
 use crate::event::{Event, Statistics};
 use crate::jobs::{Job, Jobs, NONE, Origin, Standing};
 use crate::options::Options;
+use crate::phase::{Life, Pause, Stop};
 use crate::queue::Queue;
 use crate::replay::Replay;
 use crate::request::{Completion, Rejected, Request, RequestId};
@@ -44,7 +45,7 @@ pub struct Blkfront<P: Platform> {
     pub(crate) options: Options,
     pub(crate) front: Frontend,
     pub(crate) watch: Watch<P>,
-    /// The device's number, as requests have it.
+    /// The device's number, as much of it as a request has room for; backends do not look at it.
     pub(crate) handle: u16,
     pub(crate) life: Life,
     /// Keys that were written once and have to be kept true.
@@ -67,6 +68,8 @@ pub struct Blkfront<P: Platform> {
     pub(crate) cache: Cache,
     pub(crate) watchdog: Watchdog,
     pub(crate) next_stall: Option<Duration>,
+    /// There may be stalled requests of which the owner was not told.
+    pub(crate) untold_stalls: bool,
     pub(crate) starved: Option<Duration>,
     /// Until when a device that has vanished, and came back without a backend, is waited for.
     pub(crate) held: Option<Duration>,
@@ -81,59 +84,6 @@ pub struct Blkfront<P: Platform> {
     /// Counts the front halves: answers for one are not taken for the next one's.
     pub(crate) era: u32,
     polls: u32,
-}
-
-/// Where a disk is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// It was never connected.
-    New,
-    /// It is connected, or is being connected again.
-    Up,
-    /// The backend misbehaved; it is connected again after a pause.
-    Broken,
-    /// The owner wants no more.
-    Closing,
-    /// The device has vanished in this way, and is waited for until this time.
-    Detached(Duration, End),
-    /// It is of no use any more.
-    Ended,
-}
-
-/// Why nothing new is sent, and until when what is under way may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pause {
-    pub(crate) stop: Stop,
-    /// The domain is to be suspended by then.
-    pub(crate) suspend: Option<Duration>,
-    /// The driver's own flush was sent.
-    pub(crate) flushed: bool,
-}
-
-/// How far a connection is from its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    No,
-    /// What is under way, and what waits, is finished until then.
-    Draining(Duration),
-    /// What is under way is finished until then.
-    Finishing(Duration),
-    /// Nothing is sent any more.
-    Stopped,
-}
-
-impl Pause {
-    pub(crate) const NONE: Self = Self { stop: Stop::No, suspend: None, flushed: false };
-}
-
-impl Stop {
-    /// Until when there is time.
-    pub(crate) const fn by(self) -> Option<Duration> {
-        match self {
-            Self::Draining(by) | Self::Finishing(by) => Some(by),
-            Self::No | Self::Stopped => None,
-        }
-    }
 }
 
 impl<P: Platform> Blkfront<P> {
@@ -168,6 +118,7 @@ impl<P: Platform> Blkfront<P> {
             cache: Cache::new(options.journal),
             watchdog: Watchdog::new(WATCHDOG.0, WATCHDOG.1),
             next_stall: None,
+            untold_stalls: false,
             starved: None,
             held: None,
             pause: Pause::NONE,
@@ -241,7 +192,8 @@ impl<P: Platform> Blkfront<P> {
     }
 
     fn next_event(&mut self) -> Option<Event<P>> {
-        self.next_done().map(Event::Completed).or_else(|| self.notes.pop_front())
+        let completed = self.next_done().map(Event::Completed);
+        completed.or_else(|| self.notes.pop_front()).or_else(|| self.next_stalled().map(Event::Stalled))
     }
 
     /// Goes on with everything.
@@ -252,70 +204,6 @@ impl<P: Platform> Blkfront<P> {
             self.tend(now);
         }
         self.flush_notifications(now);
-    }
-
-    /// Sees to it that an event ends the next wait, and answers whether there is nothing to do before: poll again where there is.
-    #[must_use]
-    pub fn prepare_to_wait(&mut self, now: Duration) -> bool {
-        self.reap_and_arm(now) && self.done.is_empty() && self.notes.is_empty()
-    }
-
-    /// Sleeps until something may have happened, or until a time. Blocks; a kernel with other things to do waits for its events
-    /// itself.
-    ///
-    /// # Errors
-    ///
-    /// Xen does not let the guest wait.
-    pub fn wait(&mut self, until: Duration) -> Result<(), WaitError> {
-        if !self.done.is_empty() || !self.notes.is_empty() {
-            return Ok(());
-        }
-        self.sleep(until)
-    }
-
-    /// Sleeps until something new may have happened.
-    pub(crate) fn sleep(&mut self, until: Duration) -> Result<(), WaitError> {
-        if !self.reap_and_arm(self.store.now()) {
-            return Ok(());
-        }
-        let until = self.next_time().map_or(until, |next| until.min(next));
-        match self.store.wait_with(self.queues().map(Queue::waits), until) {
-            // The domain was suspended: the front half hears of it.
-            Err(WaitError::Stale) => Ok(()),
-            waited => waited,
-        }
-    }
-
-    /// When to poll at the latest.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Duration> {
-        if !self.done.is_empty() || !self.notes.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        self.next_time()
-    }
-
-    /// When something is to be done, whoever else does what.
-    fn next_time(&self) -> Option<Duration> {
-        [self.ring_deadline(), self.front_deadline()].into_iter().flatten().min()
-    }
-
-    /// When there is something to do for which xenstore is not needed.
-    pub(crate) fn ring_deadline(&self) -> Option<Duration> {
-        let detached = if let Life::Detached(until, _) = self.life { Some(until) } else { None };
-        let starved = self.starved.filter(|_| self.may_send());
-        let held = self.connection.iter().flat_map(|connection| connection.queues.iter().filter_map(Queue::held)).min();
-        let times = [detached, held, self.watchdog.deadline(), self.next_stall, starved, self.pause.stop.by()];
-        times.into_iter().flatten().min()
-    }
-
-    /// When xenstore is to be asked for something.
-    pub(crate) fn front_deadline(&self) -> Option<Duration> {
-        match self.life {
-            Life::Detached(..) | Life::Ended => None,
-            _ if self.asked.is_some() => Some(Duration::ZERO),
-            _ => self.front.next_deadline(),
-        }
     }
 
     /// Gives a request up: its end comes at once. Its pages stay with the backend until that has answered, or is gone; until then
@@ -381,6 +269,7 @@ impl<P: Platform> Blkfront<P> {
         let Some(connection) = self.connection.as_mut().filter(|connection| connection.broken.is_none()) else {
             return;
         };
+        // Not that it is one: it is told to nobody.
         connection.set_broken(PeerError::Message { rule: "number of answers", value: 0 });
         let attempt = connection.attempt;
         // Where the connection has ended already, another one is on its way.
@@ -439,22 +328,9 @@ impl<P: Platform> Blkfront<P> {
         self.notes.push_back(event);
     }
 
-    /// How many more events are kept before old ones go.
-    pub(crate) fn room_for_notes(&self) -> usize {
-        MOST_NOTES.saturating_sub(self.notes.len())
-    }
-
     /// The device, or its backend, may be gone.
     pub(crate) const fn look_again(&mut self) {
         self.front.look_again();
-    }
-
-    /// The queues whose backend is believed.
-    pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue<P>> + Clone {
-        self.connection
-            .iter()
-            .filter(|connection| connection.broken.is_none())
-            .flat_map(|connection| &connection.queues)
     }
 
     pub(crate) fn queue_count(&self) -> usize {

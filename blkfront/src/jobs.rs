@@ -4,12 +4,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use xen_grant_table::Memory;
+use xen_hypercall::abi::frame::PAGE_SIZE;
 
 use crate::buffer::Buffer;
 use crate::cache::{Cache, Mark};
 use crate::error::IoError;
 use crate::request::{Flushed, Kind, RequestId};
 use crate::sector::SECTOR;
+use crate::stall::Stall;
 
 /// No job.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -40,7 +42,7 @@ pub(crate) struct Job<P: Memory> {
     pub(crate) standing: Standing,
     /// It is sent alone: merged with others, it failed.
     pub(crate) alone: bool,
-    pub(crate) stalled: bool,
+    pub(crate) stall: Stall,
     /// A flush that is in the list of those that wait.
     pub(crate) parked: bool,
     /// Those behind it wait for it.
@@ -118,7 +120,7 @@ impl<P: Memory> Job<P> {
             origin,
             standing: Standing::Live,
             alone: false,
-            stalled: false,
+            stall: Stall::No,
             parked: false,
             counted: kind.changes(),
             previous: NONE,
@@ -128,7 +130,7 @@ impl<P: Memory> Job<P> {
 
     /// How many pages, or one for a request without data.
     pub(crate) const fn steps(&self) -> u32 {
-        if self.kind.transfers() { self.buffer.len().div_ceil(4096) as u32 } else { 1 }
+        if self.kind.transfers() { self.buffer.len().div_ceil(PAGE_SIZE) as u32 } else { 1 }
     }
 
     pub(crate) const fn sectors(&self) -> u64 {

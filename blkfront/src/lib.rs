@@ -58,14 +58,18 @@ mod lending;
 mod life;
 mod lookout;
 mod options;
+mod phase;
 mod queue;
 mod reap;
 mod replay;
 mod request;
 mod sector;
 mod send;
+mod share;
 mod shared;
+mod stall;
 mod suspend;
+mod wait;
 mod wire;
 
 use xen_grant_table::Memory;

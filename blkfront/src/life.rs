@@ -9,13 +9,14 @@ use xen_xenbus::store::{StoreError, Watch};
 
 use crate::Platform;
 use crate::connection::{Connection, Written};
-use crate::device::{Blkfront, Life, Pause, Stop};
+use crate::device::Blkfront;
 use crate::disk::{Disk, Layout};
 use crate::errand::{Asked, Brought, Errand, Found, Wanted};
 use crate::error::IoError;
 use crate::event::Event;
 use crate::jobs::{Job, NONE, Origin, Seen, Standing};
 use crate::options::Vanishing;
+use crate::phase::{Life, Pause, Stop};
 use crate::replay::Replay;
 use crate::request::Kind;
 use crate::sector::Extent;
@@ -311,7 +312,8 @@ impl<P: Platform> Blkfront<P> {
         let mut place = self.jobs.first();
         while let Some(job) = self.jobs.get_mut(place) {
             let (this, next) = (place, job.next());
-            self.statistics.sent_again += u64::from(job.open > 0 && job.standing == Standing::Live);
+            self.statistics.sent_again +=
+                u64::from(job.open > 0 && job.standing == Standing::Live && job.origin == Origin::Owner);
             job.parked = false;
             if job.standing == Standing::GivenUp || (job.standing == Standing::Live && job.origin != Origin::Owner) {
                 self.take_out(this);
@@ -356,27 +358,6 @@ impl<P: Platform> Blkfront<P> {
         self.cache.give_up();
         self.fail_all(IoError::of_lost);
         self.note(Event::Ended(end));
-    }
-
-    fn notice_stalls(&mut self, now: Duration) {
-        if self.next_stall.is_none_or(|next| now < next) {
-            return;
-        }
-        let (patience, room, mut next) = (self.options.patience, self.room_for_notes(), None::<Duration>);
-        let mut stalled = alloc::vec::Vec::new();
-        self.jobs.for_each(|place, job| {
-            let waits = job.standing == Standing::Live && job.origin == Origin::Owner && !job.stalled;
-            let due = job.since.saturating_add(patience);
-            // Those for which there is no room have their turn when the others were heard.
-            if waits && due <= now && stalled.len() < room {
-                job.stalled = true;
-                stalled.push(crate::RequestId { place, serial: job.serial });
-            } else if waits {
-                next = Some(next.map_or(due, |next| next.min(due)));
-            }
-        });
-        self.next_stall = next;
-        stalled.into_iter().for_each(|id| self.note(Event::Stalled(id)));
     }
 }
 

@@ -8,9 +8,10 @@ use xen_hypercall::abi::io::blkif::{Response, Status};
 use xen_shared_ring::PeerError;
 
 use crate::Platform;
-use crate::device::{Blkfront, Life};
+use crate::device::Blkfront;
 use crate::error::IoError;
 use crate::jobs::{NONE, Origin, Seen, Standing};
+use crate::phase::Life;
 use crate::queue::Part;
 use crate::replay;
 use crate::request::{Completion, Done, Kind, RequestId};

@@ -4,19 +4,19 @@ use core::time::Duration;
 
 use xen_grant_table::Refusal;
 use xen_hypercall::abi::frame::PAGE_SIZE;
+use xen_hypercall::abi::io::blkif::RequestIndirect;
 use xen_hypercall::abi::io::blkif::{DiscardFlags, MAX_SEGMENTS_PER_REQUEST, Operation, RequestDiscard};
-use xen_hypercall::abi::io::blkif::{RequestIndirect, Segment};
 use xen_shared_ring::PeerError;
 use zerocopy::IntoBytes;
 
 use crate::connection::Connection;
 use crate::device::Blkfront;
 use crate::error::IoError;
-use crate::jobs::{Job, NONE, Seen};
-use crate::lending::Purpose;
+use crate::jobs::{NONE, Seen};
 use crate::queue::Part;
 use crate::request::{Discard, Kind, RequestId};
 use crate::sector::SECTOR;
+use crate::share::Share;
 use crate::wire::{Discarding, Head, Indirect, One, direct};
 use crate::{Platform, replay};
 
@@ -30,15 +30,6 @@ pub(crate) enum Sent {
     Yes,
     /// It has to wait: for room, for others, or for memory.
     Blocked,
-}
-
-/// Some pages of a job, or all pages of several.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    job: u32,
-    jobs: u32,
-    page: u32,
-    pages: u32,
 }
 
 impl<P: Platform> Blkfront<P> {
@@ -192,7 +183,7 @@ impl<P: Platform> Blkfront<P> {
             Refusal::QuarantineFull => {
                 let kept =
                     self.connection.as_ref().map_or(0, |connection| connection.lending.account.limits().quarantine);
-                self.misbehaved(PeerError::Message { rule: "number of pages kept mapped", value: kept.into() });
+                self.misbehaved(PeerError::PagesKept { most: kept });
                 Sent::Blocked
             }
             refusal => {
@@ -205,97 +196,6 @@ impl<P: Platform> Blkfront<P> {
         }
     }
 
-    /// What goes into the next request of the ring.
-    fn share(&self, place: u32) -> Option<Share> {
-        let most = self.connection.as_ref()?.disk.as_ref()?.segments();
-        let job = self.jobs.get(place)?;
-        // Barriers cannot be indirect.
-        let most = if job.kind == Kind::Barrier { most.min(MAX_SEGMENTS_PER_REQUEST as u32) } else { most };
-        let left = job.steps() - job.sent;
-        let share = Share { job: place, jobs: 1, page: job.sent, pages: left.min(most) };
-        if job.sent > 0 || left >= most || job.alone || job.kind == Kind::Barrier {
-            return Some(share);
-        }
-        Some(self.merge(share, job, most))
-    }
-
-    /// Adds jobs that follow and go on where the one before them ends.
-    fn merge(&self, mut share: Share, first: &Job<P>, most: u32) -> Share {
-        let mut last = first;
-        while let Some(next) = self.jobs.get(last.next()) {
-            let adjacent = next.kind == first.kind && next.at == last.at + last.sectors();
-            let fits = share.pages + next.steps() <= most;
-            if !adjacent || !fits || next.sent > 0 || next.alone || !next.has_more() {
-                break;
-            }
-            share.jobs += 1;
-            share.pages += next.steps();
-            last = next;
-        }
-        share
-    }
-
-    /// Grants the pages of a share, and notes their segments. Where grants or memory run out it is a smaller share.
-    fn lend(&mut self, share: Share) -> Result<Share, Refusal> {
-        self.segments.clear();
-        let mut lent = Share { jobs: 0, pages: 0, ..share };
-        let mut place = share.job;
-        while lent.jobs < share.jobs {
-            let Some(job) = self.jobs.get(place) else { break };
-            let (first, count) = if share.jobs == 1 { (share.page, share.pages) } else { (0, job.steps()) };
-            let next = job.next();
-            let (pages, refusal) = self.lend_pages(place, first, count);
-            match refusal {
-                None => (lent.jobs, lent.pages) = (lent.jobs + 1, lent.pages + pages),
-                // A part of one job can be sent, and several whole ones.
-                Some(_) if lent.jobs == 0 && pages > 0 => return Ok(Share { jobs: 1, page: first, pages, ..share }),
-                Some(_) if lent.jobs > 0 => {
-                    self.unlend(place, 0, pages);
-                    break;
-                }
-                Some(refusal) => {
-                    self.unlend(place, first, pages);
-                    return Err(refusal);
-                }
-            }
-            place = next;
-        }
-        Ok(lent)
-    }
-
-    /// Grants pages of one job, and answers with how many it were, and why not all.
-    fn lend_pages(&mut self, place: u32, first: u32, count: u32) -> (u32, Option<Refusal>) {
-        let (Some(job), Some(connection)) = (self.jobs.get_mut(place), &mut self.connection) else {
-            return (0, None);
-        };
-        let (purpose, lending) = (job.kind.purpose(), &mut connection.lending);
-        for page in first..first + count {
-            match job.buffer.lend(page as usize, purpose, lending) {
-                Ok(gref) => {
-                    let used = (job.buffer.len() - page as usize * PAGE_SIZE).min(PAGE_SIZE);
-                    let last_sect = (used / SECTOR - 1) as u8;
-                    self.segments.push(Segment { gref, first_sect: 0, last_sect, _pad: 0 });
-                }
-                Err(refusal) => return (page - first, Some(refusal)),
-            }
-        }
-        (count, None)
-    }
-
-    /// Takes pages back that nobody was told of.
-    fn unlend(&mut self, place: u32, first: u32, count: u32) {
-        let (Some(job), Some(connection)) = (self.jobs.get_mut(place), &mut self.connection) else { return };
-        let mut kept = Ok(());
-        for page in first..first + count {
-            self.segments.pop();
-            kept = kept.and(job.buffer.take_back(page as usize, Purpose::Write, &mut connection.lending));
-        }
-        // A backend that has guessed the number keeps a page that it was never told of: without it nothing can be sent.
-        if let Err(violation) = kept {
-            self.misbehaved(violation);
-        }
-    }
-
     /// There is no page for segments: what goes without one is sent.
     fn push_fewer(&mut self, share: Share) -> Result<Sent, Refusal> {
         self.unlend_share(share);
@@ -303,17 +203,6 @@ impl<P: Platform> Blkfront<P> {
         let left = self.jobs.get(share.job).map_or(0, |job| job.steps() - job.sent);
         let fewer = self.lend(Share { pages: fewer.pages.min(left), ..fewer })?;
         self.push_data(fewer)
-    }
-
-    fn unlend_share(&mut self, share: Share) {
-        let mut place = share.job;
-        for _ in 0..share.jobs {
-            let Some(job) = self.jobs.get(place) else { break };
-            let (next, steps) = (job.next(), job.steps());
-            let (first, count) = if share.jobs == 1 { (share.page, share.pages) } else { (0, steps) };
-            self.unlend(place, first, count);
-            place = next;
-        }
     }
 
     fn push_data(&mut self, share: Share) -> Result<Sent, Refusal> {

@@ -5,8 +5,9 @@ use core::time::Duration;
 use xen_xenbus::control::{Epoch, Ready, Resumable};
 
 use crate::Platform;
-use crate::device::{Blkfront, Life};
+use crate::device::Blkfront;
 use crate::options::Vanishing;
+use crate::phase::Life;
 
 /// How long requests may take to finish before a suspend. What is under way then is sent again afterwards.
 const LONGEST: Duration = Duration::from_secs(10);

@@ -350,3 +350,19 @@ fn a_disk_that_was_closed_ends_whatever_happens_meanwhile() {
     assert!(rig.until(Duration::from_secs(200), |rig| rig.front.is_ended()));
     assert!(rig.now() - t0 < Duration::from_secs(15));
 }
+
+#[test]
+fn hc_071_a_call_that_blocks_ends_in_time_also_where_nobody_has_heard_of_other_stalls() {
+    let patience = Duration::from_secs(1);
+    let mut rig = Rig::new(18, Options { patience, ..Options::DEFAULT }, Offer::DEFAULT);
+    rig.back = None;
+    let now = rig.now();
+    for number in 0..100_u64 {
+        let buffer = rig.front.buffer(512).unwrap();
+        rig.front.submit(Request::read(Sector512(number * 64), buffer), now).unwrap();
+    }
+    assert_eq!(rig.front.flush(), Err(IoError::Abandoned));
+    assert!(rig.now() - now < patience * 2, "it took {:?}", rig.now() - now);
+    rig.pass(Duration::from_millis(10));
+    assert_eq!(rig.count(|event| matches!(event, Event::Stalled(_))), 100, "the others are told of, each once");
+}

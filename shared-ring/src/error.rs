@@ -83,6 +83,11 @@ pub enum PeerError {
         /// The grant's reference.
         gref: u32,
     },
+    /// The peer keeps more pages mapped that it should have given back than its device may lose. Found by the driver.
+    PagesKept {
+        /// How many pages it may keep.
+        most: u32,
+    },
     /// A message breaks a rule of its protocol. Found by the driver.
     Message {
         /// What the rule is about: the operation, the offset, the status.
@@ -131,6 +136,9 @@ impl fmt::Display for PeerError {
             }
             Self::GrantStillInUse { gref } => {
                 write!(f, "the peer answered, and still has the page of grant {gref} mapped")
+            }
+            Self::PagesKept { most } => {
+                write!(f, "the peer still has more than {most} pages mapped that it should have given back")
             }
             Self::Message { rule, value } => write!(f, "the peer's message has the wrong {rule} {value:#x}"),
         }
@@ -204,6 +212,7 @@ mod tests {
             (PeerError::IdNotPublished { id: 3 }, "0x3, which it cannot have seen yet"),
             (PeerError::IdStale { id: 3, pending: 0x1_0003 }, "0x3, in whose place 0x10003 is in flight"),
             (PeerError::GrantStillInUse { gref: 9 }, "the page of grant 9 mapped"),
+            (PeerError::PagesKept { most: 512 }, "more than 512 pages"),
             (PeerError::Message { rule: "status", value: 0x80 }, "the wrong status 0x80"),
         ];
         for (error, words) in ids {
