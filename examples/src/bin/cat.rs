@@ -10,13 +10,12 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
-use alloc::vec;
 use core::error::Error;
 use core::time::Duration;
 
 use ext4_view::{Ext4, Ext4Read};
 use sha2::{Digest as _, Sha256};
-use xen_rt::blkfront::{Blkfront, Options, SECTOR, Sector512, Which};
+use xen_rt::blkfront::{Blkfront, Options, Which};
 use xen_rt::{Guest, Xen, entry, print, println};
 
 /// How long a disk may take to come.
@@ -47,11 +46,6 @@ struct Bytes(Blkfront<Xen>);
 
 impl Ext4Read for Bytes {
     fn read(&mut self, start: u64, into: &mut [u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let sector = u64::from(self.0.disk().ok_or("the disk is gone")?.sector_size());
-        let skipped = start % sector;
-        let mut sectors = vec![0; (skipped + into.len() as u64).next_multiple_of(sector) as usize];
-        self.0.read(Sector512((start - skipped) / SECTOR as u64), &mut sectors)?;
-        into.copy_from_slice(&sectors[skipped as usize..][..into.len()]);
-        Ok(())
+        Ok(self.0.read_bytes(start, into)?)
     }
 }

@@ -10,6 +10,25 @@ use xen_rt::blkfront::{Disk, Options, Persistent, number as number_of};
 
 use crate::content::SECTOR;
 
+/// All that stands before an equals sign.
+const KEYS: [&str; 15] = [
+    "disk",
+    "depth",
+    "block",
+    "blocks",
+    "from",
+    "seed",
+    "count",
+    "seconds",
+    "writes",
+    "flush",
+    "queues",
+    "ring",
+    "segments",
+    "persistent",
+    "journal",
+];
+
 /// The words of the command line, each with what stands for it if it is not there.
 #[derive(Clone, Debug)]
 pub(crate) struct Arguments {
@@ -47,6 +66,10 @@ pub(crate) enum Limit {
 impl Arguments {
     /// Reads the command line, and says which word it does not understand.
     pub(crate) fn read(line: CommandLine) -> Result<Self, String> {
+        let is_known = |word: &&str| word.split_once('=').is_some_and(|(key, _)| KEYS.contains(&key));
+        if let Some(word) = line.words().find(|word| !is_known(word)) {
+            return Err(format!("what is {word:?}? There are {}=", KEYS.join("=, ")));
+        }
         let number = |key, otherwise| value(line, key).map(|value| value.unwrap_or(otherwise));
         let limit = match (value(line, "count")?, value(line, "seconds")?) {
             (Some(count), _) => Limit::Count(count),

@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-/// Bytes of a sector, and the words of 8 bytes in it.
-pub(crate) const SECTOR: usize = 512;
+pub(crate) use xen_rt::blkfront::SECTOR;
+
+/// Words of 8 bytes in a sector.
 const WORDS: usize = SECTOR / 8;
 
 /// What a block is to hold.

@@ -102,8 +102,8 @@ impl Load {
             flight: Vec::new(),
             spare: Vec::new(),
             scratch: vec![0; arguments.block],
-            // A state of zero would stay so.
-            random: arguments.seed | 1,
+            // Neighbours begin far from each other, and a state of zero would stay so.
+            random: arguments.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             since_flush: 0,
             counts: Counts::default(),
             arguments,
