@@ -72,13 +72,18 @@ fn take_line(typed: &mut Vec<u8>) -> Option<String> {
 fn options(words: &CommandLine) -> Result<Options, String> {
     let number =
         |name: &str, otherwise: u32| words.value(name).map_or(Ok(otherwise), |word| word.parse().map_err(failed(name)));
-    let choice = |name: &str, otherwise: bool| words.value(name).map_or(otherwise, |word| word == "yes");
+    let choice = |name: &str, otherwise: bool| match words.value(name) {
+        None => Ok(otherwise),
+        Some("yes") => Ok(true),
+        Some("no") => Ok(false),
+        Some(other) => Err(format!("{name}={other} is neither yes nor no")),
+    };
     Ok(Options {
         queues: number("queues", 1)?,
         ring_order: number("ring", 0)?,
         segments: number("segments", 256)?,
         persistent: if choice("persistent", true) { Persistent::IfOffered } else { Persistent::Never },
-        trust: if choice("trusted", true) { Trust::Trusted } else { Trust::Untrusted },
+        trust: if choice("trusted", true)? { Trust::Trusted } else { Trust::Untrusted },
         ..Options::DEFAULT
     })
 }
