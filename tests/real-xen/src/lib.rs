@@ -29,6 +29,24 @@ pub fn guest(program: &str, arguments: &str) -> GuestSpec {
     }
 }
 
+/// A guest of this name with a scenario. It has as long as that takes under translation on a busy machine.
+#[must_use]
+pub fn in_scenario(name: &str, guest: GuestSpec, scenario: &str) -> GuestSpec {
+    let timeout = Duration::from_secs(480);
+    GuestSpec { name: name.to_owned(), scenario: Some(scenario.to_owned()), timeout, ..guest }
+}
+
+/// What came of the guest of this name, of those that one boot has run.
+///
+/// # Panics
+///
+/// When it was not among them.
+#[track_caller]
+#[must_use]
+pub fn outcome_of<'a>(all: &'a [Outcome], name: &str) -> &'a Outcome {
+    all.iter().find(|outcome| outcome.name == name).expect("the guest was run")
+}
+
 /// Builds a program when it is first asked for: cargo, asked for each boot, would wait for other builds each time.
 fn built(program: &str) -> PathBuf {
     static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);

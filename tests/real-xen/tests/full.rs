@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use real_xen_tests::{died_in_guard_page, expect, expect_crash, guest};
+use real_xen_tests::{died_in_guard_page, expect, expect_crash, guest, outcome_of};
 use xtask::boot::{self, Ending, GuestSpec, Input, Outcome, Reason};
 
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
@@ -23,7 +23,7 @@ fn guests() -> Vec<GuestSpec> {
 
 #[track_caller]
 fn outcome(name: &str) -> &'static Outcome {
-    OUTCOMES.iter().find(|outcome| outcome.name == name).expect("the guest was run")
+    outcome_of(&OUTCOMES, name)
 }
 
 #[test]

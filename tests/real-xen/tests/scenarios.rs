@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use real_xen_tests::{expect, failed, guest, succeeded};
+use real_xen_tests::{expect, failed, guest, outcome_of, succeeded};
 use xtask::boot::{self, Ending, GuestSpec, Outcome, Reason};
 
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
@@ -42,7 +42,7 @@ fn with(name: &str, guest: GuestSpec, scenario: &str) -> GuestSpec {
 
 #[track_caller]
 fn outcome(name: &str) -> &'static Outcome {
-    OUTCOMES.iter().find(|outcome| outcome.name == name).expect("the guest was run")
+    outcome_of(&OUTCOMES, name)
 }
 
 #[test]

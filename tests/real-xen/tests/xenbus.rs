@@ -3,9 +3,8 @@
 //! The figures of `docs/costs.md` are printed: `cargo test -p real-xen-tests --test xenbus -- --nocapture`.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use real_xen_tests::{expect, failed, guest, succeeded};
+use real_xen_tests::{expect, failed, guest, in_scenario, outcome_of, succeeded};
 use xtask::boot::{self, Ending, GuestSpec, Outcome, Reason};
 
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
@@ -39,27 +38,21 @@ wait_for_end";
 
 fn guests() -> Vec<GuestSpec> {
     vec![
-        with("xenbus", guest("xenbus", ""), include_str!("../scenarios/xenbus.sh")),
-        with("lifecycle", guest("lifecycle", ""), include_str!("../scenarios/lifecycle.sh")),
-        with("shell", guest("xenstore-shell", ""), include_str!("../scenarios/shell.sh")),
-        with("rebooting", guest("lifecycle", ""), REBOOT),
-        with("devices", guest("devices", ""), include_str!("../scenarios/devices.sh")),
-        with("leaking", guest("devices", "control=leak"), ONCE),
-        with("deaf", guest("devices", "control=deaf"), ONCE),
-        with("unheard", guest("echo", ""), UNHEARD),
-        with("rounds", guest("rounds", ""), include_str!("../scenarios/rounds.sh")),
+        in_scenario("xenbus", guest("xenbus", ""), include_str!("../scenarios/xenbus.sh")),
+        in_scenario("lifecycle", guest("lifecycle", ""), include_str!("../scenarios/lifecycle.sh")),
+        in_scenario("shell", guest("xenstore-shell", ""), include_str!("../scenarios/shell.sh")),
+        in_scenario("rebooting", guest("lifecycle", ""), REBOOT),
+        in_scenario("devices", guest("devices", ""), include_str!("../scenarios/devices.sh")),
+        in_scenario("leaking", guest("devices", "control=leak"), ONCE),
+        in_scenario("deaf", guest("devices", "control=deaf"), ONCE),
+        in_scenario("unheard", guest("echo", ""), UNHEARD),
+        in_scenario("rounds", guest("rounds", ""), include_str!("../scenarios/rounds.sh")),
     ]
-}
-
-/// Times are those of translation on a busy machine.
-fn with(name: &str, guest: GuestSpec, scenario: &str) -> GuestSpec {
-    let timeout = Duration::from_secs(480);
-    GuestSpec { name: name.to_owned(), scenario: Some(scenario.to_owned()), timeout, ..guest }
 }
 
 #[track_caller]
 fn outcome(name: &str) -> &'static Outcome {
-    OUTCOMES.iter().find(|outcome| outcome.name == name).expect("the guest was run")
+    outcome_of(&OUTCOMES, name)
 }
 
 /// Checks that a guest tells of a check that it holds.
