@@ -285,3 +285,26 @@ fn a_backend_serves_in_a_run() {
     assert_eq!(rig.back.statistics().flushes, 10);
     rig.close(front);
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
+fn answers_that_are_due_together_come_in_the_order_that_was_asked_for() {
+    for order in [Order::Kept, Order::Mixed] {
+        let late = Duration::from_millis(1);
+        let mut rig = Rig::new(15, Options { latency: late..late, order, ..Options::DEFAULT });
+        let mut front = rig.connect(Shape::PLAIN);
+        let sent: Vec<u64> = (0..20).map(|_| front.send(0, Operation::FLUSH_DISKCACHE, 0, &[]).id).collect();
+        rig.back.step();
+        rig.machine.advance(2 * late);
+        rig.back.step();
+        assert_eq!(rig.back.unanswered(), 0, "all at once");
+        let mut answered = Vec::new();
+        while let Some(response) = front.queues[0].ring.pop_or_arm().unwrap() {
+            answered.push(response.into_unverified().id);
+        }
+        assert_eq!(answered == sent, order == Order::Kept);
+        answered.sort_unstable();
+        assert_eq!(answered, sent);
+        rig.close(front);
+    }
+}

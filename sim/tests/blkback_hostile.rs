@@ -3,6 +3,9 @@
 #[path = "common/block.rs"]
 mod block;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use block::{Front, Rig, Shape};
 use xen_grant_table::Grant;
 use xen_hypercall::abi::io::blkif::{Operation, Response, Status};
@@ -192,6 +195,32 @@ fn hc_073_indirect_pages_change() {
     scene.end(answer);
 }
 
+/// The ring, before and after a misdeed.
+fn ring_with(misdeed: Misdeed) -> [Box<[u8; 4096]>; 2] {
+    let mut scene = scene(18);
+    let gref = scene.front.queues[0].ring.region().grefs()[0];
+    let ring = |scene: &Scene| {
+        let pages = scene.rig.machine.readable_by(&scene.rig.host);
+        pages.into_iter().find(|page| page.gref == gref).expect("it is granted").bytes
+    };
+    let before = ring(&scene);
+    let answer = scene.ask(misdeed, 1);
+    let after = ring(&scene);
+    scene.end(answer);
+    [before, after]
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
+fn hc_018_and_007_rings_are_rewritten() {
+    let [before, after] = ring_with(Misdeed::Status(0));
+    assert_eq!(before[64 + 112..], after[64 + 112..], "an honest answer changes one slot");
+    let [_, after] = ring_with(Misdeed::RewritesRequests);
+    assert!(after[64 + 112..].chunks(112).all(|slot| slot.iter().any(|byte| *byte != 0)));
+    let [before, after] = ring_with(Misdeed::RewritesIndices);
+    assert_ne!(before[16..24], after[16..24], "words that no honest end writes");
+}
+
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_084_rings_stay_mapped() {
@@ -213,8 +242,10 @@ fn hc_090_storms() {
     let before = scene.rig.machine.trace().iter().len();
     let answer = scene.ask(Misdeed::Storm(100), 1);
     assert!(scene.rig.machine.trace().iter().len() > before + 100);
+    let before = scene.rig.machine.trace().iter().len();
     scene.rig.back.control().storm(50);
     scene.rig.settle();
+    assert!(scene.rig.machine.trace().iter().len() >= before + 50);
     scene.end(answer);
 }
 
@@ -222,8 +253,15 @@ fn hc_090_storms() {
 #[cfg_attr(miri, ignore = "hundreds of calls")]
 fn hc_103_states_toggle() {
     let mut scene = scene(103);
+    let written = Arc::new(AtomicUsize::new(0));
+    let (path, count) = (format!("{}/state", scene.rig.device.back_path()), Arc::clone(&written));
+    scene.rig.machine.xenstore().watch(&path, move |_, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
     scene.rig.back.control().toggle(100);
     scene.rig.settle();
+    scene.rig.machine.settle();
+    assert!(written.load(Ordering::Relaxed) > 10, "{written:?}");
     assert_eq!(scene.rig.state(), State::CONNECTED);
     scene.rig.back.control().write_state(State(255));
     scene.rig.settle();

@@ -63,7 +63,7 @@ pub(super) const fn is_idle(misdeed: Option<&Misdeed>) -> bool {
 
 impl Misdeed {
     /// All kinds, for tests that go through them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Id(0),
         Self::Id(u64::MAX),
         Self::Id(1 << 32),
@@ -91,6 +91,7 @@ impl Misdeed {
         Self::RewritesRequests,
         Self::RewritesIndices,
         Self::Junk,
+        Self::Storm(300),
     ];
 
     /// One of them.

@@ -278,13 +278,13 @@ impl Queue {
         if ready == 0 || gathers {
             return false;
         }
-        for _ in 0..ready {
+        for left in (1..=ready).rev() {
             let chosen = match engine.options.order {
-                Order::Mixed => engine.rng.random_range(0..ready),
+                Order::Mixed => engine.rng.random_range(0..left),
                 Order::Kept | Order::Bursts(_) => 0,
             };
             let mut due = self.waiting.iter().enumerate().filter(|(_, job)| job.due <= engine.now);
-            let Some((index, _)) = due.nth(chosen).or_else(|| due.next()) else { break };
+            let Some((index, _)) = due.nth(chosen) else { break };
             let job = self.waiting.remove(index);
             self.finish(job, engine);
         }
