@@ -72,7 +72,8 @@ Without a name, the examples are listed. The guest's console is standard output,
 what is typed (or piped in) goes to the guest's console.
 
 A scenario is a shell script that runs in domain 0 while the guest runs, with `$name` for xl and functions to wait for \
-lines of the guest's console, to use its part of xenstore, to save and restore it: xtask/src/dom0/library.sh describes them. \
+lines of the guest's console, to use its part of xenstore, to save and restore it: `library.sh` and `disks.sh` in \
+xtask/src/dom0 describe them. \
 Its output is shown among the steps. When it fails, the guest is destroyed and its commands are shown.
 
 Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or an unexpected end, 103 when the scenario \
@@ -168,7 +169,7 @@ pub struct Mutants {
 }
 
 const SOAK_HELP: &str = "\
-A round is: hostile steps on rings (native, under AddressSanitizer and under Miri), the property tests of all packages, \
+A round is: hostile steps on rings (native, under AddressSanitizer and under Miri), random faults around disks, the property tests of all packages, \
 the storms of the simulator and of the crates above it, and, in the first round, the models of several processors with \
 larger bounds. Each exercise prints its seed, how much it did, and the command that repeats it. The first finding ends \
 the run; a round that has begun is finished when the time is over.
@@ -202,7 +203,7 @@ pub struct Soak {
 /// Options of `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// What to measure.
+    /// What to measure
     #[command(subcommand)]
     pub benchmark: Benchmark,
 }

@@ -95,7 +95,7 @@ fn exercises(packages: &[Package], round: Round) -> Result<Vec<Exercise>> {
     }
     if storm::has_disks(packages) {
         let seeds = (round.steps / 10_000).max(1);
-        let faults = storm::disks(Disks::Faults(seeds), round.seed)?;
+        let faults = storm::disks(Disks::Faults { seeds, seed: round.seed })?;
         exercises.push(Exercise::new("faults around disks", faults, format!("{seeds} seeds")));
     }
     for package in packages {

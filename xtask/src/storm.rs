@@ -50,8 +50,13 @@ pub fn command(build: Build, steps: u64, seed: u64) -> Result<Command> {
 /// What is done to disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disks {
-    /// Each of so many seeds, from the given one on, is a disk with random faults around it.
-    Faults(u64),
+    /// Each seed is a disk with random faults around it.
+    Faults {
+        /// How many.
+        seeds: u64,
+        /// The first one.
+        seed: u64,
+    },
     /// One disk has so many requests, over the ends of the rings' indices.
     Requests(u64),
 }
@@ -67,11 +72,11 @@ pub fn has_disks(packages: &[Package]) -> bool {
 /// # Errors
 ///
 /// When the workspace is not found.
-pub fn disks(what: Disks, seed: u64) -> Result<Command> {
+pub fn disks(what: Disks) -> Result<Command> {
     let mut command = cargo(&["run", "--release", "--package", DISKS, "--bin"])?;
     workspace::build_quickly(&mut command);
     match what {
-        Disks::Faults(seeds) => {
+        Disks::Faults { seeds, seed } => {
             command.args(["block-storm", "--", "--seeds", &seeds.to_string(), "--seed", &seed.to_string()])
         }
         Disks::Requests(requests) => command.args(["block-many", "--", "--requests", &requests.to_string()]),

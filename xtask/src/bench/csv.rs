@@ -1,4 +1,4 @@
-//! A report for programs: a line for each figure of each guest (RFC 4180).
+//! A report for programs: a line for each figure of each guest (quoted as in RFC 4180).
 
 use super::report::{Report, Row};
 

@@ -51,7 +51,7 @@ pub struct GuestSpec {
     pub config: Vec<String>,
     /// More files for domain 0, by their paths there; the same path may be named by several guests (full mode).
     pub files: Vec<(String, PathBuf)>,
-    /// A shell script that runs in domain 0 while the guest runs (full mode); `dom0/library.sh` has what it can use.
+    /// A shell script that runs in domain 0 while the guest runs (full mode); `dom0/library.sh` and `dom0/disks.sh` have what it can use.
     ///
     /// The guest is waited for when the script has succeeded, and destroyed when it has failed.
     pub scenario: Option<String>,

@@ -20,10 +20,13 @@ const COURTESY: i32 = 3;
 /// When the user interrupts.
 pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let courtesy = if steps.iter().any(|step| step.part == Part::Xen) { COURTESY } else { 0 };
+    let has_boots = steps.iter().any(|step| step.part == Part::Xen);
     let lanes = arrange(steps, processors);
+    let courtesy = if has_boots && lanes.len() > 1 { COURTESY } else { 0 };
     let screen = Status(progress.step("test", "beginning"));
     let stage = Arc::new(Stage::new(lanes.len(), Box::new(screen)));
+    // Before any lane begins, so that who is heard first does not depend on which thread is quicker.
+    lanes.iter().enumerate().filter(|(_, steps)| steps.is_empty()).for_each(|(number, _)| stage.close(number));
     let mut ended = thread::scope(|scope| {
         let run = |(number, steps)| {
             let driver = Driver { number, stage: Arc::clone(&stage), progress: progress.clone() };

@@ -26,9 +26,11 @@ const STORMS: [(&str, Build, u64); 3] = [
     ("ring storm, Miri", Build::Miri, 20_000),
 ];
 /// What disks live through.
-const DISKS: [(&str, Disks); 2] =
-    [("faults around disks", Disks::Faults(2_000)), ("requests on a disk", Disks::Requests(50_000_000))];
-/// The seed of all of them, so that what fails here fails everywhere. (`soak` takes fresh ones.)
+const DISKS: [(&str, Disks); 2] = [
+    ("faults around disks", Disks::Faults { seeds: 2_000, seed: SEED }),
+    ("requests on a disk", Disks::Requests(50_000_000)),
+];
+/// The seed of all that has one, so that what fails here fails everywhere. (`soak` takes fresh ones.)
 const SEED: u64 = 15;
 
 /// Returns all steps; those for tests that the workspace does not have are left out.
@@ -43,7 +45,7 @@ pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     steps.extend(models(packages)?);
     steps.extend(storms(packages)?);
     if storm::has_disks(packages) {
-        let step = |(name, what)| Ok(Step::loud(name, storm::disks(what, SEED)?));
+        let step = |(name, what)| Ok(Step::loud(name, storm::disks(what)?));
         steps.extend(DISKS.into_iter().map(step).collect::<Result<Vec<_>>>()?);
     }
     steps.extend(miri_tests(packages)?);

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -134,7 +135,7 @@ impl Work {
 
     fn run(self, name: &str, progress: &Progress) -> Result<Outcome> {
         match self {
-            Self::Quiet(command) => silently(command, progress),
+            Self::Quiet(command) => silently(name, command, progress),
             Self::Loud(command) => loudly(name, command, progress),
             Self::Miri(command) => match miri::ensure(progress)? {
                 Ok(()) => loudly(name, command, progress),
@@ -170,7 +171,28 @@ fn loudly(name: &str, mut command: Command, progress: &Progress) -> Result<Outco
         command.env("CARGO_TERM_COLOR", "always");
     }
     let listener = progress.clone();
-    match process::stream(command, Some(Instant::now() + LIMIT), move |line| listener.print(line)) {
+    watched(name, command, progress, move |line| listener.print(line))
+}
+
+/// Runs a command and shows what it printed only if it failed.
+fn silently(name: &str, command: Command, progress: &Progress) -> Result<Outcome> {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&said);
+    let outcome = watched(name, command, progress, move |line| locked(&listener).push(line.to_owned()))?;
+    if outcome != Outcome::Passed {
+        progress.text(locked(&said).join("\n").trim_end());
+    }
+    Ok(outcome)
+}
+
+/// Runs a command with the time limit of steps; `say` gets what it prints.
+fn watched(
+    name: &str,
+    command: Command,
+    progress: &Progress,
+    say: impl FnMut(&str) + Send + 'static,
+) -> Result<Outcome> {
+    match process::stream(command, Some(Instant::now() + LIMIT), say) {
         Ok(status) => Ok(Outcome::of(status.success())),
         Err(error) if error.is::<TimeLimitPassed>() => {
             progress.note("test", format!("{name}: {error}, {} minutes", LIMIT.as_secs() / 60));
@@ -180,11 +202,6 @@ fn loudly(name: &str, mut command: Command, progress: &Progress) -> Result<Outco
     }
 }
 
-/// Runs a command and shows what it printed only if it failed.
-fn silently(command: Command, progress: &Progress) -> Result<Outcome> {
-    let finished = process::capture(command, Some(Instant::now() + LIMIT))?;
-    if !finished.status.success() {
-        progress.text((finished.stdout + &finished.stderr).trim_end());
-    }
-    Ok(Outcome::of(finished.status.success()))
+fn locked(lines: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
 }

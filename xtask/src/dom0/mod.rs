@@ -38,7 +38,7 @@ pub const PROGRAMS: &[&str] = &[
     "xenstore-write",
 ];
 
-/// The programs that the packages must hold: those of domain 0, and what unpacks Linux.
+/// By these the packages are known to be there, one of each package: those of domain 0, and what unpacks Linux.
 pub const NEEDED_PROGRAMS: &[&str] = &[
     "busybox",
     "xl",

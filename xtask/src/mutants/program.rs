@@ -44,10 +44,10 @@ impl Program {
         self.tests.iter().any(|test| test.contains(name))
     }
 
-    /// Returns the command that runs the tests with this in their names, as cargo would.
-    pub(super) fn command(&self, name: &str) -> Command {
+    /// Returns the command that runs the tests with one of these in their names, in the folder where cargo would.
+    pub(super) fn command(&self, names: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
-        command.arg(name).current_dir(&self.folder);
+        command.args(names).current_dir(&self.folder);
         command
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         let messages = format!("{}\nno json\n{}\n", message(false, "/bin/false"), message(true, "/bin/true"));
         let programs = Program::all(&messages).unwrap();
         assert_eq!(programs.len(), 1);
-        let command = programs[0].command("hc_001");
+        let command = programs[0].command(&["hc_001"]);
         assert_eq!(command.get_current_dir(), Some(Path::new("/w/p")));
         assert_eq!(process::describe(&command), "true hc_001");
         assert!(!programs[0].has("hc_001"));

@@ -133,7 +133,7 @@ impl<'a> Suite<'a> {
     fn judge(&self, programs: &[&Program], mutant: &Mutant) -> Result<Verdict> {
         let deadline = Instant::now() + limit(mutant);
         for program in programs {
-            let mut command = program.command(&mutant.test);
+            let mut command = program.command(&[&mutant.test]);
             self.bench.settings(&mut command)?;
             let verdict = verdict(process::capture(command, Some(deadline)), mutant)?;
             if verdict != Verdict::Survived {
@@ -151,26 +151,31 @@ impl<'a> Suite<'a> {
         if programs.is_empty() {
             return Ok(());
         }
-        let mut command = self.command(&programs, &["--no-fail-fast", "--"])?;
-        command.args(names);
-        match process::capture(command, Some(Instant::now() + BASELINE)) {
-            Ok(run) if run.status.success() => {}
-            Ok(run) => self.note_failures(&run),
-            Err(error) if error.is::<TimeLimitPassed>() => {
-                self.unusable = Some("the tests never end without it".into());
+        // As with a mutant: what the tests find here they find there.
+        let (commands, deadline) = (programs.iter().map(|program| program.command(&names)), Instant::now() + BASELINE);
+        let commands: Vec<Command> = commands.collect();
+        for mut command in commands {
+            self.bench.settings(&mut command)?;
+            match process::capture(command, Some(deadline)) {
+                Ok(run) if run.status.success() => {}
+                Ok(run) => self.note_failures(&run),
+                Err(error) if error.is::<TimeLimitPassed>() => {
+                    self.unusable = Some("the tests never end without it".into());
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
         }
         Ok(())
     }
 
     fn note_failures(&mut self, run: &Finished) {
-        self.failing = failed(&run.stdout);
-        if self.failing.is_empty() {
+        let failing = failed(&run.stdout);
+        if failing.is_empty() {
             // A program was killed before it could say which test it was at.
             let words = process::last_lines(&run.stderr, LINES);
             self.unusable = Some(format!("the tests fail without it:\n{words}"));
         }
+        self.failing.extend(failing);
     }
 
     /// Returns the programs that hold tests with one of these names.
