@@ -33,6 +33,7 @@ pub const COVERED: &[Header] = &[
     both("hvm/params.h"),
     both("io/blkif.h"),
     both("io/console.h"),
+    both("io/netif.h"),
     both("io/xenbus.h"),
     both("io/xs_wire.h"),
     both("memory.h"),
