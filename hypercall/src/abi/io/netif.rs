@@ -173,7 +173,7 @@ pub struct TxRequest {
 ///
 /// `struct netif_extra_info`, public/io/netif.h
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct ExtraInfo {
     /// What it says.
     ///
@@ -219,7 +219,7 @@ pub struct ExtraGso {
 ///
 /// `struct netif_extra_info`, public/io/netif.h
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct ExtraMcast {
     /// [`ExtraType::MCAST_ADD`] or [`ExtraType::MCAST_DEL`].
     ///
@@ -237,7 +237,7 @@ pub struct ExtraMcast {
 ///
 /// `struct netif_extra_info`, public/io/netif.h
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct ExtraHash {
     /// [`ExtraType::HASH`].
     ///
