@@ -73,7 +73,12 @@ pub(super) struct Ended {
     pub(super) took: Duration,
     /// The command that runs it again.
     pub(super) repeat: String,
+    /// The last lines that it printed, if it failed: what stands above the summary may be of another step.
+    pub(super) last: Vec<String>,
 }
+
+/// How many lines of a step that failed are said again.
+const LAST: usize = 40;
 
 impl Step {
     pub(super) fn quiet(name: impl Into<String>, command: Command) -> Self {
@@ -111,15 +116,18 @@ impl Step {
     /// When the user interrupts.
     pub(super) fn run(self, progress: &Progress) -> Result<Ended> {
         let started = Instant::now();
-        let repeat = self.work.describe();
-        let outcome = match self.work.run(&self.name, progress) {
+        let (repeat, said) = (self.work.describe(), Said::default());
+        let outcome = match self.work.run(&self.name, progress, &said) {
             Err(error) if !error.is::<Interrupted>() => {
-                progress.text(&format!("error: {error:#}"));
+                let words = format!("error: {error:#}");
+                said.note(&words);
+                progress.text(&words);
                 Outcome::Failed
             }
             result => result?,
         };
-        let ended = Ended { name: self.name, outcome, took: started.elapsed(), repeat };
+        let last = if outcome == Outcome::Failed { said.last(LAST) } else { Vec::new() };
+        let ended = Ended { name: self.name, outcome, took: started.elapsed(), repeat, last };
         progress.line("test", format!("{} {}", ended.name, ended.outcome.words()));
         Ok(ended)
     }
@@ -133,17 +141,17 @@ impl Work {
         }
     }
 
-    fn run(self, name: &str, progress: &Progress) -> Result<Outcome> {
+    fn run(self, name: &str, progress: &Progress, said: &Said) -> Result<Outcome> {
         match self {
-            Self::Quiet(command) => silently(name, command, progress),
-            Self::Loud(command) => loudly(name, command, progress),
+            Self::Quiet(command) => silently(name, command, progress, said),
+            Self::Loud(command) => loudly(name, command, progress, said),
             Self::Miri(command) => match miri::ensure(progress)? {
-                Ok(()) => loudly(name, command, progress),
+                Ok(()) => loudly(name, command, progress, said),
                 Err(reason) => Ok(Outcome::NotRun(reason)),
             },
             Self::Mutants => {
                 progress.note("test", format!("{name}: {}", Self::Mutants.describe()));
-                Ok(Outcome::of(mutants::judge_all(&[], progress)?))
+                Ok(Outcome::of(mutants::judge_all(&[], progress, |report| said.note(report))?))
             }
         }
     }
@@ -164,23 +172,25 @@ impl Outcome {
     }
 }
 
-fn loudly(name: &str, mut command: Command, progress: &Progress) -> Result<Outcome> {
+fn loudly(name: &str, mut command: Command, progress: &Progress, said: &Said) -> Result<Outcome> {
     progress.note("test", format!("{name}: {}", process::describe(&command)));
     if std::io::stderr().is_terminal() && std::env::var_os("CARGO_TERM_COLOR").is_none() {
         // Through a pipe cargo does not see the terminal.
         command.env("CARGO_TERM_COLOR", "always");
     }
-    let listener = progress.clone();
-    watched(name, command, progress, move |line| listener.print(line))
+    let (listener, said) = (progress.clone(), said.clone());
+    watched(name, command, progress, move |line| {
+        said.note(line);
+        listener.print(line);
+    })
 }
 
 /// Runs a command and shows what it printed only if it failed.
-fn silently(name: &str, command: Command, progress: &Progress) -> Result<Outcome> {
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let listener = Arc::clone(&said);
-    let outcome = watched(name, command, progress, move |line| locked(&listener).push(line.to_owned()))?;
+fn silently(name: &str, command: Command, progress: &Progress, said: &Said) -> Result<Outcome> {
+    let listener = said.clone();
+    let outcome = watched(name, command, progress, move |line| listener.note(line))?;
     if outcome != Outcome::Passed {
-        progress.text(locked(&said).join("\n").trim_end());
+        progress.text(said.last(usize::MAX).join("\n").trim_end());
     }
     Ok(outcome)
 }
@@ -202,6 +212,43 @@ fn watched(
     }
 }
 
-fn locked(lines: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
+/// What a step has printed.
+#[derive(Debug, Clone, Default)]
+struct Said(Arc<Mutex<Vec<String>>>);
+
+impl Said {
+    fn note(&self, text: &str) {
+        self.lines().extend(text.lines().map(str::to_owned));
+    }
+
+    fn last(&self, count: usize) -> Vec<String> {
+        let lines = self.lines();
+        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_step_that_failed_has_its_last_words_and_one_that_passed_has_none() {
+        for step in [Step::quiet, Step::loud] {
+            let ended = step("talk", shell("for line in $(seq 100); do echo $line; done; exit 1"));
+            let ended = ended.run(&Progress::quiet()).unwrap();
+            assert_eq!(ended.outcome, Outcome::Failed);
+            assert_eq!((ended.last.len(), ended.last.last().map(String::as_str)), (LAST, Some("100")));
+        }
+        assert!(Step::quiet("talk", shell("echo word")).run(&Progress::quiet()).unwrap().last.is_empty());
+    }
 }

@@ -49,9 +49,12 @@ impl Summary {
     }
 }
 
-/// The table, below it what to do about each step that did not pass, and one line for all.
+/// What the steps that failed said last, the table, below it what to do about each step that did not pass, and one line for all.
 impl Display for Summary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for Ended { name, last, .. } in self.steps.iter().filter(|ended| !ended.last.is_empty()) {
+            writeln!(f, "\n  {name} said last:\n{}", last.join("\n"))?;
+        }
         writeln!(f, "\n  {:<34} {:<8} {:>9}", "step", "result", "time")?;
         for Ended { name, outcome, took, .. } in &self.steps {
             writeln!(f, "  {name:<34} {:<8} {:>7.1} s", outcome.words(), took.as_secs_f32())?;
@@ -76,6 +79,7 @@ mod tests {
             outcome: outcome.clone(),
             took: Duration::from_secs(1),
             repeat: "cargo test".into(),
+            last: if *outcome == Outcome::Failed { vec!["last words".into()] } else { Vec::new() },
         };
         Summary::new(outcomes.iter().map(ended).collect(), Duration::from_millis(1500))
     }
@@ -85,6 +89,7 @@ mod tests {
         let summary = summary(&[Outcome::Passed, Outcome::Failed]);
         let text = summary.to_string();
         assert!(summary.has(&Outcome::Failed) && text.contains("loom failed; to repeat it: cargo test"), "{text}");
+        assert!(text.contains("loom said last:\nlast words"), "{text}");
         assert!(!text.contains("everything passed"), "{text}");
     }
 

@@ -34,20 +34,22 @@ const LISTS: &str = "tests/mutants";
 ///
 /// When a list cannot be read, names no mutant that is meant, or the user interrupts.
 pub fn run(options: &cli::Mutants) -> Result<u8> {
-    let passed = judge_all(&options.filter, &Progress::new())?;
+    let passed = judge_all(&options.filter, &Progress::new(), |_| ())?;
     Ok(u8::from(!passed))
 }
 
-/// Tries the mutants that the words mean, prints the report, and returns whether tests noticed all of them.
+/// Tries the mutants that the words mean, prints the report, hands it on, and returns whether tests noticed all of them.
 ///
 /// # Errors
 ///
 /// As [`run`].
-pub fn judge_all(words: &[String], progress: &Progress) -> Result<bool> {
+pub fn judge_all(words: &[String], progress: &Progress, told: impl FnOnce(&str)) -> Result<bool> {
     let laboratory = Laboratory { root: paths::workspace()?, folder: paths::target()?.join("mutants") };
     let mutants = laboratory.mutants(words)?;
     let report = laboratory.judge(&mutants, progress)?;
-    progress.text(&report.to_string());
+    let text = report.to_string();
+    progress.text(&text);
+    told(&text);
     Ok(report.passed())
 }
 
