@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 
-use xen_event_channel::{Channel, ChannelError, Found, OpenError, Settled};
+use xen_event_channel::{Channel, ChannelError, Line, OpenError};
 use xen_grant_table::{Access, Account, GrantRun, Memory, PageRun, Refusal};
 use xen_hypercall::abi::io::blkif::{Operation, Response};
 use xen_shared_ring::in_flight::Entry;
@@ -36,11 +36,7 @@ pub(crate) struct Part {
 pub(crate) struct Queue<P: Memory + xen_event_channel::Events> {
     pub(crate) ring: FrontRing<Blkif, GrantRun<P>, Slots>,
     pub(crate) parts: InFlight<Part, u64, Vec<Entry<Part>>>,
-    channel: Channel<P>,
-    /// The channel's count before the last look at the ring.
-    seen: u32,
-    found: Found,
-    held: Option<Duration>,
+    line: Line<P>,
 }
 
 /// Why a queue could not be made.
@@ -58,17 +54,16 @@ impl<P: Platform> Queue<P> {
         let run = PageRun::alloc(platform.clone(), pages).ok_or(NoQueue::Memory)?;
         let run = run.grant(account, Access::ReadWrite).map_err(|error| NoQueue::Grants(error.reason))?;
         let ring = FrontRing::init_at(run, size, first).map_err(|_| NoQueue::Memory)?;
-        let channel = Channel::unbound(platform, account.peer()).map_err(NoQueue::Channel)?;
+        let line = Line::unbound(platform, account.peer()).map_err(NoQueue::Channel)?;
         let parts = InFlight::new((0..size.count()).map(|_| Entry::VACANT).collect());
-        let seen = channel.count();
-        Ok(Self { ring, parts, channel, seen, found: Found::Nothing, held: None })
+        Ok(Self { ring, parts, line })
     }
 
     /// Adds the queue's keys, all below `prefix`.
     pub(crate) fn describe(&self, offer: Offer, prefix: &str, written: Written) -> Offer {
         let key = |name: &str| alloc::format!("{prefix}{name}");
         let grefs = self.ring.region().grefs();
-        let offer = offer.with(&key("event-channel"), self.channel.port().0);
+        let offer = offer.with(&key("event-channel"), self.line.port().0);
         match grefs {
             // With an order of 0 some backends read the one, and some the other.
             [gref] if written.order => offer.with(&key("ring-ref"), gref.0).with(&key("ring-ref0"), gref.0),
@@ -84,7 +79,7 @@ impl<P: Platform> Queue<P> {
     pub(crate) fn pop(&mut self) -> Result<Option<Response>, PeerError> {
         match self.ring.pop()? {
             Some(response) => {
-                self.found = Found::Work;
+                self.line.found();
                 Ok(Some(response.into_unverified()))
             }
             None => Ok(None),
@@ -93,10 +88,10 @@ impl<P: Platform> Queue<P> {
 
     /// As [`pop`](Self::pop); when there is none, the backend is asked for an event at the next one.
     pub(crate) fn pop_or_arm(&mut self) -> Result<Option<Response>, PeerError> {
-        self.seen = self.channel.count();
+        self.line.look();
         match self.ring.pop_or_arm()? {
             Some(response) => {
-                self.found = Found::Work;
+                self.line.found();
                 Ok(Some(response.into_unverified()))
             }
             None => Ok(None),
@@ -122,33 +117,27 @@ impl<P: Platform> Queue<P> {
         let notify = self.ring.publish();
         self.parts.mark_published();
         // A backend that cannot be signalled is looked after by the watchdog.
-        notify.is_needed() && self.channel.notify().is_ok()
+        notify.is_needed() && self.line.notify()
     }
 
     /// Signals the backend whether it wants to be or not. Answers whether it was signalled.
     pub(crate) fn remind(&self) -> bool {
-        self.channel.notify().is_ok()
+        self.line.notify()
     }
 
     /// Tells the channel what was found since the last time, so that a storm of events is held off.
     pub(crate) fn settle(&mut self, now: Duration) -> Result<(), ChannelError> {
-        let settled = self.channel.settle(self.found, now)?;
-        self.found = Found::Nothing;
-        self.held = match settled {
-            Settled::Open => None,
-            Settled::Held(until) => Some(until),
-        };
-        Ok(())
+        self.line.settle(now)
     }
 
     /// When the channel is to be looked at because its events are held off.
     pub(crate) const fn held(&self) -> Option<Duration> {
-        self.held
+        self.line.held()
     }
 
     /// What to wait for: the channel, and the count that was seen before the last look.
     pub(crate) const fn waits(&self) -> (&Channel<P>, u32) {
-        (&self.channel, self.seen)
+        self.line.waits()
     }
 
     pub(crate) const fn outstanding(&self) -> u32 {

@@ -8,6 +8,7 @@
 //! * [`Events`]: what a kernel supplies.
 //! * [`start`]: chooses between Xen's two ABIs for events, before the first port is opened.
 //! * [`Channel`]: one port that this domain has open; closed when dropped.
+//! * [`Line`]: a channel with what the owner of a ring keeps about it.
 //! * [`dispatch`]: what the kernel's upcall handler calls. Atomics and wakes only: no lock, no allocation, no hypercall.
 //!
 //! # What another domain can do
@@ -64,6 +65,7 @@ mod dispatch;
 mod error;
 mod fifo;
 mod hold;
+mod line;
 #[cfg(loom)]
 pub mod model;
 mod order;
@@ -81,6 +83,7 @@ pub use channel::{Channel, Kind, Peer, Statistics};
 pub use dispatch::dispatch;
 pub use error::{ChannelError, NotifyError, OpenError, Stale, StartError, WaitError};
 pub use hold::{Found, LONGEST_HOLD, SHORTEST_HOLD, SPURIOUS_IN_A_ROW, Settled};
+pub use line::Line;
 pub use platform::{Events, Upcalls};
 pub use slot::BURST;
 pub use start::{Abi, Preference, reset, resume, start, start_vcpu};

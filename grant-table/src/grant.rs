@@ -103,6 +103,17 @@ impl<P: Memory> Grant<P> {
         Self { page: ManuallyDrop::new(page), gref, holder, flags }
     }
 
+    /// The page, of a grant that the peer cannot write through.
+    #[inline]
+    pub(crate) fn page(&self) -> &Page<P> {
+        &self.page
+    }
+
+    #[inline]
+    pub(crate) fn page_mut(&mut self) -> &mut Page<P> {
+        &mut self.page
+    }
+
     fn memory(&self) -> SharedMem {
         // SAFETY: the page is mapped writable, and ours but for the peer, for as long as the grant is borrowed, which is as long as
         // the value lives. Threads that share the grant only load, which needs no order; to write, one has it alone.

@@ -9,6 +9,7 @@
 //! * [`Page`] is memory like any other. [`Page::grant`] turns it into a [`Grant`], which has no bytes to refer to, and
 //!   [`Grant::revoke`] turns that into a page again, or says [`StillMapped`]. [`PageRun`] and [`GrantRun`] are the same for
 //!   the adjacent pages of a ring.
+//! * [`Shown`] is a page that the other domain can only read, so that its bytes stay at hand.
 //! * An [`Account`] says to whom a device grants, how many references it always has, and how many at most. A [`Reservation`] holds
 //!   references for a moment when granting must not fail.
 //! * A page that is still mapped when its grant is dropped is in *quarantine*. [`GrantTable::reap`] frees those that came
@@ -77,6 +78,7 @@ mod platform;
 mod references;
 mod retry;
 mod run;
+mod shown;
 mod slot;
 mod sync;
 mod table;
@@ -89,5 +91,6 @@ pub use mapping::{MapError, Mapping, ReadMapping};
 pub use page::{Page, TooLong};
 pub use platform::{Memory, TableFrame};
 pub use run::{GrantRun, MAX_RUN, PageRun};
+pub use shown::Shown;
 pub use slot::Limits;
 pub use table::{AccountReport, Accounts, GrantTable, MAX_ACCOUNTS, MAX_REFERENCES, Reaped, Statistics};
