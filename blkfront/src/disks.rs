@@ -7,14 +7,14 @@ use core::time::Duration;
 
 use xen_event_channel::WaitError;
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Change, Device, End};
+use xen_xenbus::bus::{Change, Device, End, Lookout};
 use xen_xenbus::control::{Epoch, Ready, Resumable};
 use xen_xenbus::store::StoreError;
 
 use crate::Platform;
 use crate::device::Blkfront;
 use crate::event::Event;
-use crate::lookout::Lookout;
+use crate::find::KIND;
 use crate::options::Options;
 use crate::queue::Queue;
 
@@ -78,7 +78,7 @@ impl<P: Platform> Disks<P> {
         Ok(Self {
             store: store.clone(),
             options,
-            lookout: Lookout::new(store)?,
+            lookout: Lookout::new(store, KIND)?,
             disks: BTreeMap::new(),
             next: BTreeMap::new(),
             lost: BTreeMap::new(),

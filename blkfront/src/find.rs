@@ -7,13 +7,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Device, DeviceError};
+use xen_xenbus::bus::{Device, DeviceError, Lookout};
 
 use crate::Platform;
 use crate::device::Blkfront;
 use crate::error::FindError;
 use crate::event::Event;
-use crate::lookout::Lookout;
 use crate::options::Options;
 
 /// The kind of device that disks are.
@@ -60,15 +59,15 @@ fn not_connected(trouble: Option<DeviceError>, within: Duration) -> FindError {
 /// Waits until there is such a disk.
 fn wait_for<P: Platform>(store: &Store<P>, which: Which<'_>, within: Duration) -> Result<Device, FindError> {
     let until = store.now().saturating_add(within);
-    let mut lookout = Lookout::new(store)?;
+    let mut lookout = Lookout::new(store, KIND)?;
     loop {
         lookout.look_now(store)?;
-        let matching = lookout.disks().filter(|device| which.is(device));
+        let matching = lookout.devices().filter(|device| which.is(device));
         if let Some(device) = matching.min_by_key(|device| device.name().id) {
             return Ok(device.clone());
         }
         if !lookout.wait(until)? {
-            let found = list(lookout.disks());
+            let found = list(lookout.devices());
             return Err(FindError::Missing { wanted: which.to_string(), found, within });
         }
     }

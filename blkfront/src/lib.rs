@@ -56,7 +56,6 @@ mod find;
 mod jobs;
 mod lending;
 mod life;
-mod lookout;
 mod options;
 mod phase;
 mod queue;

@@ -21,7 +21,7 @@ pub struct Line<P: Events> {
     held: Option<Duration>,
 }
 
-impl<P: Events> Line<P> {
+impl<P: Events + Clone> Line<P> {
     /// A new channel for `remote` to connect to.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ impl<P: Platform, Q: Question> Pilot<P, Q> {
     }
 
     /// The driver wants to know something. One question at a time: a later one takes the place of one before it.
-    pub fn ask(&mut self, question: Q) {
+    pub const fn ask(&mut self, question: Q) {
         self.asked = Some(question);
     }
 
@@ -175,7 +175,7 @@ impl<P: Platform, Q: Question> Pilot<P, Q> {
         self.front.resumed();
     }
 
-    fn forget(&mut self) {
+    const fn forget(&mut self) {
         (self.era, self.asked) = (self.era.wrapping_add(1), None);
     }
 

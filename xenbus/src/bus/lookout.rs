@@ -1,20 +1,17 @@
-//! Which disks there are.
+//! Which devices of one kind there are.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use xen_xenbus::Store;
-use xen_xenbus::bus::{Allowance, Backoff, Change, Device, Enumerator, SHORTEST_PAUSE};
-use xen_xenbus::store::{StoreError, Watch};
-
-use crate::Platform;
-use crate::find::KIND;
+use super::{Allowance, Backoff, Change, Device, Enumerator, SHORTEST_PAUSE};
+use crate::store::{Platform, Store, StoreError, Watch};
 
 /// So many looks may follow each other at once; after them there is one every [`SHORTEST_PAUSE`].
 const LOOKS_AT_ONCE: u32 = 8;
 
-/// Follows the disks below `device`, with one watch.
-pub(crate) struct Lookout<P: Platform> {
+/// Follows the devices of one kind below `device`, with one watch: for who drives them as they come and go.
+pub struct Lookout<P: Platform> {
+    kind: &'static str,
     watch: Watch<P>,
     enumerator: Enumerator,
     /// Something may have changed since the last look.
@@ -33,9 +30,14 @@ pub(crate) struct Lookout<P: Platform> {
 }
 
 impl<P: Platform> Lookout<P> {
-    /// Blocks for as long as xenstore takes to register a watch.
-    pub(crate) fn new(store: &Store<P>) -> Result<Self, StoreError> {
+    /// Follows devices of this kind. Blocks for as long as xenstore takes to register a watch.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn new(store: &Store<P>, kind: &'static str) -> Result<Self, StoreError> {
         Ok(Self {
+            kind,
             watch: store.watch("device").wait()?,
             enumerator: Enumerator::new(),
             due: true,
@@ -51,7 +53,7 @@ impl<P: Platform> Lookout<P> {
     }
 
     /// What has changed since the last look, if something may have. What xenstore does not answer is asked again after a pause.
-    pub(crate) fn look(&mut self, store: &Store<P>, now: Duration) -> Vec<Change> {
+    pub fn look(&mut self, store: &Store<P>, now: Duration) -> Vec<Change> {
         self.due |= self.watch.take();
         if !self.due || now < self.look_after || !self.looks.take(now) {
             return Vec::new();
@@ -63,26 +65,34 @@ impl<P: Platform> Lookout<P> {
     }
 
     /// As [`look`](Self::look), whether something may have changed or not.
-    pub(crate) fn look_now(&mut self, store: &Store<P>) -> Result<Vec<Change>, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn look_now(&mut self, store: &Store<P>) -> Result<Vec<Change>, StoreError> {
         let mut changes = self.enumerator.look(store)?;
         (self.due, self.look_retries) = (false, Backoff::new());
-        changes.retain(is_of_disk);
+        changes.retain(|change| self.is_meant(change));
         Ok(changes)
     }
 
-    /// The disks that there were at the last look.
-    pub(crate) fn disks(&self) -> impl Iterator<Item = &Device> {
-        self.enumerator.devices().filter(|device| device.name().kind == KIND)
+    /// Those that there were at the last look.
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.enumerator.devices().filter(|device| device.name().kind == self.kind)
     }
 
     /// Waits for a change; answers whether there was one until then.
-    pub(crate) fn wait(&self, until: Duration) -> Result<bool, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn wait(&self, until: Duration) -> Result<bool, StoreError> {
         self.watch.wait(until)
     }
 
-    /// These disks' front halves have found that their devices are not there any more. What stands in their places are others,
+    /// These devices' front halves have found that they are not there any more. What stands in their places are others,
     /// also where they look the same: the next look finds them.
-    pub(crate) fn search<'d>(&mut self, vanished: impl Iterator<Item = &'d Device>, now: Duration) {
+    pub fn search<'d>(&mut self, vanished: impl Iterator<Item = &'d Device>, now: Duration) {
         self.search_at = None;
         for device in vanished {
             if !self.knows(device) {
@@ -102,22 +112,24 @@ impl<P: Platform> Lookout<P> {
     }
 
     /// Whether the device was there at the last look, and no other has replaced it since.
-    pub(crate) fn knows(&self, device: &Device) -> bool {
+    #[must_use]
+    pub fn knows(&self, device: &Device) -> bool {
         self.enumerator.devices().any(|known| known == device)
     }
 
-    /// A disk is there: the next one that vanishes is looked for soon.
-    pub(crate) const fn went_well(&mut self) {
+    /// A device is connected: the next one that vanishes is looked for soon.
+    pub const fn went_well(&mut self) {
         (self.search_after, self.searches) = (Duration::ZERO, Backoff::new());
     }
 
     /// Whether what was found may be taken now.
-    pub(crate) fn may_try(&self, now: Duration) -> bool {
+    #[must_use]
+    pub fn may_try(&self, now: Duration) -> bool {
         now >= self.try_after
     }
 
     /// Something was taken, or not; answers whether to try again.
-    pub(crate) fn tried(&mut self, result: &Result<(), StoreError>, now: Duration) -> bool {
+    pub fn tried(&mut self, result: &Result<(), StoreError>, now: Duration) -> bool {
         match result {
             Ok(()) => self.try_retries = Backoff::new(),
             Err(_) => self.try_after = now.saturating_add(self.try_retries.next_pause()),
@@ -126,30 +138,38 @@ impl<P: Platform> Lookout<P> {
     }
 
     /// When there is something to do at the latest; `tries` says whether something waits to be taken.
-    pub(crate) fn next_deadline(&self, tries: bool) -> Option<Duration> {
+    #[must_use]
+    pub fn next_deadline(&self, tries: bool) -> Option<Duration> {
         let look = self.due.then(|| self.looks.next().max(self.look_after));
         let try_at = tries.then_some(self.try_after);
         [look, try_at, self.search_at].into_iter().flatten().min()
     }
 
     /// The domain was suspended, and is another one now.
-    pub(crate) const fn resumed(&mut self) {
+    pub const fn resumed(&mut self) {
         self.enumerator.resumed();
         self.begin_times_anew();
     }
 
     /// The clock may have gone on meanwhile.
-    pub(crate) const fn begin_times_anew(&mut self) {
+    pub const fn begin_times_anew(&mut self) {
         self.due = true;
         self.looks = Allowance::new(LOOKS_AT_ONCE, SHORTEST_PAUSE);
         (self.look_after, self.try_after, self.search_at) = (Duration::ZERO, Duration::ZERO, None);
         self.went_well();
     }
+
+    fn is_meant(&self, change: &Change) -> bool {
+        let (Change::Added(device) | Change::Removed(device) | Change::Replaced { new: device, .. }) = change;
+        device.name().kind == self.kind
+    }
 }
 
-fn is_of_disk(change: &Change) -> bool {
-    let (Change::Added(device) | Change::Removed(device) | Change::Replaced { new: device, .. }) = change else {
-        return false;
-    };
-    device.name().kind == KIND
+impl<P: Platform> core::fmt::Debug for Lookout<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Lookout")
+            .field("kind", &self.kind)
+            .field("enumerator", &self.enumerator)
+            .finish_non_exhaustive()
+    }
 }

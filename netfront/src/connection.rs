@@ -1,0 +1,168 @@
+//! A connection to a backend: queues, and what was agreed upon.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use xen_event_channel::OpenError;
+use xen_grant_table::Refusal;
+use xen_hypercall::abi::DomId;
+use xen_shared_ring::PeerError;
+use xen_xenbus::bus::{Attempt, Offer};
+
+use crate::Platform;
+use crate::link::{Layout, Link};
+use crate::options::{Checksums, Options};
+use crate::queue::Queue;
+use crate::statistics::Statistics;
+
+pub(crate) struct Connection<P: Platform> {
+    pub(crate) attempt: Attempt,
+    pub(crate) queues: Vec<Queue<P>>,
+    layout: Layout,
+    /// The interface; nothing before the backend has agreed.
+    pub(crate) link: Option<Link>,
+    /// The first violation. Nothing is read or written any more then.
+    pub(crate) broken: Option<PeerError>,
+    /// The queue that is asked first for packets.
+    turn: usize,
+    /// The queue on which packets are sent.
+    sending: usize,
+}
+
+/// Keys that an earlier connection has written, and that the next ones have to write, too: nobody removes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// `multi-queue-num-queues`
+    queues: bool,
+    /// `event-channel-tx` and `event-channel-rx`
+    pub(crate) split: bool,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    Memory,
+    Grants(Refusal),
+    Channel(OpenError),
+}
+
+impl<P: Platform> Connection<P> {
+    pub(crate) fn open(
+        platform: &P,
+        peer: DomId,
+        attempt: Attempt,
+        options: &Options,
+        layout: Layout,
+    ) -> Result<Self, String> {
+        let rules = (layout.takes(), layout.agreed());
+        let queue = |_| Queue::open(platform, peer, options, layout.channels, rules);
+        let queues = (0..layout.queues).map(queue).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        Ok(Self { attempt, queues, layout, link: None, broken: None, turn: 0, sending: 0 })
+    }
+
+    /// What the backend is told.
+    pub(crate) fn offer(&self, options: &Options, written: &mut Written) -> Offer {
+        let offloads = options.checksums == Checksums::Offload;
+        let flag = |yes: bool| u32::from(yes);
+        written.queues |= self.queues.len() > 1;
+        written.split |= self.queues.iter().any(Queue::is_split);
+        let offer = Offer::connected()
+            .with("request-rx-copy", 1)
+            .with("feature-rx-notify", 1)
+            .with("feature-sg", flag(options.scatter_gather.is_made()))
+            .with("feature-gso-tcpv4", flag(options.segmentation.is_made()))
+            .with("feature-gso-tcpv6", flag(options.segmentation.is_made()))
+            .with("feature-no-csum-offload", flag(!offloads))
+            .with("feature-ipv6-csum-offload", flag(offloads));
+        let offer = if written.queues { offer.with("multi-queue-num-queues", self.queues.len()) } else { offer };
+        match self.queues.as_slice() {
+            [queue] => queue.describe(offer, "", *written),
+            queues => (0..).zip(queues).fold(offer, |offer, (index, queue): (u32, _)| {
+                queue.describe(offer, &format!("queue-{index}/"), *written)
+            }),
+        }
+    }
+
+    /// The backend has agreed. It may have put packets there already, and may wait for pages.
+    pub(crate) fn agree(&mut self, link: Link) {
+        self.link = Some(link);
+        self.queues.iter_mut().for_each(Queue::post);
+    }
+
+    pub(crate) const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// A queue that has a packet: each has its turn.
+    #[inline]
+    pub(crate) fn queue_with_packet(&mut self) -> Option<&mut Queue<P>> {
+        let count = self.queues.len();
+        for _ in 0..count {
+            let index = self.turn;
+            if self.queues.get_mut(index).is_some_and(Queue::has_packet) {
+                return self.queues.get_mut(index);
+            }
+            self.turn = if index + 1 < count { index + 1 } else { 0 };
+        }
+        None
+    }
+
+    /// The queue on which the next packet is sent. It changes only when the one before has nothing under way: packets stay in order.
+    #[inline]
+    pub(crate) fn queue_to_send(&mut self) -> Option<&mut Queue<P>> {
+        let count = self.queues.len();
+        if count > 1 && self.queues.get(self.sending).is_some_and(|queue| queue.transmit.is_idle()) {
+            self.sending = if self.sending + 1 < count { self.sending + 1 } else { 0 };
+        }
+        self.queues.get_mut(self.sending)
+    }
+
+    /// Requests to send that were not answered.
+    pub(crate) fn outstanding(&self) -> u32 {
+        self.queues.iter().map(|queue| queue.transmit.outstanding()).sum()
+    }
+
+    /// Answers that were taken.
+    pub(crate) fn answers(&self) -> u32 {
+        let answers = self.queues.iter().map(|queue| queue.transmit.answers().wrapping_add(queue.receive.answers()));
+        answers.fold(0, u32::wrapping_add)
+    }
+
+    /// Adds what went through it.
+    pub(crate) fn count(&self, statistics: &mut Statistics) {
+        for queue in &self.queues {
+            statistics.add(&queue.transmit.sent, &queue.receive.received);
+            statistics.notifications += queue.notifications;
+        }
+    }
+
+    /// Has nothing more read or written.
+    pub(crate) fn set_broken(&mut self, violation: PeerError) {
+        self.broken = self.broken.or(Some(violation));
+        self.queues.iter_mut().for_each(|queue| queue.set_broken(violation));
+    }
+}
+
+impl From<Refusal> for Lacking {
+    fn from(refusal: Refusal) -> Self {
+        Self::Grants(refusal)
+    }
+}
+
+impl From<OpenError> for Lacking {
+    fn from(error: OpenError) -> Self {
+        Self::Channel(error)
+    }
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("no memory for rings and packets"),
+            Self::Grants(refusal) => write!(f, "rings and packets were not granted: {refusal}"),
+            Self::Channel(error) => write!(f, "no event channel for a ring: {error}"),
+        }
+    }
+}

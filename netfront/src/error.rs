@@ -1,0 +1,68 @@
+//! What can go wrong, by whose fault.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use xen_xenbus::bus::DeviceError;
+use xen_xenbus::store::StoreError;
+
+/// Why there is no interface.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum FindError {
+    /// Xenstore did not answer.
+    Store(StoreError),
+    /// The tools have given the domain no such interface in this time.
+    Missing {
+        /// Which one.
+        wanted: String,
+        /// Which there are.
+        found: String,
+        /// How long it was waited for.
+        within: Duration,
+    },
+    /// It is there, and was not connected in this time.
+    NotConnected {
+        /// What went wrong last, if anything did.
+        trouble: Option<Box<DeviceError>>,
+        /// How long it was waited for.
+        within: Duration,
+    },
+}
+
+impl From<StoreError> for FindError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for FindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "xenstore: {error}"),
+            Self::Missing { wanted, found, within } => write!(
+                f,
+                "no network interface {wanted} came within {within:?} (there are: {found}); \
+                 one goes into the guest's configuration as `vif=[\"bridge=...\"]`"
+            ),
+            Self::NotConnected { trouble: Some(trouble), within } => {
+                write!(f, "the network interface was not connected within {within:?}: {trouble}")
+            }
+            Self::NotConnected { trouble: None, within } => {
+                write!(f, "the network interface was not connected within {within:?}; does its hotplug script run?")
+            }
+        }
+    }
+}
+
+impl core::error::Error for FindError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::NotConnected { trouble: Some(trouble), .. } => Some(trouble),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A suspend of the domain.
+
+use core::time::Duration;
+
+use xen_xenbus::control::{Epoch, Ready, Resumable};
+
+use crate::Platform;
+use crate::device::Netfront;
+use crate::life::Life;
+
+/// How long what was sent is waited for before a suspend.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Before a suspend nothing more is sent, and what was sent is waited for, so that it is not lost; no longer than a second.
+///
+/// After it, the device is another one: the enumerator finds it, and [`Netfront::reattach`] takes it.
+impl<P: Platform> Resumable for Netfront<P> {
+    fn prepare(&mut self, now: Duration) -> Ready {
+        let until = *self.suspend.get_or_insert(now.saturating_add(LONGEST));
+        if now >= until || self.is_at_rest() { Ready::Yes } else { Ready::NotYet }
+    }
+
+    fn cancelled(&mut self, now: Duration) {
+        self.suspend = None;
+        self.pilot.front_mut().rearm(now);
+        self.begin_times_anew(now);
+    }
+
+    fn resumed(&mut self, _: Epoch, now: Duration) {
+        (self.suspend, self.held) = (None, None);
+        self.pilot.resumed();
+        self.begin_times_anew(now);
+    }
+}
+
+impl<P: Platform> Netfront<P> {
+    /// The clock may have gone on meanwhile: that is nobody's fault.
+    fn begin_times_anew(&mut self, now: Duration) {
+        self.progress.since = self.progress.since.map(|_| now);
+        if let Life::Detached(_, how) = self.life {
+            let until = now.saturating_add(self.options.hold);
+            (self.life, self.held) = (Life::Detached(until, how), Some(until));
+        }
+        if self.watchdog.deadline().is_some() {
+            self.watchdog.disarm();
+            self.watchdog.arm(now);
+        }
+    }
+}

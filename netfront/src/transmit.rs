@@ -1,0 +1,373 @@
+//! One direction of a queue: what is sent.
+
+use alloc::vec::Vec;
+use core::num::NonZeroUsize;
+
+use xen_grant_table::{Access, Account, GrantRun, Limits, Page, PageRun, Shown};
+use xen_hypercall::abi::frame::PAGE_SIZE;
+use xen_hypercall::abi::grant_table::GrantRef;
+use xen_hypercall::abi::io::netif::{
+    ExtraFlags, ExtraGso, ExtraType, MAX_TX_SIZE, Status, TxFlags, TxRequest, TxResponse,
+};
+use xen_shared_ring::in_flight::Entry;
+use xen_shared_ring::{FrontRing, InFlight, OnePage, PeerError};
+
+use crate::Platform;
+use crate::connection::Lacking;
+use crate::headers::Transport;
+use crate::options::Options;
+use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Made, Order};
+use crate::statistics::Sent;
+use crate::wire::{GsoSlot, NetifTx};
+
+/// What the backend takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Takes {
+    /// Bytes of a packet that is not to be cut.
+    pub(crate) most: usize,
+    pub(crate) scatter_gather: bool,
+    pub(crate) checksum_v4: bool,
+    pub(crate) checksum_v6: bool,
+    pub(crate) gso_v4: bool,
+    pub(crate) gso_v6: bool,
+}
+
+/// A ring, and the pages whose contents go through it. The pages stay granted for as long as the connection: the backend can read
+/// them at any time, and finds what it was sent, or zeros.
+pub(crate) struct Transmit<P: Platform> {
+    ring: FrontRing<NetifTx, GrantRun<P>>,
+    /// Requests, and the page of each.
+    parts: InFlight<u16, u16, Vec<Entry<u16>>>,
+    pages: Vec<Shown<P>>,
+    free: Vec<u16>,
+    /// Slots of extra information, each of which has an answer without a number.
+    extras: u32,
+    /// A packet of several pages, before it is there.
+    scratch: Vec<u8>,
+    takes: Takes,
+    /// Somebody wants to send, and could not.
+    pub(crate) wanted: bool,
+    pub(crate) broken: Option<PeerError>,
+    pub(crate) sent: Sent,
+    // Dropped last: what was granted is given back to it.
+    _account: Account<P>,
+}
+
+impl<P: Platform> Transmit<P> {
+    pub(crate) fn open(
+        platform: &P,
+        peer: xen_hypercall::abi::DomId,
+        options: &Options,
+        takes: Takes,
+    ) -> Result<Self, Lacking> {
+        let count = options.transmit_pages;
+        let account = Account::open(platform.clone(), peer, limits(count, options))?;
+        let run = PageRun::alloc(platform.clone(), NonZeroUsize::MIN).ok_or(Lacking::Memory)?;
+        let run = run.grant(&account, Access::ReadWrite).map_err(|error| error.reason)?;
+        let ring = FrontRing::init_at(run, OnePage, options.first_index).map_err(|_| Lacking::Memory)?;
+        let page = |_| {
+            let page = Page::alloc(platform.clone()).ok_or(Lacking::Memory)?;
+            page.show(&account).map_err(|error| Lacking::Grants(error.reason))
+        };
+        let pages = (0..count).map(page).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            ring,
+            parts: InFlight::new((0..count).map(|_| Entry::VACANT).collect()),
+            free: (0..count as u16).rev().collect(),
+            pages,
+            extras: 0,
+            scratch: Vec::new(),
+            takes,
+            wanted: false,
+            broken: None,
+            sent: Sent::default(),
+            _account: account,
+        })
+    }
+
+    pub(crate) fn gref(&self) -> GrantRef {
+        self.ring.region().grefs().first().copied().unwrap_or(GrantRef(0))
+    }
+
+    /// Requests that were published and not answered.
+    pub(crate) const fn outstanding(&self) -> u32 {
+        self.ring.outstanding()
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.ring.outstanding() == 0 && self.ring.unpublished() == 0
+    }
+
+    /// How many answers have been taken, for who looks whether there are more.
+    pub(crate) const fn answers(&self) -> u32 {
+        self.ring.next_pop()
+    }
+
+    /// Bytes that a packet can have.
+    pub(crate) const fn most(&self) -> usize {
+        self.takes.most
+    }
+
+    /// Bytes that a packet to be cut can have.
+    pub(crate) const fn most_to_cut(&self) -> usize {
+        if self.takes.gso_v4 || self.takes.gso_v6 { MAX_TX_SIZE as usize } else { self.takes.most }
+    }
+
+    /// Whether a packet of so many bytes can be sent now, which nothing can prevent then.
+    #[inline]
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        if self.fits(bytes) {
+            return true;
+        }
+        self.reap();
+        self.wanted = !self.fits(bytes);
+        !self.wanted
+    }
+
+    #[inline]
+    fn fits(&self, bytes: usize) -> bool {
+        let pages = bytes.div_ceil(PAGE_SIZE).max(1);
+        self.free.len() >= pages && self.ring.room() as usize > pages && self.broken.is_none()
+    }
+
+    /// Takes all answers that are there. Answers whether there were any.
+    pub(crate) fn reap(&mut self) -> bool {
+        self.reap_by(|ring| ring.pop().map(|answer| answer.map(xen_shared_ring::Untrusted::into_unverified)))
+    }
+
+    /// The same, and has the backend signal the next one.
+    pub(crate) fn reap_and_arm(&mut self) -> bool {
+        self.reap_by(|ring| ring.pop_or_arm().map(|answer| answer.map(xen_shared_ring::Untrusted::into_unverified)))
+    }
+
+    fn reap_by(
+        &mut self,
+        mut next: impl FnMut(&mut FrontRing<NetifTx, GrantRun<P>>) -> Result<Option<TxResponse>, PeerError>,
+    ) -> bool {
+        let mut any = false;
+        // No more than were outstanding: the ring sees to it.
+        loop {
+            match next(&mut self.ring) {
+                Ok(Some(answer)) => {
+                    any = true;
+                    if let Err(violation) = self.answered(answer) {
+                        self.set_broken(violation);
+                    }
+                }
+                Ok(None) => return any,
+                Err(violation) => {
+                    self.broken = self.broken.or(Some(violation));
+                    return any;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn answered(&mut self, answer: TxResponse) -> Result<(), PeerError> {
+        if answer.status == Status::NULL {
+            self.answered_without_number();
+            return Ok(());
+        }
+        // Nothing that was sent is given up, so that each answer belongs to something.
+        if let Some(page) = self.parts.complete(answer.id)? {
+            self.free.push(page);
+        }
+        match answer.status {
+            Status::OKAY => {}
+            Status::ERROR | Status::DROPPED => self.sent.failed += 1,
+            _ => (self.sent.failed, self.sent.unknown) = (self.sent.failed + 1, self.sent.unknown + 1),
+        }
+        Ok(())
+    }
+
+    /// One for each slot of extra information. More of them are answers whose numbers never come: their pages are lost until the next
+    /// connection, of which there are no more than there are.
+    const fn answered_without_number(&mut self) {
+        match self.extras.checked_sub(1) {
+            Some(extras) => self.extras = extras,
+            None => self.sent.unnamed += 1,
+        }
+    }
+
+    /// Shows the backend what was sent; whether it wants to be signalled.
+    #[inline]
+    pub(crate) fn publish(&mut self) -> bool {
+        if self.ring.unpublished() == 0 {
+            return false;
+        }
+        let notify = self.ring.publish();
+        self.parts.mark_published();
+        notify.is_needed()
+    }
+
+    pub(crate) fn set_broken(&mut self, violation: PeerError) {
+        self.broken = self.broken.or(Some(violation));
+        self.ring.set_broken(violation);
+    }
+
+    /// Sends a packet, for which there [is room](Self::has_room), or drops it, where a backend would choke on it.
+    #[inline]
+    pub(crate) fn send<R>(&mut self, most: usize, len: usize, order: Order, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        if !(ETHERNET_HEADER..=most).contains(&len) {
+            self.sent.refused += 1;
+            return write(&mut alloc::vec![0; len]);
+        }
+        if len > PAGE_SIZE {
+            return self.send_scattered(len, order, write);
+        }
+        let page = self.free.last().copied().unwrap_or(0);
+        let Some(shown) = self.pages.get_mut(usize::from(page)) else { return write(&mut alloc::vec![0; len]) };
+        let (bytes, _) = shown.bytes_mut().split_at_mut(len);
+        let done = write(bytes);
+        match flags(&self.takes, order, bytes) {
+            Some(flags) => {
+                self.free.pop();
+                self.push(page, len as u16, flags, order.gso);
+                self.count(len);
+            }
+            None => {
+                // It stays with us: nobody is to see it.
+                bytes.fill(0);
+                self.sent.refused += 1;
+            }
+        }
+        done
+    }
+
+    /// A packet of several pages.
+    fn send_scattered<R>(&mut self, len: usize, order: Order, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        let mut packet = core::mem::take(&mut self.scratch);
+        packet.resize(len, 0);
+        let done = write(&mut packet);
+        match flags(&self.takes, order, &mut packet) {
+            Some(flags) => {
+                let mut pieces = packet.chunks(PAGE_SIZE).peekable();
+                let (mut size, mut flags, mut gso) = (len, flags, order.gso);
+                while let Some(piece) = pieces.next() {
+                    let more = if pieces.peek().is_some() { TxFlags::MORE_DATA } else { TxFlags::default() };
+                    self.push_piece(piece, size as u16, flags | more, gso.take());
+                    size = pieces.peek().map_or(0, |piece| piece.len());
+                    flags = TxFlags::default();
+                }
+                self.count(len);
+            }
+            None => self.sent.refused += 1,
+        }
+        self.scratch = packet;
+        done
+    }
+
+    fn push_piece(&mut self, piece: &[u8], size: u16, flags: TxFlags, gso: Option<Gso>) {
+        let Some(page) = self.free.pop() else { return };
+        let into = self.pages.get_mut(usize::from(page)).and_then(|shown| shown.bytes_mut().get_mut(..piece.len()));
+        if let Some(into) = into {
+            into.copy_from_slice(piece);
+        }
+        self.push(page, size, flags, gso);
+    }
+
+    /// The page is the packet's now.
+    #[inline]
+    fn push(&mut self, page: u16, size: u16, flags: TxFlags, gso: Option<Gso>) {
+        // There are as many places as pages.
+        let (Ok(id), Some(shown)) = (self.parts.insert(page), self.pages.get(usize::from(page))) else { return };
+        let flags = if gso.is_some() { flags | TxFlags::EXTRA_INFO } else { flags };
+        let _ = self.ring.push(TxRequest { gref: shown.gref(), offset: 0, flags, id, size });
+        if let Some(gso) = gso {
+            let (kind, flags, features) = (ExtraType::GSO, ExtraFlags::default(), 0);
+            let slot = ExtraGso { kind, flags, size: gso.size, gso_type: gso.kind.wire(), _pad: 0, features };
+            let _ = self.ring.push(GsoSlot(slot));
+            self.extras += 1;
+        }
+    }
+
+    const fn count(&mut self, len: usize) {
+        self.sent.packets += 1;
+        self.sent.bytes += len as u64;
+    }
+}
+
+/// What the backend is told of a packet; `None` where it is not to be sent.
+#[inline]
+fn flags(takes: &Takes, order: Order, packet: &mut [u8]) -> Option<TxFlags> {
+    if order == Order::PLAIN {
+        return Some(TxFlags::default());
+    }
+    let transport = Transport::find(packet)?;
+    let takes_blank = if transport.is_v6() { takes.checksum_v6 } else { takes.checksum_v4 };
+    if let Some(gso) = order.gso {
+        let takes_gso = match gso.kind {
+            GsoKind::TcpV4 => takes.gso_v4 && !transport.is_v6(),
+            GsoKind::TcpV6 => takes.gso_v6 && transport.is_v6(),
+        };
+        // Each segment has a checksum of its own.
+        let fits = gso.size > 0 && usize::from(gso.size) < packet.len();
+        if !takes_gso || !fits || !takes_blank || !transport.is_tcp() {
+            return None;
+        }
+        transport.leave_blank(packet);
+        return Some(TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED);
+    }
+    match order.checksum {
+        Made::No if takes_blank => {
+            transport.leave_blank(packet);
+            Some(TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED)
+        }
+        Made::No => {
+            transport.complete(packet);
+            Some(TxFlags::default())
+        }
+        Made::Yes => Some(TxFlags::default()),
+    }
+}
+
+/// The ring and all pages can always be granted.
+fn limits(pages: u32, options: &Options) -> Limits {
+    Limits { guaranteed: pages + 1, most: pages + 1, quarantine: options.quarantine.clamp(1, pages + 1) }
+}
+
+/// Room for one packet: its slots and its pages are set aside for it.
+///
+/// [`consume`](Self::consume) cannot fail. Dropping it gives all back.
+pub struct TxToken<'a, P: Platform> {
+    transmit: &'a mut Transmit<P>,
+    most: usize,
+}
+
+impl<'a, P: Platform> TxToken<'a, P> {
+    pub(crate) const fn new(transmit: &'a mut Transmit<P>, most: usize) -> Self {
+        Self { transmit, most }
+    }
+
+    /// Bytes that the packet can have, its Ethernet header included.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.most
+    }
+
+    /// Has `write` make a packet of `len` bytes, and sends it. The backend sees it after
+    /// [`flush_notifications`](crate::Netfront::flush_notifications).
+    ///
+    /// `write` finds bytes of earlier packets to the same backend, and is to write all of them. A packet that is shorter than an
+    /// Ethernet header, or longer than the [capacity](Self::capacity), is counted as
+    /// [refused](crate::Sent::refused), and not sent: backends are known to choke on such.
+    #[inline]
+    pub fn consume<R>(self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.transmit.send(self.most, len, Order::PLAIN, write)
+    }
+
+    /// The same, with something left to the backend. A checksum that it does not take is made here; a packet that is to be cut, and
+    /// cannot be, is refused.
+    #[inline]
+    pub fn consume_as<R>(self, len: usize, order: Order, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.transmit.send(self.most, len, order, write)
+    }
+}
+
+impl<P: Platform> core::fmt::Debug for TxToken<'_, P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("TxToken").field("capacity", &self.most).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! Sleeping until there is something to do.
+
+use core::time::Duration;
+
+use xen_event_channel::{Channel, WaitError};
+
+use crate::Platform;
+use crate::device::Netfront;
+use crate::life::Life;
+use crate::queue::Queue;
+
+impl<P: Platform> Netfront<P> {
+    /// Sees to it that an event ends the next wait, and answers whether there is nothing to do before: poll and receive again where
+    /// there is.
+    #[must_use]
+    pub fn prepare_to_wait(&mut self, now: Duration) -> bool {
+        self.flush_notifications();
+        let Some(connection) = self.live() else { return self.notes.is_empty() };
+        let arm = |queue: &mut Queue<P>| {
+            queue.post();
+            queue.arm(now)
+        };
+        let quiet = connection.queues.iter_mut().fold(true, |quiet, queue| arm(queue) & quiet);
+        quiet && self.notes.is_empty()
+    }
+
+    /// Sleeps until something may have happened, or until a time. Blocks; a kernel with other things to do waits for its events
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// Xen does not let the guest wait.
+    pub fn wait(&mut self, until: Duration) -> Result<(), WaitError> {
+        if !self.prepare_to_wait(self.store.now()) {
+            return Ok(());
+        }
+        let until = self.next_deadline().map_or(until, |next| until.min(next));
+        match self.store.wait_with(self.waits(), until) {
+            // The domain was suspended: the front half hears of it.
+            Err(WaitError::Stale) => Ok(()),
+            waited => waited,
+        }
+    }
+
+    /// When to poll at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        if !self.notes.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let front = match self.life {
+            Life::Detached(until, _) => Some(until),
+            Life::Ended => None,
+            _ => self.pilot.next_deadline(),
+        };
+        let queues = self.queues().filter_map(Queue::next_deadline).min();
+        let stall = self.progress.since.filter(|_| !self.progress.told);
+        let stall = stall.map(|since| since.saturating_add(self.options.patience));
+        let carrier = (self.carrier_due && self.link().is_some()).then(|| self.carrier_looks.next());
+        let times = [front, queues, stall, carrier, self.watchdog.deadline(), self.stop.by(), self.suspend];
+        times.into_iter().flatten().min()
+    }
+
+    /// What to wait for: channels, with the counts of their events that were seen.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = (&Channel<P>, u32)> + Clone {
+        self.queues().flat_map(Queue::waits)
+    }
+
+    /// The queues whose backend is believed.
+    fn queues(&self) -> impl Iterator<Item = &Queue<P>> + Clone {
+        self.connection
+            .iter()
+            .filter(|connection| connection.broken.is_none())
+            .flat_map(|connection| &connection.queues)
+    }
+}
