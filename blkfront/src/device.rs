@@ -328,11 +328,6 @@ impl<P: Platform> Blkfront<P> {
         self.notes.push_back(event);
     }
 
-    /// The device, or its backend, may be gone.
-    pub(crate) const fn look_again(&mut self) {
-        self.front.look_again();
-    }
-
     pub(crate) fn queue_count(&self) -> usize {
         self.connection.as_ref().map_or(0, |connection| connection.queues.len())
     }

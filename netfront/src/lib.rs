@@ -1,6 +1,7 @@
 //! Network interfaces, for kernels that run as guests of Xen: the network front-end.
 //!
 //! * [`Netfront`]: an interface, for its whole life. It never waits, but where it says so.
+//! * [`Interfaces`]: all interfaces of the domain, as they come, go and come back.
 //! * [`TxToken`]: room for a packet. Its slots and its pages are set aside, so that sending cannot fail.
 //! * [`RxToken`]: a packet that has come, whole and checked, in memory that nobody else can reach.
 //! * [`Link`]: what was agreed upon: address, MTU, offloads, whether there is a link.
@@ -29,6 +30,14 @@
 //! }
 //! ```
 //!
+//! # Features
+//!
+//! None is on by default. Each implements a trait of the crate of its name:
+//!
+//! | feature | trait | for |
+//! |---|---|---|
+//! | `smoltcp` | `phy::Device` | TCP/IP, polled |
+//!
 //! # Cost
 //!
 //! The pages through which packets go are granted once for each connection. In a steady state a packet costs no allocation and no
@@ -48,10 +57,12 @@
 
 extern crate alloc;
 
+mod adapters;
 mod announce;
 mod chain;
 mod connection;
 mod device;
+mod driver;
 mod error;
 mod event;
 mod find;
@@ -73,6 +84,7 @@ use xen_grant_table::Memory;
 pub use announce::{ANNOUNCEMENT, announcement};
 pub use chain::Dropped;
 pub use device::Netfront;
+pub use driver::Interfaces;
 pub use error::FindError;
 pub use event::Event;
 pub use find::{KIND, Which};

@@ -309,7 +309,14 @@ impl<'a, P: Platform> RxToken<'a, P> {
         self.receive.ready.as_ref().map_or(Meta::PLAIN, |ready| ready.meta)
     }
 
-    /// Hands the packet's bytes out, and is done with it. They are the domain's own: nobody changes them meanwhile.
+    /// The packet's bytes, to look at and leave. They are the domain's own: nobody changes them meanwhile.
+    #[must_use]
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.receive.ready.as_ref().map_or(&[], |ready| ready.bytes(&self.receive.scratch))
+    }
+
+    /// Hands the packet's bytes out, and is done with it.
     #[inline]
     pub fn consume<R>(self, read: impl FnOnce(&[u8]) -> R) -> R {
         let Some(ready) = self.receive.ready.take() else { return read(&[]) };
@@ -324,6 +331,13 @@ impl<'a, P: Platform> RxToken<'a, P> {
             into.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
             bytes.len()
         })
+    }
+
+    /// Is done with the packet, whose checksum is wrong.
+    #[cfg(feature = "smoltcp")]
+    pub(crate) fn discard_wrong(self) {
+        self.receive.received.wrong_checksum += 1;
+        self.discard();
     }
 
     /// Is done with the packet.

@@ -43,6 +43,8 @@ pub struct Received {
     pub bytes: u64,
     /// Times when memory or grants for packets were not to be had.
     pub starved: u64,
+    /// Of those: dropped by an adapter because their checksum is wrong.
+    pub wrong_checksum: u64,
     dropped: [u64; REASONS],
 }
 
@@ -80,6 +82,7 @@ impl Statistics {
         all.packets += received.packets;
         all.bytes += received.bytes;
         all.starved += received.starved;
+        all.wrong_checksum += received.wrong_checksum;
         all.dropped.iter_mut().zip(received.dropped).for_each(|(all, more)| *all += more);
     }
 }

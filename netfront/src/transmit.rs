@@ -295,7 +295,10 @@ fn flags(takes: &Takes, order: Order, packet: &mut [u8]) -> Option<TxFlags> {
     if order == Order::PLAIN {
         return Some(TxFlags::default());
     }
-    let transport = Transport::find(packet)?;
+    let Some(transport) = Transport::find(packet) else {
+        // There is no checksum to leave to anybody.
+        return order.gso.is_none().then(TxFlags::default);
+    };
     let takes_blank = if transport.is_v6() { takes.checksum_v6 } else { takes.checksum_v4 };
     if let Some(gso) = order.gso {
         let takes_gso = match gso.kind {

@@ -86,5 +86,6 @@ pub use xen_blkfront as blkfront;
 pub use xen_event_channel as event_channel;
 pub use xen_grant_table as grant_table;
 pub use xen_hypercall as hypercall;
+pub use xen_netfront as netfront;
 pub use xen_rt_macros::entry;
 pub use xen_xenbus as xenbus;

@@ -133,7 +133,7 @@ impl<P: Platform> AsyncDisk<P> {
             let core = &mut *self.lock();
             let has_changed = core.disk.watch.poll_changed(context).is_ready();
             if has_changed {
-                core.disk.look_again();
+                core.disk.front.look_again();
             }
             if core::mem::replace(&mut is_woken, true) || has_changed { Poll::Ready(()) } else { Poll::Pending }
         })

@@ -6,6 +6,8 @@
 //! * [`Enumerator`] finds devices below `device`, and notices those that came, went or were replaced.
 //! * [`Frontend`] lives the life of one front half, from [`INITIALISING`](State::INITIALISING) to its end. It talks to a driver
 //!   in [`Event`]s and knows nothing of blocks or packets.
+//! * [`Pilot`] takes a front half through its store, and [`Drivers`] keep all devices of one kind with their drivers: what the drivers
+//!   of all kinds have in common.
 //! * [`Keys`] is what the backend says about itself, read at once and checked; [`Offer`] is what we say, written at once.
 //!
 //! # Promises
@@ -18,6 +20,7 @@
 mod allowance;
 mod backoff;
 mod device;
+mod drivers;
 mod enumerate;
 mod frontend;
 mod keys;
@@ -32,6 +35,7 @@ pub use allowance::Allowance;
 pub use backoff::{Backoff, LONGEST_PAUSE, SHORTEST_PAUSE};
 pub(crate) use device::domain_id;
 pub use device::{Backend, Device, Generation, Name};
+pub use drivers::{Driver, Drivers, News};
 pub use enumerate::{Change, Enumerator, LeftOut, Listing, MOST_DEVICES};
 pub use frontend::{Attempt, DeviceError, End, Event, Frontend, Limits, Manner, Problem, Step, TooLate, Why, Written};
 pub use keys::{KEY_LENGTH, KeyError, Keys};

@@ -19,13 +19,13 @@ extern crate alloc;
 mod arguments;
 mod content;
 mod load;
-mod requests;
 
 use alloc::boxed::Box;
 use alloc::format;
 use core::error::Error;
 use core::time::Duration;
 
+use xen_examples::Requests;
 use xen_rt::blkfront::{Blkfront, Disk, Disks, Event};
 use xen_rt::xenbus::Store;
 use xen_rt::xenbus::control::{Command, Epoch, Ready, Resumable as _};
@@ -33,7 +33,6 @@ use xen_rt::{ExitCode, Guest, Suspended, Xen, entry, println};
 
 use crate::arguments::Arguments;
 use crate::load::Load;
-use crate::requests::Requests;
 
 /// How long a disk may take to come.
 const PATIENCE: Duration = Duration::from_secs(30);

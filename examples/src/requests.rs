@@ -8,14 +8,20 @@ use xen_rt::xenbus::control::{Command, Inbox, Request, advertise};
 use xen_rt::xenbus::store::{StoreError, Watch};
 
 /// The node for requests.
-pub(crate) struct Requests {
+#[derive(Debug)]
+pub struct Requests {
     store: Store<Xen>,
     watch: Watch<Xen>,
     inbox: Inbox,
 }
 
 impl Requests {
-    pub(crate) fn new(store: &Store<Xen>) -> Result<Self, StoreError> {
+    /// Watches the node, and says that the guest heeds `xl shutdown` and `xl save`.
+    ///
+    /// # Errors
+    ///
+    /// Xenstore's.
+    pub fn new(store: &Store<Xen>) -> Result<Self, StoreError> {
         let inbox = Inbox::shutdown();
         for (name, error) in advertise(store, &[Command::PowerOff, Command::Suspend]) {
             log::warn!("cannot tell the tools of {name}: {error}");
@@ -24,14 +30,18 @@ impl Requests {
     }
 
     /// Takes note of what was heard. Until then a wait does not wait.
-    pub(crate) fn listen(&mut self) {
+    pub fn listen(&mut self) {
         if self.watch.take() {
             self.inbox.look_again();
         }
     }
 
     /// What is asked for, if anything.
-    pub(crate) fn command(&mut self) -> Result<Option<Command>, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// Xenstore's.
+    pub fn command(&mut self) -> Result<Option<Command>, StoreError> {
         if !self.inbox.poll(self.store.now()) {
             return Ok(None);
         }
@@ -42,7 +52,8 @@ impl Requests {
     }
 
     /// When to ask at the latest.
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
         self.inbox.next_deadline()
     }
 }

@@ -1,0 +1,45 @@
+//! Answers ping, and prints every packet that comes.
+//!
+//! ```text
+//! cargo xtask run ping --config 'vif=["bridge=br0"]' -- ip=10.0.0.15/24
+//! ```
+//!
+//! `quiet` on the command line prints no packets, `offload` leaves checksums to the backend. The guest ends when it is asked to, by
+//! `xl shutdown` or Ctrl-C, and tells what went through the interface.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::error::Error;
+
+use smoltcp::wire::{EthernetFrame, PrettyPrinter};
+use xen_examples::{Network, Turn};
+use xen_rt::netfront::{Checksums, Options};
+use xen_rt::{Guest, entry, println};
+
+#[entry]
+fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
+    let line = guest.boot().command_line;
+    let has = |word: &str| line.words().any(|given| given == word);
+    let checksums = if has("offload") { Checksums::Offload } else { Checksums::Stack };
+    let mut network = Network::up(&guest, Options { checksums, ..Options::DEFAULT })?;
+    println!("ready");
+    let quiet = has("quiet");
+    let seen = |packet: &[u8]| {
+        if !quiet {
+            println!("{}", PrettyPrinter::<EthernetFrame<&[u8]>>::new("", &packet));
+        }
+    };
+    while network.turn(seen)? == Turn::Work {
+        network.rest()?;
+    }
+    if let Some(interface) = network.interface() {
+        let all = interface.statistics();
+        println!("received: {} packets, {} bytes", all.received.packets, all.received.bytes);
+        println!("sent: {} packets, {} bytes, {} signals", all.sent.packets, all.sent.bytes, all.notifications);
+    }
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! Traits of other crates.
+
+#[cfg(feature = "smoltcp")]
+mod smoltcp;
