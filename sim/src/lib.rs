@@ -96,6 +96,7 @@
 //! [`Events`]: xen_event_channel::Events
 //! [ends elsewhere]: Domain::migrate_on_suspend
 
+mod backend;
 pub mod blkback;
 mod builder;
 mod domain;
