@@ -109,6 +109,7 @@ mod hypercall;
 mod leaks;
 mod machine;
 mod memory;
+pub mod netback;
 mod oracle;
 mod order;
 mod run;

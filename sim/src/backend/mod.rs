@@ -18,7 +18,7 @@ pub use ring::{Listen, Notify, Order};
 
 pub(crate) use control::{Control, Kind, Wish};
 pub(crate) use half::{Half, Keys, number};
-pub(crate) use ring::{Bell, Due, latency, ready, signal, take_due};
+pub(crate) use ring::{Bell, Due, Ear, latency, ready, take_due};
 pub(crate) use window::{Leftovers, Mapped, Window};
 
 /// What a step did.

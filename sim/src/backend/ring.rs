@@ -1,10 +1,11 @@
 //! When a backend looks at its rings, in which order it answers, and when it signals.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use xen_event_channel::Channel;
+use xen_event_channel::{Channel, Found};
 use xen_shared_ring::Notify as Wanted;
 
 use crate::Domain;
@@ -46,6 +47,43 @@ pub enum Listen {
     Always,
 }
 
+/// Hears the front's events about one ring. Two rings may have one channel.
+pub(crate) struct Ear {
+    channel: Arc<Channel<Domain>>,
+    /// How many events were seen.
+    seen: Option<u32>,
+}
+
+impl Ear {
+    pub(crate) const fn new(channel: Arc<Channel<Domain>>) -> Self {
+        Self { channel, seen: None }
+    }
+
+    pub(crate) fn channel(&self) -> &Channel<Domain> {
+        &self.channel
+    }
+
+    /// Whether an event has come since it was asked last; at first, one may have come before.
+    pub(crate) fn heard(&mut self) -> bool {
+        let count = self.channel.count();
+        self.seen.replace(count) != Some(count)
+    }
+
+    /// What the event was about is done.
+    pub(crate) fn settle(&self, now: Duration) {
+        // A stale channel is one of a domain that is gone.
+        let _ = self.channel.settle(Found::Work, now);
+    }
+
+    /// Signals the front so often, for no reason.
+    pub(crate) fn storm(&self, times: u32) {
+        for _ in 0..times {
+            // The front may have closed its end.
+            let _ = self.channel.notify();
+        }
+    }
+}
+
 /// Signals the front about one ring.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
@@ -68,14 +106,6 @@ impl Bell {
             let _ = channel.notify();
         }
         signals
-    }
-}
-
-/// Signals the front so often, for no reason.
-pub(crate) fn signal(channel: &Channel<Domain>, times: u32) {
-    for _ in 0..times {
-        // The front may have closed its end.
-        let _ = channel.notify();
     }
 }
 

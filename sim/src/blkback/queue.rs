@@ -1,9 +1,10 @@
 //! One queue: its ring, its event channel, and the requests that it is at.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
-use xen_event_channel::{Channel, Found};
+use xen_event_channel::Channel;
 use xen_grant_table::Mapping;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::blkif::{Operation, Request, Response, Segment, Status};
@@ -17,7 +18,7 @@ use super::kept::Kept;
 use super::request::{self, Job, SEGMENTS_PER_PAGE};
 use super::{Fate, Listen, Notify, Order, SECTOR, hostile};
 use crate::Domain;
-use crate::backend::{self, Bell, Mapped};
+use crate::backend::{self, Bell, Ear, Mapped};
 use crate::oracle::Access;
 
 /// The ring's protocol.
@@ -33,11 +34,9 @@ pub(super) type Ring = BackRing<Blk, Mapping<Domain>, Slots>;
 /// A queue that is connected.
 pub(super) struct Queue {
     pub(super) ring: Ring,
-    pub(super) channel: Channel<Domain>,
+    pub(super) ear: Ear,
     /// The ring's pages, as the front named them.
     pub(super) grefs: Vec<GrantRef>,
-    /// How many events were seen.
-    seen: Option<u32>,
     more: bool,
     kept: Kept,
     /// Requests that take their time.
@@ -55,8 +54,8 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(ring: Ring, channel: Channel<Domain>, grefs: Vec<GrantRef>) -> Self {
         let (waiting, stuck, hoard, spare) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (kept, held, seen) = (Kept::default(), None, None);
-        Self { ring, channel, grefs, seen, more: true, kept, waiting, stuck, hoard, held, spare, bell: Bell::default() }
+        let (ear, kept, held) = (Ear::new(Arc::new(channel)), Kept::default(), None);
+        Self { ring, ear, grefs, more: true, kept, waiting, stuck, hoard, held, spare, bell: Bell::default() }
     }
 
     /// Does what can be done now; says whether there was anything.
@@ -85,7 +84,7 @@ impl Queue {
 
     /// Signals the front, for no reason.
     pub(super) fn signal(&self, times: u32) {
-        backend::signal(&self.channel, times);
+        self.ear.storm(times);
     }
 
     /// Has those go on that were stuck.
@@ -103,9 +102,8 @@ impl Queue {
             }
             pages.append(&mut job.mapped);
         }
-        let Self { ring, channel, .. } = self;
-        // A refusal leaves nothing to do: the peer may be gone.
-        let _ = channel.close();
+        let Self { ring, ear, .. } = self;
+        drop(ear);
         engine.part(pages, ring.into_region());
     }
 }
@@ -113,8 +111,7 @@ impl Queue {
 /// Requests.
 impl Queue {
     fn take(&mut self, engine: &mut Engine) -> bool {
-        let count = self.channel.count();
-        let event = self.seen.replace(count) != Some(count);
+        let event = self.ear.heard();
         if !(event || self.more || self.held.is_some() || engine.options.listen == Listen::Always) {
             return false;
         }
@@ -124,8 +121,7 @@ impl Queue {
             self.begin(&request, engine);
         }
         if event {
-            // A stale channel is one of a domain that is gone.
-            let _ = self.channel.settle(Found::Work, engine.now);
+            self.ear.settle(engine.now);
         }
         taken
     }
@@ -302,7 +298,7 @@ impl Queue {
             return;
         }
         let wanted = self.ring.publish();
-        if self.bell.published(wanted, engine.options.notify, &self.channel) {
+        if self.bell.published(wanted, engine.options.notify, self.ear.channel()) {
             engine.statistics.notifications += 1;
         }
     }
