@@ -96,6 +96,7 @@
 //! [`Events`]: xen_event_channel::Events
 //! [ends elsewhere]: Domain::migrate_on_suspend
 
+mod backend;
 pub mod blkback;
 mod builder;
 mod domain;
@@ -108,6 +109,7 @@ mod hypercall;
 mod leaks;
 mod machine;
 mod memory;
+pub mod netback;
 mod oracle;
 mod order;
 mod run;

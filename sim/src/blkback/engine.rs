@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use xen_grant_table::Mapping;
 use xen_hypercall::abi::DomId;
@@ -11,9 +10,9 @@ use xen_hypercall::abi::io::blkif::{Operation, Status};
 use super::control::{Control, Fault};
 use super::options::Options;
 use super::request::Job;
-use super::window::{Mapped, Window};
 use super::{SimDisk, Statistics};
 use crate::Domain;
+use crate::backend::{Leftovers, Mapped, Window, latency};
 
 pub(super) struct Engine {
     pub(super) domain: Domain,
@@ -31,25 +30,26 @@ pub(super) struct Engine {
     /// Features that turned out not to be there: their keys are to be set to 0.
     pub(super) withdrawn: Vec<&'static str>,
     /// What stays mapped though the connection has ended.
-    kept: (Vec<Mapped>, Vec<Mapping<Domain>>),
+    leftovers: Leftovers,
     number: u64,
 }
 
 impl Engine {
-    pub(super) fn new(domain: &Domain, front: DomId, disk: SimDisk, options: Options, rng: ChaCha8Rng) -> Self {
+    pub(super) fn new(domain: &Domain, front: DomId, disk: SimDisk, control: Control, rng: ChaCha8Rng) -> Self {
+        let options = control.options();
         Self {
             domain: domain.clone(),
             front,
             disk,
             window: Window::new(domain.clone(), front),
             persistent: false,
-            control: Control::new(options.clone()),
+            control,
             options,
             rng,
             now: Duration::ZERO,
             statistics: Statistics::default(),
             withdrawn: Vec::new(),
-            kept: (Vec::new(), Vec::new()),
+            leftovers: Leftovers::default(),
             number: 0,
         }
     }
@@ -62,11 +62,7 @@ impl Engine {
 
     /// How long the next request takes.
     pub(super) fn latency(&mut self) -> Duration {
-        let (start, end) = (self.options.latency.start, self.options.latency.end);
-        if start >= end {
-            return start;
-        }
-        start + Duration::from_nanos(self.rng.random_range(0..(end - start).as_nanos() as u64))
+        latency(&self.options.latency, &mut self.rng)
     }
 
     /// What the script has for the next request.
@@ -112,17 +108,15 @@ impl Engine {
 
     /// A connection ends: its pages are unmapped, unless the script has them kept.
     pub(super) fn part(&mut self, mut pages: Vec<Mapped>, ring: Mapping<Domain>) {
-        self.kept.0.append(&mut pages);
-        self.kept.1.push(ring);
+        self.leftovers.add_pages(&mut pages);
+        self.leftovers.add_ring(ring);
         if !self.control.keeps() {
             self.let_go();
         }
     }
 
-    /// Unmaps what was kept. The front sees it at once, as on real Xen.
+    /// Unmaps what was kept.
     pub(super) fn let_go(&mut self) {
-        self.window.unmap(&mut self.kept.0);
-        self.kept.1.clear();
-        self.domain.machine().lock().settle_unmaps(self.front);
+        self.leftovers.let_go(&mut self.window);
     }
 }

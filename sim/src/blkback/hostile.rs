@@ -200,7 +200,7 @@ fn move_producer(queue: &mut Queue, by: u32, engine: &mut Engine) {
         let word = page.u32(RSP_PROD);
         crate::order::put32(word, crate::order::look32(word).wrapping_add(by));
     }
-    let _ = queue.channel.notify();
+    let _ = queue.ear.channel().notify();
 }
 
 fn rewrite_indices(queue: &Queue, engine: &mut Engine) {

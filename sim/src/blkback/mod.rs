@@ -11,32 +11,28 @@ mod control;
 mod disk;
 mod engine;
 mod hostile;
+mod kept;
 mod options;
 mod oracle;
 mod queue;
 mod request;
 mod states;
-mod window;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use xen_hypercall::abi::io::xenbus::State;
-use xen_hypercall::sched;
-
-pub use control::{Control, Fault, Restart, Which};
+pub use crate::backend::{Listen, Notify, Order, Progress, Restart};
+pub use control::{Control, Fault, Which};
 pub use disk::{Crash, Discard, DiskStatistics, Honesty, Loss, SimDisk};
 pub use hostile::Misdeed;
-pub use options::{DiscardOffer, Listen, Notify, Options, Order};
+pub use options::{DiscardOffer, Options};
 pub use oracle::{BlockOracle, Finding, Flush, Flushed, Outcome, Read, Write, Wrong};
 
+use control::Disk;
 use engine::Engine;
-use queue::{Fate, Queue};
+use queue::Queue;
 
+use crate::backend::{self, Backend, Fate, Half};
 use crate::{Device, Domain, Machine};
 
 /// Bytes of a sector.
@@ -44,33 +40,9 @@ pub const SECTOR: usize = 512;
 
 /// The back half of a block device. See the [module](self).
 pub struct Blkback {
-    device: Device,
-    back_path: String,
-    front_path: String,
+    half: Half<Disk>,
     engine: Engine,
     queues: Vec<Queue>,
-    /// The state that it has written, and the front's that it has seen.
-    state: State,
-    front_state: State,
-    /// Whether it waits for a front again after it has closed.
-    restarts: bool,
-    /// Whether nodes have changed.
-    changed: Arc<AtomicBool>,
-    /// How often the front had been migrated when it connected.
-    front_era: u64,
-    last_error: Option<String>,
-}
-
-/// What a step did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// Something: there may be more to do.
-    Worked,
-    /// Nothing, and nothing is due before this time.
-    Until(Duration),
-    /// Nothing.
-    Idle,
 }
 
 /// What a backend has done.
@@ -119,90 +91,32 @@ impl Blkback {
     /// If the device's back half is in another domain.
     #[must_use]
     pub fn new(machine: &Machine, back: &Domain, device: &Device, disk: SimDisk, options: Options) -> Self {
-        assert_eq!(device.back_id(), back.id(), "the device's back half is in this domain");
-        let changed = Arc::new(AtomicBool::new(true));
-        for path in [device.back_path(), device.front_path()] {
-            // A backend that is gone is told nothing.
-            let changed = Arc::downgrade(&changed);
-            machine.xenstore().watch(&path, move |_, _| {
-                if let Some(changed) = changed.upgrade() {
-                    changed.store(true, Ordering::Relaxed);
-                }
-            });
-        }
-        let rng = stream(machine.seed(), &device.back_path());
-        Self {
-            device: device.clone(),
-            back_path: device.back_path(),
-            front_path: device.front_path(),
-            engine: Engine::new(back, device.front_id(), disk, options, rng),
-            queues: Vec::new(),
-            state: State::UNKNOWN,
-            front_state: State::UNKNOWN,
-            restarts: false,
-            changed,
-            front_era: 0,
-            last_error: None,
-        }
+        let half = Half::new(machine, back, device, options);
+        let rng = backend::stream(machine.seed(), &half.back_path);
+        let engine = Engine::new(back, device.front_id(), disk, half.control.clone(), rng);
+        Self { half, engine, queues: Vec::new() }
     }
 
     /// Does what can be done now, and returns. Where there is nothing to do, it takes one of the machine's steps, so that time
     /// passes.
     pub fn step(&mut self) -> Progress {
-        let Some(era) = self.look_around() else { return Progress::Idle };
-        if era != self.front_era {
-            self.front_era = era;
-            self.leave(self.state);
-            self.changed.store(true, Ordering::Relaxed);
-        }
-        if self.engine.control.hangs() {
-            return self.rest();
-        }
-        let mut worked = self.fulfil() | self.follow();
-        for queue in &mut self.queues {
-            worked |= queue.work(&mut self.engine);
-        }
-        if !self.engine.withdrawn.is_empty() {
-            self.withdraw_keys();
-        }
-        if worked { Progress::Worked } else { self.rest() }
+        backend::step(self)
     }
 
     /// Works as a program of the domain's vCPU, until there was nothing to do for so long.
     pub fn serve(&mut self, idle: Duration) {
-        let mut last = self.engine.domain.now();
-        self.serve_until(|back, progress| {
-            let now = back.engine.now;
-            if progress == Progress::Worked {
-                last = now;
-            }
-            now >= last + idle
-        });
+        backend::serve(self, idle);
     }
 
     /// As [`serve`](Self::serve), until `done` says so, which is asked after each step.
-    pub fn serve_until(&mut self, mut done: impl FnMut(&Self, Progress) -> bool) {
-        /// How long it sleeps at most: changes in xenstore wake nobody.
-        const LONGEST: Duration = Duration::from_millis(1);
-        loop {
-            let progress = self.step();
-            if done(self, progress) || !self.is_alive() {
-                return;
-            }
-            let until = match progress {
-                Progress::Worked => continue,
-                Progress::Until(time) => time.min(self.engine.now + LONGEST),
-                Progress::Idle => self.engine.now + LONGEST,
-            };
-            // An event ends the sleep, and what ended it does not matter.
-            let _ = sched::poll(&self.engine.domain, &[], Some(until));
-        }
+    pub fn serve_until(&mut self, done: impl FnMut(&Self, Progress) -> bool) {
+        backend::serve_until(self, done);
     }
 
     /// A hold on it, for scripts.
     #[must_use]
     pub fn control(&self) -> Control {
-        self.engine.control.clone()
+        self.half.control.clone()
     }
 
     /// The disk.
@@ -240,28 +154,13 @@ impl Blkback {
     /// Why the last front was refused, if one was.
     #[must_use]
     pub fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+        self.half.last_error.as_deref()
     }
 
     /// Whether its domain is.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.engine.domain.machine().lock().exists(self.engine.domain.id())
-    }
-
-    /// Looks at the clock, and how often the front was migrated; `None` where the domain is gone.
-    fn look_around(&mut self) -> Option<u64> {
-        let domain = self.engine.domain.clone();
-        let state = domain.machine().lock();
-        self.engine.now = state.now();
-        state.exists(domain.id()).then(|| state.domains.get(&self.engine.front).map_or(0, |front| front.resumes))
-    }
-
-    /// There is nothing to do.
-    fn rest(&mut self) -> Progress {
-        let due = self.queues.iter().filter_map(Queue::due).min();
-        self.engine.now = self.engine.domain.now();
-        due.map_or(Progress::Idle, Progress::Until)
+        self.half.is_alive()
     }
 }
 
@@ -276,17 +175,9 @@ impl Drop for Blkback {
 impl fmt::Debug for Blkback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blkback")
-            .field("device", &self.back_path)
-            .field("state", &self.state)
+            .field("device", &self.half.back_path)
+            .field("state", &self.half.state)
             .field("queues", &self.queues.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Random numbers for one device, so that another one does not shift them.
-fn stream(seed: u64, path: &str) -> ChaCha8Rng {
-    let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(path.bytes().fold(0xcbf2_9ce4_8422_2325, mix));
-    rng
 }

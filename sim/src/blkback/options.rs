@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use xen_hypercall::abi::io::blkif::DiskInfo;
 
+use super::{Listen, Notify, Order};
+
 /// What a backend offers, and how it works. By default it offers what Linux's does, and answers at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -51,43 +53,6 @@ pub struct DiscardOffer {
     pub alignment: u32,
     /// Whether secure ones are done as such.
     pub secure: bool,
-}
-
-/// In which order requests are answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Order {
-    /// As they came, but for those that take longer.
-    Kept,
-    /// Any, by the machine's seed.
-    Mixed,
-    /// As they came, and not before so many wait, or nothing new comes.
-    Bursts(usize),
-}
-
-/// When the front is signalled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notify {
-    /// When it has asked for it, once for all answers of a step.
-    Asked,
-    /// When it has asked for it, with each answer published alone.
-    EachAnswer,
-    /// For every answer, asked or not.
-    Always,
-    /// Each n-th time that it has asked for it only.
-    Every(u64),
-    /// Never.
-    Never,
-}
-
-/// When the rings are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// When an event has come, so that a front which does not signal gets no answer.
-    Events,
-    /// At every step.
-    Always,
 }
 
 impl Options {

@@ -1,23 +1,24 @@
 //! One queue: its ring, its event channel, and the requests that it is at.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
-use xen_event_channel::{Channel, Found};
+use xen_event_channel::Channel;
 use xen_grant_table::Mapping;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::blkif::{Operation, Request, Response, Segment, Status};
-use xen_shared_ring::{BackRing, Notify as Wanted, Protocol, Slots};
+use xen_shared_ring::{BackRing, Protocol, Slots};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::control::Fault;
 use super::disk::Piece;
 use super::engine::Engine;
-use super::options::{Listen, Notify, Order};
+use super::kept::Kept;
 use super::request::{self, Job, SEGMENTS_PER_PAGE};
-use super::window::{Kept, Mapped};
-use super::{SECTOR, hostile};
+use super::{Fate, Listen, Notify, Order, SECTOR, hostile};
 use crate::Domain;
+use crate::backend::{self, Bell, Ear, Mapped};
 use crate::oracle::Access;
 
 /// The ring's protocol.
@@ -33,11 +34,9 @@ pub(super) type Ring = BackRing<Blk, Mapping<Domain>, Slots>;
 /// A queue that is connected.
 pub(super) struct Queue {
     pub(super) ring: Ring,
-    pub(super) channel: Channel<Domain>,
+    pub(super) ear: Ear,
     /// The ring's pages, as the front named them.
     pub(super) grefs: Vec<GrantRef>,
-    /// How many events were seen.
-    seen: Option<u32>,
     more: bool,
     kept: Kept,
     /// Requests that take their time.
@@ -49,14 +48,14 @@ pub(super) struct Queue {
     /// A barrier that waits for those before it.
     held: Option<Request>,
     spare: Vec<Job>,
-    asked: u64,
+    bell: Bell,
 }
 
 impl Queue {
     pub(super) fn new(ring: Ring, channel: Channel<Domain>, grefs: Vec<GrantRef>) -> Self {
         let (waiting, stuck, hoard, spare) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (kept, held, seen) = (Kept::default(), None, None);
-        Self { ring, channel, grefs, seen, more: true, kept, waiting, stuck, hoard, held, spare, asked: 0 }
+        let (ear, kept, held) = (Ear::new(Arc::new(channel)), Kept::default(), None);
+        Self { ring, ear, grefs, more: true, kept, waiting, stuck, hoard, held, spare, bell: Bell::default() }
     }
 
     /// Does what can be done now; says whether there was anything.
@@ -85,10 +84,7 @@ impl Queue {
 
     /// Signals the front, for no reason.
     pub(super) fn signal(&self, times: u32) {
-        for _ in 0..times {
-            // The front may have closed its end.
-            let _ = self.channel.notify();
-        }
+        self.ear.storm(times);
     }
 
     /// Has those go on that were stuck.
@@ -106,27 +102,16 @@ impl Queue {
             }
             pages.append(&mut job.mapped);
         }
-        let Self { ring, channel, .. } = self;
-        // A refusal leaves nothing to do: the peer may be gone.
-        let _ = channel.close();
+        let Self { ring, ear, .. } = self;
+        drop(ear);
         engine.part(pages, ring.into_region());
     }
-}
-
-/// What becomes of unanswered writes when a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// They are done or not, by the seed.
-    Chance,
-    /// They are not done: the pages may hold something else by now.
-    Lost,
 }
 
 /// Requests.
 impl Queue {
     fn take(&mut self, engine: &mut Engine) -> bool {
-        let count = self.channel.count();
-        let event = self.seen.replace(count) != Some(count);
+        let event = self.ear.heard();
         if !(event || self.more || self.held.is_some() || engine.options.listen == Listen::Always) {
             return false;
         }
@@ -136,8 +121,7 @@ impl Queue {
             self.begin(&request, engine);
         }
         if event {
-            // A stale channel is one of a domain that is gone.
-            let _ = self.channel.settle(Found::Work, engine.now);
+            self.ear.settle(engine.now);
         }
         taken
     }
@@ -272,23 +256,13 @@ impl Queue {
 impl Queue {
     /// Finishes what is due, in the order that the options ask for.
     fn complete(&mut self, engine: &mut Engine, taken: bool) -> bool {
-        let due = |job: &&Job| job.due <= engine.now;
-        let ready = self.waiting.iter().filter(due).count();
-        let gathers = matches!(engine.options.order, Order::Bursts(most) if taken && ready < most);
-        if ready == 0 || gathers {
-            return false;
-        }
-        for left in (1..=ready).rev() {
-            let chosen = match engine.options.order {
-                Order::Mixed => engine.rng.random_range(0..left),
-                Order::Kept | Order::Bursts(_) => 0,
-            };
-            let mut due = self.waiting.iter().enumerate().filter(|(_, job)| job.due <= engine.now);
-            let Some((index, _)) = due.nth(chosen) else { break };
-            let job = self.waiting.remove(index);
+        let order = engine.options.order;
+        let ready = backend::ready(&self.waiting, engine.now, order, taken);
+        for _ in 0..ready {
+            let Some(job) = backend::take_due(&mut self.waiting, engine.now, order, &mut engine.rng) else { break };
             self.finish(job, engine);
         }
-        true
+        ready > 0
     }
 
     fn finish(&mut self, mut job: Job, engine: &mut Engine) {
@@ -323,18 +297,9 @@ impl Queue {
         if self.ring.unpublished() == 0 {
             return;
         }
-        let wanted = self.ring.publish() == Wanted::Needed;
-        self.asked += u64::from(wanted);
-        let notify = match engine.options.notify {
-            Notify::Asked | Notify::EachAnswer => wanted,
-            Notify::Always => true,
-            Notify::Every(nth) => wanted && nth != 0 && self.asked.is_multiple_of(nth),
-            Notify::Never => false,
-        };
-        if notify {
+        let wanted = self.ring.publish();
+        if self.bell.published(wanted, engine.options.notify, self.ear.channel()) {
             engine.statistics.notifications += 1;
-            // The front may have closed its end.
-            let _ = self.channel.notify();
         }
     }
 }

@@ -13,8 +13,8 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::disk::Piece;
 use super::hostile::Misdeed;
 use super::options::Options;
-use super::window::Mapped;
 use super::{Discard, SECTOR, SimDisk};
+use crate::backend::{Due, Mapped};
 
 /// Segments of one indirect page.
 pub(super) const SEGMENTS_PER_PAGE: usize = PAGE_SIZE / size_of::<Segment>();
@@ -42,6 +42,12 @@ pub(super) struct Job {
     /// What is unmapped before the answer.
     pub(super) mapped: Vec<Mapped>,
     pub(super) due: Duration,
+}
+
+impl Due for Job {
+    fn due(&self) -> Duration {
+        self.due
+    }
 }
 
 impl Job {

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+#[path = "device.rs"]
+mod device;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -69,15 +72,15 @@ impl Rig {
     }
 
     pub(crate) fn back_key(&self, key: &str) -> Option<String> {
-        self.machine.xenstore().read_text(&format!("{}/{key}", self.device.back_path()))
+        device::back_key(&self.machine, &self.device, key)
     }
 
     pub(crate) fn state(&self) -> State {
-        self.back_key("state").and_then(|text| text.parse().ok()).map_or(State::UNKNOWN, State)
+        device::state(&self.machine, &self.device)
     }
 
     pub(crate) fn write(&self, key: &str, value: impl ToString) {
-        self.machine.xenstore().write(&format!("{}/{key}", self.device.front_path()), value.to_string());
+        device::write(&self.machine, &self.device, key, value);
     }
 
     pub(crate) fn set_state(&mut self, state: State) {

@@ -1,8 +1,6 @@
 //! The front's pages, mapped.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
+use xen_grant_table::Mapping;
 use xen_hypercall::abi::DomId;
 use xen_hypercall::abi::grant_table::{GrantRef, Handle, MapFlags, MapGrantRef, Status, UnmapGrantRef};
 use xen_hypercall::grant_table;
@@ -13,15 +11,15 @@ use crate::oracle::Access;
 
 /// A page of the front's that is mapped.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mapped {
-    pub(super) gref: GrantRef,
-    pub(super) page: Page,
+pub(crate) struct Mapped {
+    pub(crate) gref: GrantRef,
+    pub(crate) page: Page,
     address: u64,
     handle: Handle,
 }
 
 /// Addresses for the front's pages, and how pages get there. The lists are kept, so that no request allocates.
-pub(super) struct Window {
+pub(crate) struct Window {
     domain: Domain,
     front: DomId,
     free: Vec<u64>,
@@ -29,21 +27,21 @@ pub(super) struct Window {
     addresses: Vec<u64>,
     maps: Vec<MapGrantRef>,
     unmaps: Vec<UnmapGrantRef>,
-    pub(super) mapped: u64,
-    pub(super) unmapped: u64,
+    pub(crate) mapped: u64,
+    pub(crate) unmapped: u64,
 }
 
 /// How often a page is tried that is away for the moment.
 const TRIES: usize = 256;
 
 impl Window {
-    pub(super) fn new(domain: Domain, front: DomId) -> Self {
+    pub(crate) fn new(domain: Domain, front: DomId) -> Self {
         let (free, addresses, maps, unmaps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { domain, front, free, addresses, maps, unmaps, mapped: 0, unmapped: 0 }
     }
 
     /// Maps pages, all or none, and adds them to `into`.
-    pub(super) fn map(&mut self, grefs: &[GrantRef], access: Access, into: &mut Vec<Mapped>) -> Result<(), Status> {
+    pub(crate) fn map(&mut self, grefs: &[GrantRef], access: Access, into: &mut Vec<Mapped>) -> Result<(), Status> {
         if grefs.is_empty() {
             return Ok(());
         }
@@ -102,7 +100,7 @@ impl Window {
     }
 
     /// Unmaps pages, and empties the list. It is at once that the front sees it, as on real Xen.
-    pub(super) fn unmap(&mut self, pages: &mut Vec<Mapped>) {
+    pub(crate) fn unmap(&mut self, pages: &mut Vec<Mapped>) {
         if pages.is_empty() {
             return;
         }
@@ -138,62 +136,28 @@ impl Drop for Window {
     }
 }
 
-/// Pages of one queue that stay mapped.
+/// What stays mapped though the connection has ended.
 #[derive(Default)]
-pub(super) struct Kept {
-    pages: HashMap<GrantRef, Entry>,
-    next_purge: Duration,
+pub(crate) struct Leftovers {
+    pages: Vec<Mapped>,
+    rings: Vec<Mapping<Domain>>,
 }
 
-struct Entry {
-    mapped: Mapped,
-    /// The last request that used it, and when.
-    request: u64,
-    used: Duration,
-}
-
-/// How often unused pages are looked for.
-const BETWEEN_PURGES: Duration = Duration::from_millis(100);
-
-impl Kept {
-    pub(super) fn len(&self) -> usize {
-        self.pages.len()
+impl Leftovers {
+    /// Pages of a connection that ended.
+    pub(crate) fn add_pages(&mut self, pages: &mut Vec<Mapped>) {
+        self.pages.append(pages);
     }
 
-    pub(super) fn find(&mut self, gref: GrantRef, request: u64, now: Duration) -> Option<Mapped> {
-        let entry = self.pages.get_mut(&gref)?;
-        (entry.request, entry.used) = (request, now);
-        Some(entry.mapped)
+    /// A ring of one.
+    pub(crate) fn add_ring(&mut self, ring: Mapping<Domain>) {
+        self.rings.push(ring);
     }
 
-    pub(super) fn keep(&mut self, mapped: Mapped, request: u64, now: Duration) {
-        self.pages.insert(mapped.gref, Entry { mapped, request, used: now });
-    }
-
-    /// Takes out what was not used for long, and the oldest where there are too many; nothing that the requests from `oldest` on
-    /// use.
-    pub(super) fn purge(&mut self, oldest: u64, now: Duration, unused: Duration, most: usize) -> Vec<Mapped> {
-        if now < self.next_purge {
-            return Vec::new();
-        }
-        self.next_purge = now + BETWEEN_PURGES;
-        let idle = |entry: &Entry| entry.request < oldest;
-        let mut out: Vec<GrantRef> = Vec::new();
-        out.extend(self.pages.iter().filter(|(_, e)| idle(e) && e.used + unused <= now).map(|(gref, _)| *gref));
-        if self.pages.len() >= most && out.is_empty() {
-            let mut all: Vec<(u64, GrantRef)> =
-                self.pages.iter().filter(|(_, e)| idle(e)).map(|(gref, entry)| (entry.request, *gref)).collect();
-            all.sort_unstable();
-            out.extend(all.into_iter().take(most / 20 + 1).map(|(_, gref)| gref));
-        }
-        out.sort_unstable();
-        out.iter().filter_map(|gref| self.pages.remove(gref)).map(|entry| entry.mapped).collect()
-    }
-
-    /// Takes all out.
-    pub(super) fn empty(&mut self) -> Vec<Mapped> {
-        let mut all: Vec<Mapped> = self.pages.drain().map(|(_, entry)| entry.mapped).collect();
-        all.sort_unstable_by_key(|mapped| mapped.gref);
-        all
+    /// Unmaps all. The front sees it at once, as on real Xen.
+    pub(crate) fn let_go(&mut self, window: &mut Window) {
+        window.unmap(&mut self.pages);
+        self.rings.clear();
+        window.domain.machine().lock().settle_unmaps(window.front);
     }
 }

@@ -1,0 +1,159 @@
+//! What backends have in common: the life of a device in xenstore, faults by script, the front's pages.
+
+mod control;
+mod half;
+mod life;
+mod ring;
+mod window;
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use xen_hypercall::abi::io::xenbus::State;
+use xen_hypercall::sched;
+
+pub use control::Restart;
+pub use ring::{Listen, Notify, Order};
+
+pub(crate) use control::{Control, Kind, Wish};
+pub(crate) use half::{Half, Keys, number};
+pub(crate) use ring::{Bell, Due, Ear, latency, ready, take_due};
+pub(crate) use window::{Leftovers, Mapped, Window};
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Something: there may be more to do.
+    Worked,
+    /// Nothing, and nothing is due before this time.
+    Until(Duration),
+    /// Nothing.
+    Idle,
+}
+
+/// What becomes of unanswered requests when a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// They are done or not, by the seed.
+    Chance,
+    /// They are not done: the pages may hold something else by now.
+    Lost,
+}
+
+/// What each kind of backend does in its own way.
+pub(crate) trait Backend {
+    /// Its options, its faults.
+    type Kind: Kind;
+
+    /// The states in which a front is ready to be connected.
+    const READY: &'static [State];
+
+    fn half(&self) -> &Half<Self::Kind>;
+
+    fn half_mut(&mut self) -> &mut Half<Self::Kind>;
+
+    /// The device is new: takes the options of the next connection, and answers what is written before there is one.
+    fn probe(&mut self) -> Keys;
+
+    /// Maps the front's rings and binds its ports, and answers what is written then.
+    fn connect(&mut self) -> Result<Keys, String>;
+
+    /// Ends the connection, if there is one.
+    fn disconnect(&mut self, fate: Fate);
+
+    /// Something in xenstore has changed: the front's state, which is fresh where it differs from the last that was seen, or a key.
+    fn notice(&mut self, _front: State, _freshness: Freshness) {}
+
+    /// Does what can be done now; says whether there was anything.
+    fn work(&mut self) -> bool;
+
+    /// When the next thing is due.
+    fn due(&self) -> Option<Duration>;
+
+    /// Has go on what hung.
+    fn go_on(&mut self);
+
+    /// Signals the front so often, for no reason.
+    fn storm(&self, events: u32);
+
+    /// Takes those of the options that need no agreement.
+    fn update(&mut self);
+
+    /// Unmaps what it kept mapped.
+    fn let_go(&mut self);
+
+    /// Does what only this kind can do.
+    fn fulfil(&mut self, wish: <Self::Kind as Kind>::Wish);
+}
+
+/// Whether a state was seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Fresh,
+    Stale,
+}
+
+/// Does what can be done now, and returns. Where there is nothing to do, it takes one of the machine's steps, so that time passes.
+pub(crate) fn step<B: Backend>(back: &mut B) -> Progress {
+    let Some(era) = back.half_mut().look_around() else { return Progress::Idle };
+    if era != back.half().front_era {
+        back.half_mut().front_era = era;
+        let state = back.half().state;
+        life::leave(back, state);
+        back.half().touch();
+    }
+    if back.half().control.hangs() {
+        return rest(back);
+    }
+    let worked = life::fulfil(back) | life::follow(back);
+    if worked | back.work() { Progress::Worked } else { rest(back) }
+}
+
+/// There is nothing to do.
+fn rest<B: Backend>(back: &mut B) -> Progress {
+    let half = back.half_mut();
+    half.now = half.domain.now();
+    back.due().map_or(Progress::Idle, Progress::Until)
+}
+
+/// Works as a program of the domain's vCPU, until there was nothing to do for so long.
+pub(crate) fn serve<B: Backend>(back: &mut B, idle: Duration) {
+    let mut last = back.half().domain.now();
+    serve_until(back, |back, progress| {
+        let now = back.half().now;
+        if progress == Progress::Worked {
+            last = now;
+        }
+        now >= last + idle
+    });
+}
+
+/// As [`serve`], until `done` says so, which is asked after each step.
+pub(crate) fn serve_until<B: Backend>(back: &mut B, mut done: impl FnMut(&B, Progress) -> bool) {
+    /// How long it sleeps at most: changes in xenstore wake nobody.
+    const LONGEST: Duration = Duration::from_millis(1);
+    loop {
+        let progress = step(back);
+        let half = back.half();
+        if done(back, progress) || !half.is_alive() {
+            return;
+        }
+        let until = match progress {
+            Progress::Worked => continue,
+            Progress::Until(time) => time.min(half.now + LONGEST),
+            Progress::Idle => half.now + LONGEST,
+        };
+        // An event ends the sleep, and what ended it does not matter.
+        let _ = sched::poll(&half.domain, &[], Some(until));
+    }
+}
+
+/// Random numbers for one device, so that another one does not shift them.
+pub(crate) fn stream(seed: u64, path: &str) -> ChaCha8Rng {
+    let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(path.bytes().fold(0xcbf2_9ce4_8422_2325, mix));
+    rng
+}
