@@ -2,6 +2,7 @@
 //!
 //! * [`Netfront`]: an interface, for its whole life. It never waits, but where it says so.
 //! * [`Interfaces`]: all interfaces of the domain, as they come, go and come back.
+//! * [`SharedInterfaces`]: the same, for a loop and the tasks in it.
 //! * [`TxToken`]: room for a packet. Its slots and its pages are set aside, so that sending cannot fail.
 //! * [`RxToken`]: a packet that has come, whole and checked, in memory that nobody else can reach.
 //! * [`Link`]: what was agreed upon: address, MTU, offloads, whether there is a link.
@@ -34,9 +35,10 @@
 //!
 //! None is on by default. Each implements a trait of the crate of its name:
 //!
-//! | feature | trait | for |
+//! | feature | trait | use |
 //! |---|---|---|
-//! | `smoltcp` | `phy::Device` | TCP/IP, polled |
+//! | `smoltcp` | `phy::Device` for [`Netfront`] | TCP/IP, polled |
+//! | `embassy-net-driver` | `Driver` for `EmbassyDriver` | TCP/IP for tasks |
 //!
 //! # Cost
 //!
@@ -73,6 +75,7 @@ mod options;
 mod packet;
 mod queue;
 mod receive;
+mod shared;
 mod statistics;
 mod suspend;
 mod transmit;
@@ -81,6 +84,8 @@ mod wire;
 
 use xen_grant_table::Memory;
 
+#[cfg(feature = "embassy-net-driver")]
+pub use adapters::{Came, EmbassyDriver, Room};
 pub use announce::{ANNOUNCEMENT, announcement};
 pub use chain::Dropped;
 pub use device::Netfront;
@@ -93,6 +98,7 @@ pub use link::{Carrier, Link};
 pub use options::{Channels, Checksums, MOST_QUEUES, Offer, Options, RING_SLOTS};
 pub use packet::{Checksum, ETHERNET_HEADER, Gso, GsoKind, Made, Meta, Order};
 pub use receive::RxToken;
+pub use shared::SharedInterfaces;
 pub use statistics::{Received, Sent, Statistics};
 pub use transmit::TxToken;
 

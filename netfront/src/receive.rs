@@ -334,7 +334,7 @@ impl<'a, P: Platform> RxToken<'a, P> {
     }
 
     /// Is done with the packet, whose checksum is wrong.
-    #[cfg(feature = "smoltcp")]
+    #[cfg(any(feature = "smoltcp", feature = "embassy-net-driver"))]
     pub(crate) fn discard_wrong(self) {
         self.receive.received.wrong_checksum += 1;
         self.discard();

@@ -3,11 +3,11 @@
 use smoltcp::phy::{self, Checksum as Who, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
+use super::{drop_wrong, order};
 use crate::Platform;
 use crate::device::Netfront;
-use crate::headers::Transport;
 use crate::options::Checksums;
-use crate::packet::{Checksum, ETHERNET_HEADER, Made, Order};
+use crate::packet::{ETHERNET_HEADER, Order};
 use crate::receive::RxToken;
 use crate::transmit::TxToken;
 
@@ -17,22 +17,22 @@ use crate::transmit::TxToken;
 ///
 /// With [`Checksums::Offload`] smoltcp neither makes nor verifies the checksums of TCP and UDP. They are left to the backend, or made
 /// here where it does not take that; and those that come are verified here, whatever the backend says, but for those that are
-/// [blank](Checksum::Blank). One that is wrong is dropped.
+/// [blank](crate::Checksum::Blank). One that is wrong is dropped.
 impl<P: Platform> Device for Netfront<P> {
     type RxToken<'a> = RxToken<'a, P>;
     type TxToken<'a> = Filled<'a, P>;
 
     fn receive(&mut self, _: Instant) -> Option<(RxToken<'_, P>, Filled<'_, P>)> {
-        let order = self.order();
-        if order.checksum == Made::No {
-            self.drop_wrong();
+        let order = order(self.options.checksums);
+        if self.options.checksums == Checksums::Offload {
+            drop_wrong(self);
         }
         let (packet, room) = self.receive_and_transmit()?;
         Some((packet, Filled { room, order }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Filled<'_, P>> {
-        let order = self.order();
+        let order = order(self.options.checksums);
         Some(Filled { room: Self::transmit(self)?, order })
     }
 
@@ -46,26 +46,6 @@ impl<P: Platform> Device for Netfront<P> {
             capabilities.checksum = offloaded();
         }
         capabilities
-    }
-}
-
-impl<P: Platform> Netfront<P> {
-    fn order(&self) -> Order {
-        let offloads = self.options.checksums == Checksums::Offload;
-        Order { checksum: if offloads { Made::No } else { Made::Yes }, gso: None }
-    }
-
-    /// Drops packets until there is one whose checksum is right.
-    fn drop_wrong(&mut self) {
-        // Bounded: each is one of those that were there.
-        while let Some(packet) = Self::receive(self) {
-            let bytes = packet.bytes();
-            let is_wrong = |transport: Transport| !transport.is_right(bytes);
-            if packet.meta().checksum == Checksum::Blank || !Transport::find(bytes).is_some_and(is_wrong) {
-                return;
-            }
-            packet.discard_wrong();
-        }
     }
 }
 

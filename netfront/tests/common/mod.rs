@@ -76,7 +76,7 @@ impl Rig {
         Self { machine, guest, store, domain, device, back: Some(back), port, enumerator, front, events, received }
     }
 
-    pub(crate) fn back(&self) -> &Netback {
+    pub(crate) const fn back(&self) -> &Netback {
         self.back.as_ref().expect("there is a backend")
     }
 

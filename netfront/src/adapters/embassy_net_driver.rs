@@ -1,0 +1,148 @@
+//! Interfaces for embassy-net.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::task::Context;
+
+use embassy_net_driver::{
+    Capabilities, Checksum as Who, ChecksumCapabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken,
+};
+
+use super::{drop_wrong, order};
+use crate::Platform;
+use crate::device::Netfront;
+use crate::link::{Carrier, Link};
+use crate::options::Checksums;
+use crate::packet::{ETHERNET_HEADER, Order};
+use crate::shared::SharedInterfaces;
+
+/// One of [all interfaces](SharedInterfaces), for embassy-net: the one with a number, whichever device that is. While it is not
+/// there, it has no link.
+///
+/// What embassy-net sends goes to the backend as the interfaces are [polled](SharedInterfaces::poll) or
+/// [waited for](SharedInterfaces::wait). A packet that comes is copied once, for embassy-net to write in. Checksums are as for smoltcp:
+/// with [`Checksums::Offload`] the stack does not look at them, and a wrong one does not reach it.
+pub struct EmbassyDriver<P: Platform> {
+    interfaces: SharedInterfaces<P>,
+    number: u32,
+    /// As the interface was when the driver was made: embassy-net asks once.
+    link: Link,
+    checksums: Checksums,
+    /// A packet that has come, while embassy-net is at it.
+    packet: Vec<u8>,
+}
+
+impl<P: Platform> EmbassyDriver<P> {
+    /// A driver for the interface with this number; `None` where it is not connected.
+    #[must_use]
+    pub fn new(interfaces: &SharedInterfaces<P>, number: u32) -> Option<Self> {
+        let (link, checksums) =
+            interfaces.with_one(number, |one| Some((*one.link()?, one.options.checksums))).flatten()?;
+        Some(Self { interfaces: interfaces.clone(), number, link, checksums, packet: Vec::new() })
+    }
+
+    fn has_room(&self) -> bool {
+        self.interfaces.with_one(self.number, |one| one.transmit().is_some()) == Some(true)
+    }
+
+    const fn order(&self) -> Order {
+        order(self.checksums)
+    }
+}
+
+impl<P: Platform> Driver for EmbassyDriver<P> {
+    type RxToken<'a> = Came<'a>;
+    type TxToken<'a> = Room<'a, P>;
+
+    fn receive(&mut self, context: &mut Context<'_>) -> Option<(Came<'_>, Room<'_, P>)> {
+        let (checksums, packet, order) = (self.checksums, &mut self.packet, order(self.checksums));
+        let came = self.interfaces.with_one(self.number, |one| {
+            if checksums == Checksums::Offload {
+                drop_wrong(one);
+            }
+            let (came, _room) = one.receive_and_transmit()?;
+            came.consume(|bytes| {
+                packet.clear();
+                packet.extend_from_slice(bytes);
+            });
+            Some(())
+        });
+        if came.flatten().is_none() {
+            self.interfaces.register(context);
+            return None;
+        }
+        Some((Came { packet }, Room { interfaces: &self.interfaces, number: self.number, order }))
+    }
+
+    fn transmit(&mut self, context: &mut Context<'_>) -> Option<Room<'_, P>> {
+        if !self.has_room() {
+            self.interfaces.register(context);
+            return None;
+        }
+        Some(Room { interfaces: &self.interfaces, number: self.number, order: self.order() })
+    }
+
+    fn link_state(&mut self, context: &mut Context<'_>) -> LinkState {
+        self.interfaces.register(context);
+        let is_up = |link: Link| link.carrier() == Carrier::Up;
+        if self.interfaces.link(self.number).is_some_and(is_up) { LinkState::Up } else { LinkState::Down }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.max_transmission_unit = usize::from(self.link.mtu()) + ETHERNET_HEADER;
+        if self.checksums == Checksums::Offload {
+            let mut checksum = ChecksumCapabilities::default();
+            (checksum.tcp, checksum.udp) = (Who::None, Who::None);
+            capabilities.checksum = checksum;
+        }
+        capabilities
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet(self.link.mac())
+    }
+}
+
+/// A packet that has come.
+#[derive(Debug)]
+pub struct Came<'a> {
+    packet: &'a mut [u8],
+}
+
+impl RxToken for Came<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, read: F) -> R {
+        read(self.packet)
+    }
+}
+
+/// Room for a packet.
+pub struct Room<'a, P: Platform> {
+    interfaces: &'a SharedInterfaces<P>,
+    number: u32,
+    order: Order,
+}
+
+impl<P: Platform> TxToken for Room<'_, P> {
+    /// Where the interface has gone since there was room, the packet is lost, as if it had been sent just before.
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
+        let mut interfaces = self.interfaces.lock();
+        match interfaces.get_mut(self.number).and_then(Netfront::transmit) {
+            Some(room) => room.consume_as(len, self.order, write),
+            None => write(&mut vec![0; len]),
+        }
+    }
+}
+
+impl<P: Platform> fmt::Debug for EmbassyDriver<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbassyDriver").field("number", &self.number).field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform> fmt::Debug for Room<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").field("number", &self.number).finish_non_exhaustive()
+    }
+}
