@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::network::Forward;
 use crate::spelling;
 
 /// The whole command line.
@@ -72,9 +73,13 @@ Without a name, the examples are listed. The guest's console is standard output,
 what is typed (or piped in) goes to the guest's console.
 
 A scenario is a shell script that runs in domain 0 while the guest runs, with `$name` for xl and functions to wait for \
-lines of the guest's console, to use its part of xenstore, to save and restore it: `library.sh` and `disks.sh` in \
-xtask/src/dom0 describe them. \
+lines of the guest's console, to use its part of xenstore, to save and restore it, for disks and networks: `library.sh`, \
+`disks.sh` and `networks.sh` in xtask/src/dom0 describe them. \
 Its output is shown among the steps. When it fails, the guest is destroyed and its commands are shown.
+
+A network is an interface of Xen's netback on a bridge in domain 0, which is 10.0.0.1. The guest is told `ip=10.0.0.15/24 gw=10.0.0.1` \
+on its command line, unless that has an `ip=` of its own, and has the same address by DHCP. It reaches domain 0; those who \
+connect to a forwarded port reach it.
 
 Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or an unexpected end, 103 when the scenario \
 failed, 124 when the time limit passed, 130 after Ctrl-C, 2 when the guest could not be started.
@@ -82,7 +87,8 @@ failed, 124 when the time limit passed, 130 after Ctrl-C, 2 when the guest could
 Examples:
   cargo xtask run hello
   cargo xtask run hello --direct -- one two
-  cargo xtask run --elf path/to/kernel --memory 64
+  cargo xtask run --elf path/to/kernel --memory 64 --network
+  cargo xtask run --elf path/to/kernel --forward 8080:80
   cargo xtask run echo --scenario tests/real-xen/scenarios/typing.sh";
 
 /// Options of `run`.
@@ -108,6 +114,15 @@ pub struct Run {
     /// Makes virtual time count instructions: slower, but figures repeat exactly
     #[arg(long)]
     pub icount: bool,
+    /// Gives the guest a network interface, 10.0.0.15
+    #[arg(long, conflicts_with = "direct")]
+    pub network: bool,
+    /// Passes connections to a port of this machine (127.0.0.1) on to one of the guest's, such as 8080:80; port 0 of this machine is for one that is free, `/udp` for datagrams; may be repeated
+    #[arg(long, value_name = "HOST:GUEST", conflicts_with = "direct")]
+    pub forward: Vec<Forward>,
+    /// Lets the guest reach the outside, and this machine's own services (10.0.0.2), through its network
+    #[arg(long, conflicts_with = "direct")]
+    pub outside: bool,
     /// Adds a line to the guest's xl configuration; may be repeated
     #[arg(long, value_name = "LINE", conflicts_with = "direct")]
     pub config: Vec<String>,

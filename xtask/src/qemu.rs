@@ -51,6 +51,8 @@ pub struct Machine<'a> {
     pub modules: Vec<(PathBuf, String)>,
     /// Where the serial port is written; the stream is then a virtio port, else the serial port itself.
     pub com1_log: Option<&'a Path>,
+    /// Words for more devices.
+    pub devices: Vec<String>,
     /// Where QEMU's own messages go.
     pub messages: &'a Path,
 }
@@ -237,6 +239,7 @@ fn arguments(machine: &Machine<'_>) -> Vec<String> {
     add(&format!("-m {} -smp {}", machine.memory, machine.cpus));
     add("-chardev stdio,id=stream,signal=off");
     words.extend(ports(machine.com1_log));
+    words.extend(machine.devices.iter().cloned());
     words.extend(["-kernel".into(), machine.kernel.0.display().to_string()]);
     words.extend(["-append".into(), machine.kernel.1.clone()]);
     if !machine.modules.is_empty() {

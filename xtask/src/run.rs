@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::boot::{self, Ending, GuestSpec, Input, Outcome, Session};
 use crate::cli::Run;
 use crate::guests::{Guest, Role};
+use crate::network::{Network, Outside};
 use crate::progress::Progress;
 use crate::{crash, diagnose, elf, guests};
 
@@ -23,6 +24,9 @@ pub fn run(options: &Run) -> Result<u8> {
         return list();
     }
     let guest = guest(options, &progress)?;
+    for forward in guest.network.iter().flat_map(|network| &network.forwards) {
+        progress.note("network", forward.to_string());
+    }
     let mut session = session(options, progress.clone());
     let outcome = if options.direct {
         boot::direct_with(&guest, &mut session)?
@@ -70,6 +74,7 @@ fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
         vcpus: options.vcpus,
         timeout: limit(options.timeout),
         input: Input::Stdin,
+        network: network(options)?,
         config: options.config.clone(),
         scenario: options.scenario.as_deref().map(scenario).transpose()?,
         ..GuestSpec::new(plain_name(&name), path)
@@ -78,6 +83,15 @@ fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
 
 fn scenario(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read the scenario {}", path.display()))
+}
+
+/// Returns the network, if an option asks for one.
+fn network(options: &Run) -> Result<Option<Network>> {
+    if !options.network && !options.outside && options.forward.is_empty() {
+        return Ok(None);
+    }
+    let outside = if options.outside { Outside::Open } else { Outside::Closed };
+    Ok(Some(Network { forwards: options.forward.clone(), outside }.with_free_ports()?))
 }
 
 /// Returns the limit for a number of seconds, where 0 is for none.

@@ -3,10 +3,18 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use real_xen_tests::{expect, failed, guest, outcome_of, succeeded};
+use real_xen_tests::{expect, failed, fetch_in_background, guest, outcome_of, succeeded};
 use xtask::boot::{self, Ending, GuestSpec, Outcome, Reason};
+use xtask::linux::{self, Init};
+use xtask::network::{Forward, Network};
+use xtask::progress::Progress;
 
-static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
+static OUTCOMES: LazyLock<(Vec<Outcome>, Option<String>)> = LazyLock::new(|| {
+    let forward = Forward::to_tcp(80).expect("a port is free");
+    let page = fetch_in_background(forward.host, "/", Duration::from_secs(300));
+    let outcomes = boot::full(&guests(forward)).expect("the boot can be tried");
+    (outcomes, page.join().expect("it does not panic"))
+});
 
 /// Waits for its first word, as some guests are destroyed before they say it.
 const READY: &str = "wait_for_line 'type a line'\n";
@@ -17,8 +25,12 @@ wait_until 20 grep -q 'type a line' $log
 skip_lines
 wait_for_line 'type a line' 2";
 
-fn guests() -> Vec<GuestSpec> {
+/// What the Linux of the scenario `network` does.
+const LINUX: &str = include_str!("../scenarios/network-guest.sh");
+
+fn guests(forward: Forward) -> Vec<GuestSpec> {
     vec![
+        linux(forward),
         with("typing", guest("echo", ""), include_str!("../scenarios/typing.sh")),
         with("destroying", guest("echo", ""), &format!("{READY} xl destroy $name\n guest_state")),
         with("failing", guest("echo", ""), &format!("{READY} echo before\n echo why >&2\n grep x /none\n echo after")),
@@ -30,10 +42,22 @@ fn guests() -> Vec<GuestSpec> {
         with("store", guest("echo", ""), include_str!("../scenarios/store.sh")),
         with("memory", guest("echo", ""), include_str!("../scenarios/memory.sh")),
         with("disk", guest("echo", ""), include_str!("../scenarios/disk.sh")),
+        with("vif", guest("echo", ""), include_str!("../scenarios/vif.sh")),
         with("refused", GuestSpec { config: vec!["disk = [".into()], ..guest("hello", "") }, "say never"),
         // The last one, as it takes the boot with it.
         GuestSpec { timeout: Duration::from_secs(8), ..with("endless", guest("echo", ""), "say begun\n sleep 1000") },
     ]
+}
+
+fn linux(forward: Forward) -> GuestSpec {
+    let linux = linux::guest("network", Init::Script(LINUX), &["xen-netfront"], &Progress::quiet());
+    let network = Network { forwards: vec![forward], ..Network::default() };
+    GuestSpec {
+        network: Some(network),
+        scenario: Some(include_str!("../scenarios/network.sh").to_owned()),
+        timeout: Duration::from_secs(240),
+        ..linux.expect("Linux can be fetched")
+    }
 }
 
 fn with(name: &str, guest: GuestSpec, scenario: &str) -> GuestSpec {
@@ -42,7 +66,7 @@ fn with(name: &str, guest: GuestSpec, scenario: &str) -> GuestSpec {
 
 #[track_caller]
 fn outcome(name: &str) -> &'static Outcome {
-    outcome_of(&OUTCOMES, name)
+    outcome_of(&OUTCOMES.0, name)
 }
 
 #[test]
@@ -130,4 +154,44 @@ fn disks_can_be_attached_and_taken_away() {
     let scenario = succeeded(outcome("disk"));
     assert_eq!(scenario.value("device"), Some("1:1"));
     assert_eq!(scenario.value("waiting"), Some("2"), "the back-end waits for the front-end (XenbusStateInitWait)");
+}
+
+#[test]
+fn a_linux_guest_is_reached_through_its_network_interface() {
+    let outcome = outcome("network");
+    let scenario = succeeded(outcome);
+    assert_eq!(outcome.ending, Ending::Killed);
+    assert!(scenario.value("small").is_some() && scenario.value("large").is_some(), "{:?}", scenario.said);
+    assert_eq!(scenario.value("received"), Some("some words"));
+    let dhcp = scenario.value("dhcp").unwrap_or_default();
+    assert!(dhcp.contains("lease of 10.0.0.15 obtained from 10.0.0.2"), "{dhcp}");
+    // One piece, where 8000 bytes took six packets of the usual size.
+    assert_eq!(scenario.value("packets"), Some("5"));
+    assert_eq!(scenario.value("unwanted"), Some("1000"));
+    // Of one queue, a transmit and a receive ring.
+    assert_eq!(scenario.value("rings"), Some("2"));
+}
+
+#[test]
+fn a_page_of_the_guests_comes_through_a_forwarded_port() {
+    let _ = succeeded(outcome("network"));
+    let page = OUTCOMES.1.as_deref().expect("the port of this machine led to the guest");
+    assert!(page.starts_with("HTTP/1.1 200 OK") && page.ends_with("a page of the guest\n"), "{page}");
+}
+
+#[test]
+fn network_interfaces_can_be_attached_and_taken_away() {
+    let scenario = succeeded(outcome("network"));
+    assert_eq!(scenario.value("second"), Some("00:16:3e:00:00:10 of 0 1"));
+    assert_eq!(scenario.value("left"), Some("0"));
+}
+
+#[test]
+fn a_guest_without_a_driver_can_have_interfaces() {
+    let scenario = succeeded(outcome("vif"));
+    assert_eq!(scenario.value("waiting"), Some("2"), "the back-end waits for the front-end (XenbusStateInitWait)");
+    assert_eq!(scenario.value("mtu"), Some("9000"));
+    assert_eq!(scenario.value("queues"), Some("4"));
+    assert_eq!(scenario.value("fewer"), Some("2"));
+    assert_eq!(scenario.value("reloaded"), Some("1 0"));
 }

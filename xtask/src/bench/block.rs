@@ -212,7 +212,9 @@ fn report(options: &BenchBlock, specs: &[GuestSpec], samples: &HashMap<Contestan
 fn title(guest: Contestant, specs: &[GuestSpec]) -> String {
     match guest {
         Contestant::Ours => "domu".to_owned(),
-        Contestant::Linux => specs.iter().find(|spec| spec.ramdisk.is_some()).map(linux::name).unwrap_or_default(),
+        Contestant::Linux => {
+            specs.iter().find(|spec| spec.ramdisk.is_some()).map(crate::linux::version).unwrap_or_default()
+        }
     }
 }
 

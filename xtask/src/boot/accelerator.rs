@@ -45,6 +45,7 @@ fn probe(program: &Program, xen: &Path) -> Result<bool> {
         kernel: (xen, "console=com1 com1=115200 noreboot=t".into()),
         modules: vec![(xen.to_owned(), String::new())],
         com1_log: None,
+        devices: Vec::new(),
         messages: &messages,
     };
     let log = listen(&mut Qemu::start(&machine, program)?)?;

@@ -67,6 +67,7 @@ fn machine<'a>(
         ),
         modules: vec![(guest.elf.clone(), guest.arguments.clone())],
         com1_log: None,
+        devices: Vec::new(),
         messages,
     }
 }

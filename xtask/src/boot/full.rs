@@ -10,6 +10,7 @@ use super::recorder::Recorder;
 use super::{BOOT_LIMIT, Ending, GuestSpec, Input, Outcome, Reason, Scenario, Session, accelerator, logs};
 use crate::channel::{Item, Parser};
 use crate::dom0::{self, Dom0};
+use crate::network::Uplink;
 use crate::progress::Step;
 use crate::qemu::{self, Accelerator, Activity, Machine, Program, Qemu};
 use crate::{diagnose, xen_log};
@@ -73,11 +74,12 @@ impl Parts {
         }
     }
 
-    fn machine<'a>(&'a self, guests: &[GuestSpec], session: &Session<'_>, logs: &'a Logs) -> Machine<'a> {
+    fn machine<'a>(&'a self, guests: &[GuestSpec], session: &Session<'_>, logs: &'a Logs) -> Result<Machine<'a>> {
         let largest = guests.iter().map(|guest| guest.memory).max().unwrap_or(0);
         let linux = guests.iter().any(|guest| guest.ramdisk.is_some());
         let domain0 = if linux { DOM0_MEMORY + FOR_LINUX } else { DOM0_MEMORY };
-        Machine {
+        let uplink = Uplink::of(guests)?;
+        Ok(Machine {
             accelerator: self.accelerator,
             memory: domain0 + XEN_MEMORY + largest,
             cpus: self.cpus(guests),
@@ -88,8 +90,9 @@ impl Parts {
                 (logs.initramfs.clone(), String::new()),
             ],
             com1_log: Some(&logs.xen),
+            devices: uplink.iter().flat_map(Uplink::arguments).collect(),
             messages: &logs.qemu,
-        }
+        })
     }
 }
 
@@ -143,7 +146,7 @@ impl<'a> Boot<'a> {
         let logs = Logs::new(guests.first().map_or("none", |guest| guest.name.as_str()))?;
         let token = format!("{:016x}", RandomState::new().build_hasher().finish());
         dom0::write_initramfs(&parts.dom0.base, guests, &token, &logs.initramfs)?;
-        let qemu = Qemu::start(&parts.machine(guests, session, &logs), &parts.program)?;
+        let qemu = Qemu::start(&parts.machine(guests, session, &logs)?, &parts.program)?;
         Ok(Self {
             guests,
             accelerator: parts.accelerator,

@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 
 pub use self::accelerator::accelerator;
 pub use self::outcome::{Ending, Outcome, Reason, Scenario};
+use crate::network::Network;
 use crate::packages::{self, HYPERVISOR};
 use crate::progress::Progress;
 use crate::{cache, elf};
@@ -47,11 +48,14 @@ pub struct GuestSpec {
     pub timeout: Duration,
     /// What is typed at the guest's console.
     pub input: Input,
+    /// An interface on domain 0's bridge, and an address that is told on the command line (full mode).
+    pub network: Option<Network>,
     /// More lines for the guest's xl configuration, such as `disk = [...]` (full mode).
     pub config: Vec<String>,
     /// More files for domain 0, by their paths there; the same path may be named by several guests (full mode).
     pub files: Vec<(String, PathBuf)>,
-    /// A shell script that runs in domain 0 while the guest runs (full mode); `dom0/library.sh` and `dom0/disks.sh` have what it can use.
+    /// A shell script that runs in domain 0 while the guest runs (full mode); `library.sh`, `disks.sh` and `networks.sh`
+    /// in `dom0` have what it can use.
     ///
     /// The guest is waited for when the script has succeeded, and destroyed when it has failed.
     pub scenario: Option<String>,
@@ -82,6 +86,7 @@ impl GuestSpec {
             vcpus: 1,
             timeout: Duration::from_secs(60),
             input: Input::None,
+            network: None,
             config: Vec::new(),
             files: Vec::new(),
             scenario: None,

@@ -44,21 +44,9 @@ counters() (
 	echo
 )
 
-# blkback NAME=VALUE...: sets parameters of blkback for the disks that are attached from now on. Where one of them cannot be
-# written, blkback is taken out and put in again with these parameters alone, which works while it has no disk.
-blkback() (
-	set +x
-	cd /sys/module/xen_blkback/parameters || return
-	for parameter; do
-		# Root may write to a file without a writable bit, which fails late.
-		case $(stat -c %a "${parameter%%=*}") in *[26]??) continue ;; esac
-		rmmod xen_blkback && insmod /domu/modules/*-xen-blkback.ko "$@"
-		return
-	done
-	for parameter; do
-		echo "${parameter#*=}" >"${parameter%%=*}" || return
-	done
-)
+# blkback NAME=VALUE...: sets parameters of blkback for the disks that are attached from now on. Some can be set only while it has
+# no disk, and then the others have their defaults again.
+blkback() { set_parameters xen-blkback "$@"; }
 
 # loop DEVICE FILE [OPTION...]: makes a file a loop device, with losetup's options: -b 4096 is for large sectors, -r for reading.
 loop() ( set +x; device=$1 file=$2; shift 2; /bin/losetup "$@" "$device" "$file" )

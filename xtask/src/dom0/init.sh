@@ -10,6 +10,7 @@ export LIBXL_SAVE_HELPER=/bin/libxl-save-helper
 port=/dev/vport0p1
 consoles=/var/log/xen/console
 . /domu/events.sh
+. /domu/modules.sh
 
 start_system() {
 	mount -t proc proc /proc
@@ -19,13 +20,33 @@ start_system() {
 	mount -t devpts devpts /dev/pts
 	token=$(cat /domu/token)
 	export token
-	for module in /domu/modules/*.ko; do
-		options=$(cat "$module.options" 2>/dev/null)
-		insmod "$module" $options || echo "cannot load $module"
-	done
+	load_modules /domu/modules
 	while [ ! -e $port ]; do usleep 10000; done
 	exec 4<>$port
 	event booted "$(uname -r)"
+}
+
+# The bridge that interfaces of guests go to; src/network.rs tells of the addresses.
+#
+# It is quiet: IPv6 and the bridge's look after multicast would send packets that nobody has asked for.
+start_network() {
+	for which in all default; do echo 1 >/proc/sys/net/ipv6/conf/$which/disable_ipv6; done
+	ip link add br0 address 00:16:3e:00:00:01 type bridge
+	echo 0 >/sys/class/net/br0/bridge/multicast_snooping
+	ip addr add 10.0.0.1/24 dev br0
+	ip link set br0 up
+	[ ! -e /domu/uplink ] || start_uplink "$(cat /domu/uplink)"
+}
+
+# QEMU's network joins in, as eth0. Where it leads outside, domain 0 is the way there, as on a host.
+start_uplink() {
+	load_modules /domu/spare/virtio_net
+	ip link set eth0 master br0 up || event failed "QEMU's network card did not come"
+	[ "$1" = open ] || return
+	echo 0 >/proc/sys/net/ipv4/conf/all/send_redirects
+	echo 0 >/proc/sys/net/ipv4/conf/br0/send_redirects
+	echo 1 >/proc/sys/net/ipv4/ip_forward
+	ip route add default via 10.0.0.2
 }
 
 start_toolstack() {
@@ -118,6 +139,7 @@ run_guest() {
 }
 
 start_system
+start_network
 start_toolstack
 for guest in /domu/guests/*; do run_guest "$guest"; done
 event done

@@ -6,8 +6,10 @@
 # A function with its body in ( ) is a process of its own, which keeps its loops out of the trace. A function that waits
 # has a limit in seconds; when it is over, it tells so and fails.
 
-# What scenarios can do with disks is in a file of its own.
+# What scenarios can do with disks and networks is in files of their own.
+. /domu/modules.sh
 . /domu/disks.sh
+. /domu/networks.sh
 
 # say TEXT...: says a line, even where standard output is taken, as inside $(...).
 say() { printf '%s\n' "$*" >&5; }

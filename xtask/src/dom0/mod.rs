@@ -1,7 +1,7 @@
 //! The Linux domain 0 that starts guests in full mode.
 
 mod kernel;
-mod modules;
+pub(crate) mod modules;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use self::modules::Module;
 use crate::boot::{GuestSpec, Input};
 use crate::cache::{self, Key};
 use crate::initramfs::Archive;
+use crate::network::{Network, Uplink};
 use crate::packages::{self, DOM0, Tree};
 use crate::progress::Progress;
 use crate::qemu;
@@ -62,13 +64,20 @@ const MODULES: &[&str] = &[
     "xen-gntdev",
     "xen-gntalloc",
     "xen-blkback",
+    // Otherwise as many as domain 0 has processors, which is one.
+    "xen-netback max_queues=4",
+    "bridge",
     "loop",
     // In KiB; a page is taken when it is written.
     "brd rd_nr=4 rd_size=65536",
 ];
 
+/// The modules that are loaded when they are wanted, each with those that it depends on.
+const SPARE_MODULES: &[&str] = &["virtio_net", "pktgen"];
+
 /// The parts of busybox that init and scenarios use.
 const APPLETS: &[&str] = &[
+    "arping",
     "awk",
     "basename",
     "blockdev",
@@ -90,6 +99,7 @@ const APPLETS: &[&str] = &[
     "head",
     "hexdump",
     "insmod",
+    "ip",
     "kill",
     "ln",
     "ls",
@@ -97,7 +107,9 @@ const APPLETS: &[&str] = &[
     "mkfifo",
     "mount",
     "mv",
+    "nc",
     "od",
+    "ping",
     "printf",
     "ps",
     "rm",
@@ -123,6 +135,7 @@ const APPLETS: &[&str] = &[
     "uniq",
     "usleep",
     "wc",
+    "wget",
     "xargs",
 ];
 
@@ -130,10 +143,15 @@ const APPLETS: &[&str] = &[
 const SCRIPTS: &[(&str, &str)] = &[
     ("init", include_str!("init.sh")),
     ("domu/events.sh", include_str!("events.sh")),
+    ("domu/modules.sh", include_str!("modules.sh")),
     ("domu/scenario.sh", include_str!("scenario.sh")),
     ("domu/library.sh", include_str!("library.sh")),
     ("domu/disks.sh", include_str!("disks.sh")),
+    ("domu/networks.sh", include_str!("networks.sh")),
     ("etc/xen/scripts/block", include_str!("block.sh")),
+    ("etc/xen/scripts/vif-bridge", include_str!("vif.sh")),
+    // xl complains without this file; `vif=[""]` is then an interface on our bridge.
+    ("etc/xen/xl.conf", "vif.default.bridge=\"br0\"\n"),
 ];
 const LIBRARIES: &str = "lib/x86_64-linux-gnu";
 
@@ -173,6 +191,9 @@ pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &
     let file = File::options().append(true).open(target)?;
     let mut archive = Archive::new(BufWriter::new(file));
     archive.file("domu/token", token.as_bytes())?;
+    if let Some(uplink) = Uplink::of(guests)? {
+        archive.file("domu/uplink", uplink.word().as_bytes())?;
+    }
     let files: BTreeMap<_, _> = guests.iter().flat_map(|guest| &guest.files).map(|(path, file)| (path, file)).collect();
     files.into_iter().try_for_each(|(path, file)| archive.copy(path, file))?;
     // Each kernel once, as they take domain 0's memory.
@@ -231,7 +252,7 @@ fn files(tree: &Tree) -> Result<Files> {
 
 /// Describes what the base is made from; the modules are those of the kernel's package.
 fn base_key(image: &Path, files: &Files) -> Key {
-    let key = Key::default().with_file(image).with((SCRIPTS, MODULES, APPLETS));
+    let key = Key::default().with_file(image).with((SCRIPTS, MODULES, SPARE_MODULES, APPLETS));
     files.iter().fold(key, |key, (inside, file)| key.with(inside).with_file(file))
 }
 
@@ -245,8 +266,6 @@ fn write_base(tree: &Tree, files: &Files, target: &Path) -> Result<()> {
     archive.link("var/run", "../run")?;
     archive.link("var/lock", "../run/lock")?;
     SCRIPTS.iter().try_for_each(|(inside, text)| archive.file(inside, text.as_bytes()))?;
-    // xl complains without it.
-    archive.file("etc/xen/xl.conf", b"")?;
     write_programs(files, &mut archive)?;
     write_modules(tree, &mut archive)?;
     archive.finish()?.flush()?;
@@ -259,9 +278,20 @@ fn write_programs(files: &Files, archive: &mut Archive<BufWriter<File>>) -> Resu
 }
 
 fn write_modules(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result<()> {
-    let modules = modules::load(tree, MODULES)?;
+    let loaded = modules::load(tree, MODULES)?;
+    write_folder(archive, "domu/modules", &loaded)?;
+    for spare in SPARE_MODULES {
+        // Without those that are there already.
+        let modules = modules::load(tree, &[MODULES, &[spare]].concat())?;
+        write_folder(archive, &format!("domu/spare/{spare}"), &modules[loaded.len()..])?;
+    }
+    Ok(())
+}
+
+/// Writes modules so that they are loaded in this order.
+fn write_folder(archive: &mut Archive<BufWriter<File>>, folder: &str, modules: &[Module]) -> Result<()> {
     for (index, module) in modules.iter().enumerate() {
-        let path = format!("domu/modules/{index:02}-{}.ko", module.name);
+        let path = format!("{folder}/{index:02}-{}.ko", module.name);
         archive.file(&path, &module.content)?;
         if !module.options.is_empty() {
             archive.file(&format!("{path}.options"), module.options.as_bytes())?;
@@ -272,14 +302,20 @@ fn write_modules(tree: &Tree, archive: &mut Archive<BufWriter<File>>) -> Result<
 
 /// Returns the guest's xl configuration; a domain that ended is kept until its console has been read.
 fn config(guest: &GuestSpec, kernel: &str, folder: &str) -> String {
+    let network = guest.network.as_ref();
+    let told = network.map(|network| network.arguments(&guest.arguments)).unwrap_or_default();
+    let arguments = format!("{told} {}", guest.arguments);
     let mut lines = vec![
         format!("name = {}", quote(&guest.name)),
         format!("type = \"pv\"\nkernel = \"/{kernel}\""),
-        format!("extra = {}", quote(&guest.arguments)),
+        format!("extra = {}", quote(arguments.trim())),
         format!("memory = {}\nvcpus = {}", guest.memory, guest.vcpus),
     ];
     if guest.ramdisk.is_some() {
         lines.push(format!("ramdisk = \"/{folder}/ramdisk\""));
+    }
+    if network.is_some() {
+        lines.push(Network::config());
     }
     let events = ["poweroff", "reboot", "watchdog", "crash", "soft_reset"];
     lines.extend(events.map(|event| format!("on_{event} = \"preserve\"")));

@@ -10,19 +10,19 @@ use crate::packages::Tree;
 
 /// A module ready to be loaded.
 #[derive(Debug)]
-pub(super) struct Module {
+pub(crate) struct Module {
     /// Its name as insmod's argument wants it, without an ending.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What follows the name on insmod's command line.
-    pub(super) options: String,
+    pub(crate) options: String,
     /// The uncompressed object file.
-    pub(super) content: Vec<u8>,
+    pub(crate) content: Vec<u8>,
 }
 
 /// Reads modules and all that they depend on, dependencies first; one that is built into the kernel is left out.
 ///
 /// A name may be followed by options.
-pub(super) fn load(tree: &Tree, names: &[&str]) -> Result<Vec<Module>> {
+pub(crate) fn load(tree: &Tree, names: &[&str]) -> Result<Vec<Module>> {
     let builtin = tree.files("modules.builtin");
     let builtin = builtin.first().map(std::fs::read_to_string).transpose()?.unwrap_or_default();
     let mut loaded = Vec::new();
