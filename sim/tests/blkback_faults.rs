@@ -6,16 +6,12 @@ mod block;
 use std::time::Duration;
 
 use block::{Front, Rig, SECTORS, Shape};
-use xen_event_channel::Preference;
-use xen_grant_table::GrantTable;
-use xen_hypercall::abi::Mfn;
 use xen_hypercall::abi::io::blkif::{Operation, Status};
 use xen_hypercall::abi::io::xenbus::State;
-use xen_hypercall::sched;
 use xen_sim::blkback::{
     Blkback, BlockOracle, Fault, Flushed, Loss, Notify, Options, Outcome, Progress, Restart, SECTOR, Which,
 };
-use xen_sim::{Device, Domain, When};
+use xen_sim::{Device, When};
 
 const WRITES: Which = Which::Of(Operation::WRITE);
 
@@ -245,8 +241,7 @@ fn a_front_is_migrated_with_requests_on_their_way() {
     let grant = front.grant();
     let _ = front.send(0, Operation::READ, 0, std::slice::from_ref(&grant));
     rig.back.step();
-    rig.guest.migrate_on_suspend();
-    suspend(&rig.guest);
+    block::device::migrate(&rig.guest);
     drop((grant, front));
     rig.settle();
     assert_eq!(rig.state(), State::INIT_WAIT);
@@ -254,14 +249,6 @@ fn a_front_is_migrated_with_requests_on_their_way() {
     let mut front = rig.connect(Shape::PLAIN);
     assert_eq!(front.read(&mut rig.back, 0, 1).unwrap()[0], 1);
     rig.close(front);
-}
-
-fn suspend(guest: &Domain) {
-    // SAFETY: nothing of the guest's runs; its grants and ports are not used again.
-    assert_eq!(unsafe { sched::suspend(guest, Mfn(0)) }, Ok(sched::Suspended::Resumed));
-    // SAFETY: the suspend above; no grant is made meanwhile.
-    unsafe { GrantTable::resume(guest) };
-    xen_event_channel::resume(guest, Preference::TwoLevel).unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What backends have in common: the life of a device in xenstore, faults by script, the front's pages.
 
 mod control;
+mod forge;
 mod half;
 mod life;
 mod ring;
@@ -17,6 +18,7 @@ pub use control::Restart;
 pub use ring::{Listen, Notify, Order};
 
 pub(crate) use control::{Control, Kind, Wish};
+pub(crate) use forge::Forge;
 pub(crate) use half::{Half, Keys, number};
 pub(crate) use ring::{Bell, Due, Ear, latency, ready, take_due};
 pub(crate) use window::{Leftovers, Mapped, Window};

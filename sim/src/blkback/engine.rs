@@ -12,7 +12,7 @@ use super::options::Options;
 use super::request::Job;
 use super::{SimDisk, Statistics};
 use crate::Domain;
-use crate::backend::{Leftovers, Mapped, Window, latency};
+use crate::backend::{Forge, Leftovers, Mapped, Window, latency};
 
 pub(super) struct Engine {
     pub(super) domain: Domain,
@@ -104,6 +104,11 @@ impl Engine {
             Operation::DISCARD => statistics.discards += 1,
             _ => {}
         }
+    }
+
+    /// What a hostile one writes.
+    pub(super) const fn forge(&mut self) -> Forge<'_> {
+        Forge { domain: &self.domain, front: self.front, rng: &mut self.rng }
     }
 
     /// A connection ends: its pages are unmapped, unless the script has them kept.

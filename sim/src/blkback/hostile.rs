@@ -3,15 +3,12 @@
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
-use xen_hypercall::abi::frame::PAGE_SIZE;
-use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::blkif::{Operation, Response, Status};
+use zerocopy::IntoBytes;
 
 use super::engine::Engine;
 use super::queue::Queue;
 use super::request::Job;
-use crate::memory::Page;
-use crate::oracle::Access;
 
 /// What a backend does in place of an honest answer. The number in the text is that of the catalogue of hostile inputs, where it has
 /// one.
@@ -111,12 +108,14 @@ impl Misdeed {
 pub(super) fn answer(queue: &mut Queue, job: &mut Job, misdeed: &Misdeed, engine: &mut Engine) {
     let honest = Response { id: job.id, operation: job.operation, status: job.status, ..Response::default() };
     match *misdeed {
-        Misdeed::Overruns => overrun(job, engine),
-        Misdeed::RewritesIndirect => job.indirect.iter().for_each(|gref| scribble(engine, *gref, 0)),
-        Misdeed::RewritesRequests => {
-            queue.grefs.iter().for_each(|gref| scribble(engine, *gref, slots_of(queue, *gref)))
+        Misdeed::Overruns => {
+            for (piece, gref) in job.pieces.iter().zip(&job.grefs) {
+                engine.forge().scribble_around(*gref, piece.offset, piece.len);
+            }
         }
-        Misdeed::RewritesIndices => rewrite_indices(queue, engine),
+        Misdeed::RewritesIndirect => job.indirect.iter().for_each(|gref| engine.forge().scribble(*gref)),
+        Misdeed::RewritesRequests => engine.forge().scribble_slots(&queue.grefs),
+        Misdeed::RewritesIndices => engine.forge().rewrite_indices(&queue.grefs),
         _ => {}
     }
     let keeps = matches!(misdeed, Misdeed::KeepsMapped | Misdeed::ChangesLater);
@@ -151,14 +150,19 @@ fn afterwards(queue: &mut Queue, job: &Job, misdeed: &Misdeed, engine: &mut Engi
     match *misdeed {
         Misdeed::Twice => force(queue, job, job.id, engine),
         Misdeed::Unpublished => force(queue, job, job.id.wrapping_add(1), engine),
-        Misdeed::Producer(by) => move_producer(queue, by as u32, engine),
+        Misdeed::Producer(by) => {
+            queue.answer(engine);
+            engine.forge().move_producer(&queue.grefs, by as u32);
+            // The front may have closed its end.
+            let _ = queue.ear.channel().notify();
+        }
         Misdeed::ChangesLater => {
             queue.answer(engine);
-            job.pieces.iter().for_each(|piece| fill(piece.page, engine));
+            job.pieces.iter().for_each(|piece| engine.forge().fill(piece.page));
         }
         Misdeed::Junk => {
             queue.answer(engine);
-            queue.grefs.iter().for_each(|gref| scribble(engine, *gref, 0));
+            queue.grefs.iter().for_each(|gref| engine.forge().scribble(*gref));
         }
         Misdeed::Storm(events) => {
             queue.answer(engine);
@@ -168,84 +172,13 @@ fn afterwards(queue: &mut Queue, job: &Job, misdeed: &Misdeed, engine: &mut Engi
     }
 }
 
-/// Where in the ring's first page the indices are, and the slots begin.
-const REQ_PROD: usize = 0;
-const REQ_EVENT: usize = 4;
-const RSP_PROD: usize = 8;
-const RSP_EVENT: usize = 12;
-const SLOTS: usize = 64;
+/// Bytes from one slot to the next.
 const SLOT: usize = 112;
 
 /// An answer that the ring has no room for: it is put there all the same.
 fn force(queue: &mut Queue, job: &Job, id: u64, engine: &mut Engine) {
     queue.answer(engine);
-    let Some(first) = ring_page(engine, queue.grefs.first().copied()) else { return };
-    let index = first.u32(RSP_PROD).load(crate::order::BYTES);
-    let slots = 1 << ((queue.grefs.len() * PAGE_SIZE - SLOTS) / SLOT).ilog2();
-    let at = SLOTS + index as usize % slots * SLOT;
     let response = Response { id, operation: job.operation, status: Status::OKAY, ..Response::default() };
-    let bytes = zerocopy::IntoBytes::as_bytes(&response);
-    for (at, byte) in (at..).zip(bytes) {
-        if let Some(page) = ring_page(engine, queue.grefs.get(at / PAGE_SIZE).copied()) {
-            page.write(at % PAGE_SIZE, &[*byte]);
-        }
-    }
-    move_producer(queue, 1, engine);
-}
-
-/// Moves the index of answers, past those that there are.
-fn move_producer(queue: &mut Queue, by: u32, engine: &mut Engine) {
-    queue.answer(engine);
-    if let Some(page) = ring_page(engine, queue.grefs.first().copied()) {
-        let word = page.u32(RSP_PROD);
-        crate::order::put32(word, crate::order::look32(word).wrapping_add(by));
-    }
+    engine.forge().force(&queue.grefs, SLOT, response.as_bytes());
     let _ = queue.ear.channel().notify();
-}
-
-fn rewrite_indices(queue: &Queue, engine: &mut Engine) {
-    if let Some(page) = ring_page(engine, queue.grefs.first().copied()) {
-        for offset in [REQ_PROD, REQ_EVENT, RSP_EVENT, 16, 20, 60] {
-            page.u32(offset).store(engine.rng.random(), crate::order::BYTES);
-        }
-    }
-}
-
-/// Where the slots begin in a page of the ring.
-fn slots_of(queue: &Queue, gref: GrantRef) -> usize {
-    if queue.grefs.first() == Some(&gref) { SLOTS } else { 0 }
-}
-
-/// Fills the pages of a request, as far as they may be written.
-fn overrun(job: &Job, engine: &mut Engine) {
-    for (piece, gref) in job.pieces.iter().zip(&job.grefs) {
-        let Some(page) = ring_page(engine, Some(*gref)) else { continue };
-        let mut asked = vec![0; piece.len];
-        page.read(piece.offset, &mut asked);
-        fill(page, engine);
-        page.write(piece.offset, &asked);
-    }
-}
-
-fn scribble(engine: &mut Engine, gref: GrantRef, from: usize) {
-    if let Some(page) = ring_page(engine, Some(gref)) {
-        let mut bytes = vec![0; PAGE_SIZE - from];
-        engine.rng.fill(bytes.as_mut_slice());
-        page.write(from, &bytes);
-    }
-}
-
-fn fill(page: Page, engine: &mut Engine) {
-    let mut bytes = [0; PAGE_SIZE];
-    engine.rng.fill(&mut bytes);
-    page.write(0, &bytes);
-}
-
-/// A page of the front's, where the backend may write it.
-fn ring_page(engine: &Engine, gref: Option<GrantRef>) -> Option<Page> {
-    let reach = engine.domain.machine().lock().reach(engine.domain.id());
-    let is_it = |reach: &&crate::oracle::Reach| {
-        reach.owner == engine.front && Some(reach.gref) == gref && reach.access == Access::ReadWrite
-    };
-    reach.iter().find(is_it).map(|reach| reach.page)
 }

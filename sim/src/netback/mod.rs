@@ -11,6 +11,7 @@
 mod control;
 mod ctrl;
 mod engine;
+mod offload;
 mod options;
 mod packet;
 mod port;
@@ -23,7 +24,7 @@ mod transmit;
 use std::fmt;
 use std::time::Duration;
 
-use xen_hypercall::abi::io::netif::{ExtraType, GsoType};
+use xen_hypercall::abi::io::netif::ExtraType;
 
 pub use crate::backend::{Listen, Notify, Order, Progress, Restart};
 pub use control::{Control, Fault, Which};
@@ -68,6 +69,8 @@ pub struct Statistics {
     pub refused: u64,
     /// Those among them that were not agreed on: several slots, or segments to be made.
     pub unagreed: u64,
+    /// Packets that it has transmitted with a blank checksum, but that are none of TCP or UDP: they go nowhere.
+    pub malformed: u64,
     /// How often the front did what only a hostile one does, and was not served any more.
     pub fatal: u64,
     /// Requests for, and against, packets to a group.
@@ -219,24 +222,27 @@ impl Netback {
             engine.statistics.dropped += 1;
         } else if !engine.wants(packet.destination()) {
             engine.statistics.filtered += 1;
-        } else if !fits(&packet, engine) {
-            engine.statistics.unfit += 1;
         } else {
+            self.adapt(packet);
+        }
+    }
+
+    /// Has the front get a packet in a form that it can take.
+    fn adapt(&mut self, packet: Packet) {
+        let engine = &mut self.engine;
+        let Some(packets) = offload::adapt(packet, &engine.agreed) else {
+            engine.statistics.unfit += 1;
+            return;
+        };
+        for packet in packets {
+            if packet.data.len() > receive::room(engine) {
+                engine.statistics.unfit += 1;
+                continue;
+            }
             let (hash, queue) = engine.steering.steer(&packet, self.queues.len());
             self.queues[queue].receive.hold(packet, hash, engine);
         }
     }
-}
-
-/// Whether the front can take a packet.
-fn fits(packet: &Packet, engine: &Engine) -> bool {
-    let room = receive::most_pieces(engine) * (4096 - usize::from(engine.agreed.headroom).min(4096));
-    let gso = packet.gso.is_none_or(|gso| match gso.kind {
-        GsoType::TCPV4 => engine.agreed.gso_tcpv4,
-        GsoType::TCPV6 => engine.agreed.gso_tcpv6,
-        _ => false,
-    });
-    gso && packet.data.len() <= room.min(0xffff)
 }
 
 impl Drop for Netback {

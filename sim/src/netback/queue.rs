@@ -51,9 +51,9 @@ impl Queue {
         [self.transmit.due(), self.receive.due()].into_iter().flatten().min()
     }
 
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self, engine: &Engine) {
         self.transmit.go_on();
-        self.receive.go_on();
+        self.receive.go_on(engine);
     }
 
     /// Signals the front so often, for no reason, on each channel.

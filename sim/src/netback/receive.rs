@@ -8,7 +8,7 @@ use rand::RngExt;
 use xen_event_channel::Channel;
 use xen_grant_table::{CopyError, Mapping};
 use xen_hypercall::abi::frame::PAGE_SIZE;
-use xen_hypercall::abi::io::netif::{ExtraFlags, ExtraInfo, RxFlags, RxRequest, RxResponse, Status};
+use xen_hypercall::abi::io::netif::{ExtraFlags, ExtraInfo, MAX_TX_SIZE, RxFlags, RxRequest, RxResponse, Status};
 use xen_hypercall::grant_table::Error;
 use xen_shared_ring::{BackRing, Protocol};
 
@@ -82,7 +82,6 @@ impl Receiver {
 
     /// Does what can be done now; says whether there was anything.
     pub(super) fn work(&mut self, engine: &mut Engine) -> bool {
-        let given_up = self.give_up(engine);
         let heard = self.ear.heard();
         let due = self.backlog.front().is_some_and(|held| held.from <= engine.now);
         let polls = engine.options.listen == Listen::Always || !engine.agreed.rx_notify;
@@ -93,7 +92,7 @@ impl Receiver {
         if heard {
             self.ear.settle(engine.now);
         }
-        given_up || self.backlog.len() < before
+        self.give_up(engine) || self.backlog.len() < before
     }
 
     /// When the next packet may come, or is given up.
@@ -102,9 +101,11 @@ impl Receiver {
         Some(if self.news { first.from } else { first.until })
     }
 
-    pub(super) fn go_on(&mut self) {
-        let hung = self.backlog.iter_mut().filter(|held| held.fault == Some(Fault::Hang));
-        hung.for_each(|held| held.fault = None);
+    /// Has what hung go on, as if it came now.
+    pub(super) fn go_on(&mut self, engine: &Engine) {
+        for held in self.backlog.iter_mut().filter(|held| held.fault == Some(Fault::Hang)) {
+            (held.fault, held.until) = (None, engine.now + engine.options.patience);
+        }
         self.news = true;
     }
 
@@ -259,8 +260,14 @@ impl Layout {
     }
 }
 
+/// How long a packet can be.
+pub(super) fn room(engine: &Engine) -> usize {
+    let page = PAGE_SIZE.saturating_sub(usize::from(engine.agreed.headroom));
+    (most_pieces(engine) * page).min(MAX_TX_SIZE as usize)
+}
+
 /// How many slots a packet may have.
-pub(super) const fn most_pieces(engine: &Engine) -> usize {
+const fn most_pieces(engine: &Engine) -> usize {
     if engine.agreed.sg { engine.options.slots } else { 1 }
 }
 

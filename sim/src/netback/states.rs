@@ -108,7 +108,8 @@ impl Backend for Netback {
     }
 
     fn go_on(&mut self) {
-        self.queues.iter_mut().for_each(Queue::go_on);
+        self.engine.now = self.half.now;
+        self.queues.iter_mut().for_each(|queue| queue.go_on(&self.engine));
         let queues = self.queues.len();
         if let Some(ctrl) = &mut self.ctrl {
             ctrl.go_on(queues, &mut self.engine);

@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::control::{Fault, Which};
 use super::engine::{Engine, Piece};
+use super::offload::Headers;
 use super::packet::{Checksum, ETH_HLEN, Gso, Hash, Mac, Packet};
 use super::{Listen, Notify, Order, XDP};
 use crate::Domain;
@@ -236,6 +237,10 @@ impl Transmitter {
             Some(Fault::Lose) => packet = None,
             _ => {}
         }
+        if packet.as_ref().is_some_and(|packet| !is_whole(packet)) {
+            packet = None;
+            engine.statistics.malformed += 1;
+        }
         let mut extras = Some(extras);
         for (slot, status) in slots.iter().zip(statuses) {
             let extras = extras.take().unwrap_or_default();
@@ -357,4 +362,9 @@ fn copy(slots: &[TxRequest], extras: &Extras, engine: &mut Engine) -> Result<Pac
     // As in Linux, what is to be cut into segments has no checksum, whatever is said of it.
     let checksum = if gso.is_some() { Checksum::Blank } else { Checksum::of_transmitted(slots[0].flags) };
     Ok(Packet { data, checksum, gso, hash })
+}
+
+/// Whether what was left to others can be done: where a checksum is to be made, there must be a place for it.
+fn is_whole(packet: &Packet) -> bool {
+    packet.checksum != Checksum::Blank || Headers::of(&packet.data).is_some()
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 #[path = "device.rs"]
-mod device;
+pub(crate) mod device;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

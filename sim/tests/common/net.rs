@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 #[path = "device.rs"]
-mod device;
+pub(crate) mod device;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -412,5 +412,16 @@ fn queue(rig: &Rig, account: &Account<Domain>, number: u32, shape: &Shape) -> Qu
 pub(crate) fn bytes(len: usize, number: u8) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..len).map(|index| (index / 7) as u8 ^ number).collect();
     bytes[..12].copy_from_slice(&[2, 0, 0, 0, 0, number, 2, 0, 0, 0, 0, 200]);
+    bytes
+}
+
+/// As [`bytes`], and a packet of TCP over IPv4 with a blank checksum: it can be cut into segments.
+pub(crate) fn tcp(len: usize, number: u8) -> Vec<u8> {
+    let mut bytes = bytes(len, number);
+    let header = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    bytes[12..14].copy_from_slice(&[8, 0]);
+    bytes[14..34].copy_from_slice(&header);
+    bytes[16..18].copy_from_slice(&((len - 14) as u16).to_be_bytes());
+    bytes[46] = 0x50;
     bytes
 }
