@@ -76,6 +76,9 @@ lines of the guest's console, to use its part of xenstore, to save and restore i
 xtask/src/dom0 describe them. \
 Its output is shown among the steps. When it fails, the guest is destroyed and its commands are shown.
 
+Paths in a disk= line are domain 0's: /dev/ram0 to /dev/ram3 are RAM disks of 64 MiB, which lose everything at the end. A file of \
+the host cannot be given; a scenario makes file systems, as examples/src/bin/cat.sh does.
+
 Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or an unexpected end, 103 when the scenario \
 failed, 124 when the time limit passed, 130 after Ctrl-C, 2 when the guest could not be started.
 
@@ -83,7 +86,9 @@ Examples:
   cargo xtask run hello
   cargo xtask run hello --direct -- one two
   cargo xtask run --elf path/to/kernel --memory 64
-  cargo xtask run echo --scenario tests/real-xen/scenarios/typing.sh";
+  cargo xtask run echo --scenario tests/real-xen/scenarios/typing.sh
+  cargo xtask run disk-info --config 'disk=[\"phy:/dev/ram1,xvda,w\"]'
+  cargo xtask run cat --scenario examples/src/bin/cat.sh -- /folder/file";
 
 /// Options of `run`.
 #[derive(Debug, Args)]
