@@ -209,6 +209,9 @@ fn reads_that_are_sent_again_alone_do_not_stop_a_barrier() {
     let barrier = rig.submit(Request::write_barrier(Sector512(100_000), b));
     rig.pass(Duration::from_secs(10));
     assert_eq!(take(&mut rig, barrier).result, Ok(Done::Transferred));
+    assert_eq!(rig.on_disk(100_000, 20 * 4096), [5; 20 * 4096]);
+    let results: Vec<_> = rig.completions.iter().map(|done| done.result).collect();
+    assert_eq!(results, [Ok(Done::Transferred); 32], "the reads");
 }
 
 /// Everything that waits comes back at once while the device is away and its node is written.
