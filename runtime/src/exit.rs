@@ -1,6 +1,6 @@
 //! How a guest ends.
 
-use core::fmt::Debug;
+use core::fmt::Display;
 
 /// The status with which a guest ends, 0 for success.
 ///
@@ -46,12 +46,12 @@ impl Termination for () {
     }
 }
 
-impl<T: Termination, E: Debug> Termination for Result<T, E> {
-    /// An error is logged, and stands for [`ExitCode::FAILURE`].
+impl<T: Termination, E: Display> Termination for Result<T, E> {
+    /// An error is logged in its own words, and stands for [`ExitCode::FAILURE`].
     fn report(self) -> ExitCode {
         self.map_or_else(
             |error| {
-                log::error!("{error:?}");
+                log::error!("{error}");
                 ExitCode::FAILURE
             },
             T::report,
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn results_report_the_status_they_hold() {
         assert_eq!(().report(), ExitCode::SUCCESS);
-        assert_eq!(Ok::<_, ()>(ExitCode::from(7)).report().to_u8(), 7);
+        assert_eq!(Ok::<_, &str>(ExitCode::from(7)).report().to_u8(), 7);
         assert_eq!(Err::<(), _>("no").report(), ExitCode::FAILURE);
     }
 }

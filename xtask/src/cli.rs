@@ -81,15 +81,20 @@ A network is an interface of Xen's netback on a bridge in domain 0, which is 10.
 on its command line, unless that has an `ip=` of its own, and has the same address by DHCP. It reaches domain 0; those who \
 connect to a forwarded port reach it.
 
+Paths in a disk= line are domain 0's: /dev/ram0 to /dev/ram3 are RAM disks of 64 MiB, which lose everything at the end. A file of \
+the host cannot be given; a scenario makes file systems, as examples/src/bin/cat.sh does.
+
 Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or an unexpected end, 103 when the scenario \
 failed, 124 when the time limit passed, 130 after Ctrl-C, 2 when the guest could not be started.
 
 Examples:
   cargo xtask run hello
   cargo xtask run hello --direct -- one two
-  cargo xtask run --elf path/to/kernel --memory 64 --network
-  cargo xtask run --elf path/to/kernel --forward 8080:80
-  cargo xtask run echo --scenario tests/real-xen/scenarios/typing.sh";
+  cargo xtask run ping --network
+  cargo xtask run --elf path/to/kernel --memory 64 --forward 8080:80
+  cargo xtask run echo --scenario tests/real-xen/scenarios/typing.sh
+  cargo xtask run disk-info --config 'disk=[\"phy:/dev/ram1,xvda,w\"]'
+  cargo xtask run cat --scenario examples/src/bin/cat.sh -- /folder/file";
 
 /// Options of `run`.
 #[derive(Debug, Args)]

@@ -35,13 +35,19 @@ pub fn last_line(log: &str) -> String {
 #[must_use]
 pub fn explain_refusal(text: &str, xen_log: &str) -> String {
     let details = text.split_once('\n').map_or("", |(_, rest)| rest);
-    let hint = if text.contains("not enough memory") || xen_log.contains("Not enough RAM") {
+    let parts = [details, &xen_tail(xen_log), hint(text, xen_log)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// What to do about it.
+fn hint(text: &str, xen_log: &str) -> &'static str {
+    if text.contains("not enough memory") || xen_log.contains("Not enough RAM") {
         "The guest's memory is too small for its image: --memory MB gives it more."
+    } else if text.contains("failed to stat") {
+        "Paths in disk= are domain 0's, which has /dev/ram0 to /dev/ram3 and nothing of the host."
     } else {
         ""
-    };
-    let parts = [details, &xen_tail(xen_log), hint];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+    }
 }
 
 /// Returns the end of a log, for a message about a boot that broke off.
@@ -62,6 +68,14 @@ mod tests {
     fn the_version_is_read() {
         assert_eq!(xen_version("x\n(XEN) Xen version 4.17.7+13 (Debian 4.17)\n"), "Xen 4.17.7");
         assert_eq!(xen_version(""), "Xen");
+    }
+
+    #[test]
+    fn a_refusal_comes_with_what_to_do_about_it() {
+        let stat = "xl did not create the domain\nDisk vdev=xvda failed to stat: /x: No such file or directory";
+        assert!(explain_refusal(stat, "").ends_with("nothing of the host."));
+        assert!(explain_refusal("xl", "(XEN) Not enough RAM").contains("--memory"));
+        assert_eq!(explain_refusal("xl did not create the domain", ""), "");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Lists the disks that the guest has been given, and what the backend of each offers.
+//! Lists the disks that the guest has been given, and what the backend of each offers (needs a disk).
 //!
 //! ```text
 //! cargo xtask run disk-info --config 'disk=["phy:/dev/ram1,xvda,w", "phy:/dev/ram2,xvdb,r"]'
@@ -31,6 +31,7 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     let store = guest.store().ok_or("there is no xenstore here: start the guest as a domU, without --direct")?;
     let (mut disks, mut troubles) = (Disks::new(&store, OPTIONS)?, BTreeMap::new());
     let deadline = store.now() + PATIENCE;
+    println!("waiting up to {} s for a disk", PATIENCE.as_secs());
     loop {
         while let Some((number, event)) = disks.poll(store.now()) {
             note(&mut troubles, number, event);
@@ -42,7 +43,7 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
         disks.wait(deadline)?;
     }
     if disks.iter().next().is_none() {
-        return Err("no disk came; it goes into the guest's configuration as `disk=[...]`".into());
+        return Err(r#"no disk came; give one: --config 'disk=["phy:/dev/ram1,xvda,w"]'"#.into());
     }
     print(&disks, &troubles);
     Ok(())

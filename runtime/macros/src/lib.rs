@@ -7,7 +7,7 @@ use syn::{Error, ItemFn, ReturnType, Type, parse_macro_input};
 /// Marks the function that the runtime calls once the guest is set up.
 ///
 /// The function takes the `Guest` by value and returns anything that implements `Termination`: an
-/// `ExitCode`, `()`, a `Result` of those, or `!`. Its name is free.
+/// `ExitCode`, `()`, a `Result` of those whose error is `Display`, or `!`. Its name is free.
 #[proc_macro_attribute]
 pub fn entry(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as ItemFn);

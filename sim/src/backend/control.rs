@@ -39,7 +39,10 @@ pub enum Restart {
     Abrupt,
 }
 
-/// A hold on a backend, also while it serves in a run. What is asked for is done at the backend's next step.
+/// A hold on a backend, also while it serves in a run; its clones hold the same backend.
+///
+/// Nothing happens in the call itself. Faults are for requests that are taken from then on. What else the backend is to do it does in its
+/// next steps, one thing in each, in the order in which it was asked; while it [hangs](Self::hang), that waits.
 pub struct Control<K: Kind>(Arc<Mutex<Script<K>>>);
 
 struct Script<K: Kind> {
@@ -69,7 +72,7 @@ pub(crate) enum Wish<W> {
 
 /// Requests.
 impl<K: Kind> Control<K> {
-    /// Has certain requests go wrong.
+    /// Has certain requests go wrong. Of several faults for a request the first that was set and [strikes](When) has it; all count it.
     pub fn on(&self, which: K::Which, when: When, fault: K::Fault) {
         self.lock().rules.push(Rule::new((which, fault), when));
     }
@@ -79,14 +82,15 @@ impl<K: Kind> Control<K> {
         self.lock().chaos = Some(Rule::new((), when));
     }
 
-    /// Ends all that [`on`](Self::on) and [`misbehave`](Self::misbehave) have set.
+    /// Ends all that [`on`](Self::on) and [`misbehave`](Self::misbehave) have set. Requests that hang already do so until
+    /// [`go_on`](Self::go_on).
     pub fn clear(&self) {
         let mut script = self.lock();
         script.rules.clear();
         script.chaos = None;
     }
 
-    /// The backend does nothing any more, but keeps everything.
+    /// The backend does nothing any more, but keeps everything, until [`go_on`](Self::go_on).
     pub fn hang(&self) {
         self.lock().hangs = true;
     }

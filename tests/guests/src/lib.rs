@@ -13,8 +13,11 @@ use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
 use xen_hypercall::abi::DomId;
-use xen_hypercall::{Frame, Pages};
+use xen_hypercall::abi::event_channel::{Port, State as PortState};
+use xen_hypercall::{Frame, Pages, event_channel};
 use xen_rt::event_channel::{Channel, Peer};
+use xen_rt::grant_table::Memory as _;
+use xen_rt::xenbus::Store;
 use xen_rt::{ExitCode, Guest, Xen, println};
 
 /// A check, and what it saw where it did not hold.
@@ -103,4 +106,27 @@ pub fn free_pages(guest: &Guest) -> usize {
         unsafe { xen.dealloc(page) };
     }
     count
+}
+
+/// What the guest has of Xen and of xenstore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    free_grants: u32,
+    quarantined: u32,
+    ports: usize,
+    watches: usize,
+}
+
+impl Holdings {
+    /// Counts what there is now.
+    #[must_use]
+    pub fn count(xen: &Xen, store: &Store<Xen>) -> Self {
+        let statistics = xen.grant_table().statistics();
+        // Ports are numbered from 1 on, the lowest free one first.
+        let is_open = |port: &u32| {
+            event_channel::status(xen, DomId::SELF, Port(*port)).is_ok_and(|status| status.status != PortState::CLOSED)
+        };
+        let ports = (1..512).filter(is_open).count();
+        Self { free_grants: statistics.free, quarantined: statistics.quarantined, ports, watches: store.watches() }
+    }
 }

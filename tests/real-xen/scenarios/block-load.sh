@@ -1,6 +1,6 @@
-# One load, with what the lines before this text ask of the backend: $parameters for blkback.
+# One load, with what the lines before this text ask of the backend: $parameters for blkback, if any.
 wait_for_line ready
-blkback $parameters
+blkback ${parameters:-}
 truncate -s 24M /tmp/load
 loop /dev/loop0 /tmp/load
 attach /dev/loop0 xvda

@@ -68,7 +68,7 @@ fn the_runtime_keeps_its_promises_with_much_memory() {
 #[test]
 fn a_status_is_passed_on() {
     expect(&direct(&guest("misbehave", "exit")), &Ending::Exited(42), &["going to: exit"]);
-    expect(&direct(&guest("misbehave", "error")), &Ending::Exited(1), &["ERROR", "as asked"]);
+    expect(&direct(&guest("misbehave", "error")), &Ending::Exited(1), &["ERROR", "as asked\n"]);
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn a_disk_that_is_taken_away_by_force_ends_and_its_page_comes_back() {
 #[test]
 fn a_driver_that_keeps_its_ring_and_its_port_is_found_out() {
     let _ = succeeded(outcome("leaking"));
-    expect(outcome("leaking"), &Ending::Exited(1), &["not ok: grants or ports leaked\n"]);
+    expect(outcome("leaking"), &Ending::Exited(1), &["not ok: grants, ports or watches leaked\n"]);
 }
 
 fn seconds_to_detach(name: &str) -> impl Iterator<Item = u64> {

@@ -29,6 +29,9 @@ const KEYS: [&str; 15] = [
     "journal",
 ];
 
+/// How many requests there are where nothing is said of it.
+const COUNT: u64 = 5000;
+
 /// The words of the command line, each with what stands for it if it is not there.
 #[derive(Clone, Debug)]
 pub(crate) struct Arguments {
@@ -44,7 +47,7 @@ pub(crate) struct Arguments {
     pub(crate) from: u64,
     /// `seed=1`: another one gives other requests, and other bytes.
     pub(crate) seed: u64,
-    /// `count=5000`: how many requests; or `seconds=10`; or neither, for a load that goes on until the guest is asked to end.
+    /// `count=5000`: how many requests, where 0 is for a load that goes on until the guest is asked to end; or `seconds=10`.
     pub(crate) limit: Limit,
     /// `writes=50`: how many of a hundred requests write.
     pub(crate) writes: u64,
@@ -72,9 +75,10 @@ impl Arguments {
         }
         let number = |key, otherwise| value(line, key).map(|value| value.unwrap_or(otherwise));
         let limit = match (value(line, "count")?, value(line, "seconds")?) {
+            (Some(0), _) => Limit::Asked,
             (Some(count), _) => Limit::Count(count),
             (None, Some(seconds)) => Limit::Time(Duration::from_secs(seconds)),
-            (None, None) => Limit::Asked,
+            (None, None) => Limit::Count(COUNT),
         };
         Ok(Self {
             disk: line

@@ -164,6 +164,14 @@ impl Load {
         }
     }
 
+    /// How its end comes, if not by itself.
+    pub(crate) const fn until(&self) -> &'static str {
+        match self.arguments.limit {
+            Limit::Asked => ", until the guest is asked to end (xl shutdown)",
+            Limit::Count(_) | Limit::Time(_) => "",
+        }
+    }
+
     /// Whether the disk was filled, and the load has begun.
     pub(crate) const fn is_under_load(&self) -> bool {
         matches!(self.phase, Phase::Load { .. })

@@ -1,12 +1,13 @@
-//! Reads and writes a disk at random, checks every byte, and says how fast it was.
+//! Reads and writes a disk at random, checks every byte, and says how fast it was (needs a disk).
 //!
 //! ```text
-//! cargo xtask run disk-stress --config 'disk=["phy:/dev/ram1,xvda,w"]' -- depth=32 count=5000
+//! cargo xtask run disk-stress --config 'disk=["phy:/dev/ram1,xvda,w"]' -- depth=32 seconds=10
 //! ```
 //!
 //! First every block is written; then blocks are read and written at random, with a flush now and then; at last every block is read
 //! once more. A block holds its number, how often it was written, and a hash, so that a wrong one tells what happened. What stands on
-//! the disk before is overwritten. `arguments.rs` has the words of the command line.
+//! the disk before is overwritten. `arguments.rs` has the words of the command line. Without `count=` and `seconds=` there are 5000
+//! requests; with `count=0` it goes on until `xl shutdown`. Domain 0's RAM disks offer no flush, so that no flush of theirs is durable.
 //!
 //! All this goes on while the guest is saved and restored, and while the disk is taken away and given back. The status is 0 if
 //! nothing was lost, doubled or changed.
@@ -26,7 +27,7 @@ use core::error::Error;
 use core::time::Duration;
 
 use xen_examples::Requests;
-use xen_rt::blkfront::{Blkfront, Disk, Disks, Event};
+use xen_rt::blkfront::{Blkfront, Disk, Disks, Event, Statistics};
 use xen_rt::xenbus::Store;
 use xen_rt::xenbus::control::{Command, Epoch, Ready, Resumable as _};
 use xen_rt::{ExitCode, Guest, Suspended, Xen, entry, println};
@@ -103,7 +104,7 @@ impl<'a> Stress<'a> {
         }
         if self.load.is_under_load() && !self.told {
             self.told = true;
-            println!("under load");
+            println!("under load{}", self.load.until());
         }
         Ok(())
     }
@@ -146,7 +147,9 @@ impl<'a> Stress<'a> {
         println!("load: {} requests in {time} ms, {} per second", counts.load, counts.load * 1000 / time);
         println!("requests: {} reads, {} writes, {} flushes", counts.reads, counts.writes, counts.flushes);
         println!("flushes: {} durable, {} after a loss", counts.durable, counts.lost);
-        println!("{:?}", self.disks.get(self.number).map(Blkfront::statistics));
+        if let Some(disk) = self.disks.get(self.number) {
+            tell_statistics(&disk.statistics());
+        }
         println!("verified {} blocks: {} mismatches, {} errors", counts.verified, counts.mismatches, counts.errors);
         let good = counts.mismatches == 0 && counts.errors == 0;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -156,6 +159,7 @@ impl<'a> Stress<'a> {
 /// Waits for a disk, and until it is connected; answers with its number.
 fn connect(store: &Store<Xen>, disks: &mut Disks<Xen>, wanted: Option<u32>) -> Result<u32, Box<dyn Error>> {
     let until = store.now() + PATIENCE;
+    println!("waiting up to {} s for a disk", PATIENCE.as_secs());
     while store.now() < until {
         match disks.poll(store.now()) {
             Some((number, Event::Connected)) if wanted.is_none_or(|wanted| wanted == number) => return Ok(number),
@@ -163,11 +167,23 @@ fn connect(store: &Store<Xen>, disks: &mut Disks<Xen>, wanted: Option<u32>) -> R
             None => disks.wait(until)?,
         }
     }
-    Err("no disk came and was connected in time".into())
+    Err(r#"no disk came and was connected in time; give one: --config 'disk=["phy:/dev/ram1,xvda,w"]'"#.into())
 }
 
 fn tell(disk: &Disk) {
     let (queues, slots, segments) = (disk.queues(), disk.ring_slots(), disk.segments());
     let persistent = if disk.is_persistent() { "persistent" } else { "passing" };
     println!("connected: {disk}, {queues} queues of {slots}, {segments} segments, {persistent} grants");
+}
+
+fn tell_statistics(all: &Statistics) {
+    println!("driver: {} requests, {} of them failed, {} merged with others", all.taken, all.failed, all.merged);
+    println!(
+        "rings: {} requests, {} of them indirect, {} pages, {} signals",
+        all.sent, all.indirect, all.segments, all.notifications
+    );
+    println!(
+        "connections: {}; {} requests sent again, {} replayed; {} times out of grants or memory",
+        all.connections, all.sent_again, all.replayed, all.starved
+    );
 }

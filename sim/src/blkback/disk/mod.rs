@@ -153,7 +153,8 @@ impl SimDisk {
         self.lock().cache.writes()
     }
 
-    /// Changes bytes behind everybody's back, durably: a disk that fails.
+    /// Changes bytes behind everybody's back: a disk that fails. They need not be whole sectors, and are no write: neither counted nor
+    /// [unflushed](Self::unflushed). A [crash](Self::crash) that loses an unflushed write of the same sector undoes the change with it.
     pub fn corrupt(&self, sector: u64, bytes: &[u8]) {
         self.lock().pages.put(sector, bytes.len(), |at, into| into.copy_from_slice(&bytes[at..at + into.len()]));
     }

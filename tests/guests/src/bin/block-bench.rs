@@ -82,7 +82,7 @@ fn options(words: &CommandLine) -> Result<Options, String> {
         queues: number("queues", 1)?,
         ring_order: number("ring", 0)?,
         segments: number("segments", 256)?,
-        persistent: if choice("persistent", true) { Persistent::IfOffered } else { Persistent::Never },
+        persistent: if choice("persistent", true)? { Persistent::IfOffered } else { Persistent::Never },
         trust: if choice("trusted", true)? { Trust::Trusted } else { Trust::Untrusted },
         ..Options::DEFAULT
     })

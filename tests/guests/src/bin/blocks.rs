@@ -22,12 +22,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use test_guests::{ensure, failed};
+use test_guests::{Holdings, ensure, failed};
 use xen_hypercall::abi::DomId;
-use xen_hypercall::abi::event_channel::{Port, State as PortState};
-use xen_hypercall::event_channel;
 use xen_rt::blkfront::{Blkfront, Discard, Options, Persistent, Sector512, Vanishing, Which};
-use xen_rt::grant_table::{Account, GrantTable, Limits, Memory as _};
+use xen_rt::grant_table::{Account, GrantTable, Limits};
 use xen_rt::xenbus::Store;
 use xen_rt::{ExitCode, Guest, Xen, entry, println};
 
@@ -68,27 +66,6 @@ fn run(guest: &Guest) -> Result<(), String> {
             }
             println!("{line}: {}", shell.obey(&line).unwrap_or_else(|error| error));
         }
-    }
-}
-
-/// What the guest has of Xen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Holdings {
-    grants: u32,
-    quarantined: u32,
-    ports: usize,
-    watches: usize,
-}
-
-impl Holdings {
-    fn count(xen: &Xen, store: &Store<Xen>) -> Self {
-        let statistics = xen.grant_table().statistics();
-        // Ports are numbered from 1 on, the lowest free one first.
-        let is_open = |port: &u32| {
-            event_channel::status(xen, DomId::SELF, Port(*port)).is_ok_and(|status| status.status != PortState::CLOSED)
-        };
-        let ports = (1..512).filter(is_open).count();
-        Self { grants: statistics.free, quarantined: statistics.quarantined, ports, watches: store.watches() }
     }
 }
 
@@ -183,7 +160,7 @@ impl Shell {
         self.disk.take().map(|_| "done".into()).ok_or_else(|| "no disk is open".into())
     }
 
-    /// What is left of all that was opened, after some time for pages in quarantine.
+    /// What there is beyond what the guest began with, now.
     fn have(&mut self) -> Result<String, String> {
         let now = Holdings::count(&self.xen, &self.store);
         ensure(now == self.before, &format!("{now:?} instead of {:?}", self.before))?;

@@ -1,7 +1,7 @@
 //! Block devices that come and go, with a driver that only prints.
 //!
 //! The driver grants a ring and opens a channel as the backend wants it, and never sends a request. `xl shutdown` ends the guest,
-//! which then counts what it has left: grants in its table, and ports that Xen knows of.
+//! which then counts what it has left: grants in its table, ports that Xen knows of, and watches.
 //!
 //! `control=leak` on the command line keeps ring and channel of each connection, and `control=deaf` does not listen to a device
 //! that is connected.
@@ -15,12 +15,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use test_guests::{ensure, failed};
+use test_guests::{Holdings, ensure, failed};
 use xen_hypercall::abi::DomId;
-use xen_hypercall::abi::event_channel::{Port, State as PortState};
-use xen_hypercall::event_channel;
 use xen_rt::event_channel::Channel;
-use xen_rt::grant_table::{Account, Grant, GrantTable, Limits as GrantLimits, Memory, Page};
+use xen_rt::grant_table::{Account, Grant, GrantTable, Limits as GrantLimits, Memory as _, Page};
 use xen_rt::xenbus::Store;
 use xen_rt::xenbus::bus::{
     Attempt, Change, Device, End, Enumerator, Event, Frontend, Keys, Limits, Offer, State, Step, TooLate, Vanished,
@@ -52,14 +50,6 @@ enum Control {
     None,
     Leak,
     Deaf,
-}
-
-/// What the guest has of Xen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Holdings {
-    free_grants: u32,
-    quarantined: u32,
-    ports: usize,
 }
 
 /// All devices, and what is watched for them.
@@ -99,7 +89,7 @@ fn run(guest: &Guest) -> Result<(), String> {
     let mut devices = Devices::new(guest, &store)?;
     // The first account lengthens the table for good.
     drop(Account::open(guest.xen(), DomId(0), GrantLimits::exactly(1)).map_err(failed("account"))?);
-    let before = Holdings::count(&guest.xen());
+    let before = Holdings::count(&guest.xen(), &store);
     println!("ready with {before:?}");
     let mut shutdown = (requests, inbox);
     while !is_asked_to_end(&store, &mut shutdown)? {
@@ -110,10 +100,10 @@ fn run(guest: &Guest) -> Result<(), String> {
     let (fewest, most) = devices.requests.unwrap_or_default();
     println!("{} connections; requests to Connected: {fewest} at least, {most} at most", devices.connections);
     let left = devices.all.len();
-    let after = Holdings::count(&guest.xen());
+    let after = Holdings::count(&guest.xen(), &store);
     println!("going down with {after:?}");
     ensure(left == 0, "there are devices left")?;
-    ensure(after == before, "grants or ports leaked")
+    ensure(after == before, "grants, ports or watches leaked")
 }
 
 fn is_asked_to_end(store: &Store<Xen>, (watch, inbox): &mut (Watch<Xen>, Inbox)) -> Result<bool, String> {
@@ -138,18 +128,6 @@ impl Control {
             Some("deaf") => Self::Deaf,
             _ => Self::None,
         }
-    }
-}
-
-impl Holdings {
-    fn count(xen: &Xen) -> Self {
-        let statistics = xen.grant_table().statistics();
-        // Ports are numbered from 1 on, the lowest free one first.
-        let is_open = |port: &u32| {
-            event_channel::status(xen, DomId::SELF, Port(*port)).is_ok_and(|status| status.status != PortState::CLOSED)
-        };
-        let ports = (1..512).filter(is_open).count();
-        Self { free_grants: statistics.free, quarantined: statistics.quarantined, ports }
     }
 }
 
