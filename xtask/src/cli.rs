@@ -345,8 +345,17 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_needs_a_toolstack() {
-        assert!(Cli::try_parse_from(["xtask", "run", "hello", "--scenario", "x"]).is_ok());
-        assert!(Cli::try_parse_from(["xtask", "run", "hello", "--direct", "--scenario", "x"]).is_err());
+    fn scenarios_and_networks_need_a_toolstack() {
+        for option in ["--scenario=x", "--network", "--forward=8080:80", "--outside", "--config=x"] {
+            assert!(Cli::try_parse_from(["xtask", "run", "hello", option]).is_ok(), "{option}");
+            assert!(Cli::try_parse_from(["xtask", "run", "hello", "--direct", option]).is_err(), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_forward_that_is_wrong_says_why() {
+        let answer = |text| Cli::try_parse_from(["xtask", "run", "hello", "--forward", text]).unwrap_err().to_string();
+        assert!(answer("80").contains("a colon, and the guest's"), "{}", answer("80"));
+        assert!(answer("80:99999").contains("\"99999\" is no port"), "{}", answer("80:99999"));
     }
 }

@@ -220,3 +220,81 @@ fn ensure_one_way<'a>(forwards: impl IntoIterator<Item = &'a Forward>) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forward(host: u16, guest: u16) -> Forward {
+        Forward { protocol: Protocol::Tcp, host, guest }
+    }
+
+    fn guest(forwards: &[Forward], outside: Outside) -> GuestSpec {
+        let network = Some(Network { forwards: forwards.to_vec(), outside });
+        GuestSpec { network, ..GuestSpec::new("a", "/elf") }
+    }
+
+    #[test]
+    fn forwards_are_read_as_docker_has_them() {
+        assert_eq!("8080:80".parse::<Forward>().unwrap(), forward(8080, 80));
+        assert_eq!("0:80/tcp".parse::<Forward>().unwrap(), forward(0, 80));
+        assert_eq!(
+            "53:5353/udp".parse::<Forward>().unwrap().to_string(),
+            "127.0.0.1:53 leads to UDP port 5353 of the guest"
+        );
+        for wrong in ["80", "a:80", "80:0", "80:65536", "80:80/sctp", "127.0.0.1:80:80", ""] {
+            assert!(wrong.parse::<Forward>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_in_use_is_told_before_the_boot() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let network = |host| Network { forwards: vec![forward(host, 80)], ..Network::default() }.with_free_ports();
+        let error = network(port).unwrap_err().to_string();
+        assert_eq!(error, format!("TCP port {port} of this machine is in use: --forward 0:80 takes one that is free"));
+        let free = network(0).unwrap().forwards[0];
+        assert!(free.host != 0 && free.host != port && free.guest == 80, "{free:?}");
+    }
+
+    #[test]
+    fn a_port_leads_to_one_place() {
+        let (one, other) = (forward(8080, 80), forward(8080, 81));
+        assert!(Uplink::of(&[guest(&[one], Outside::Closed), guest(&[one], Outside::Closed)]).is_ok());
+        let error = Uplink::of(&[guest(&[one], Outside::Closed), guest(&[other], Outside::Closed)]).unwrap_err();
+        assert_eq!(error.to_string(), "TCP port 8080 of this machine leads to two places");
+        let udp = Forward { protocol: Protocol::Udp, ..other };
+        assert!(Uplink::of(&[guest(&[one, udp], Outside::Closed)]).is_ok());
+    }
+
+    #[test]
+    fn a_machine_has_what_all_its_guests_want() {
+        let none = GuestSpec::new("a", "/elf");
+        assert_eq!(Uplink::of(std::slice::from_ref(&none)).unwrap(), None);
+        let closed = guest(&[forward(8080, 80)], Outside::Closed);
+        let words = Uplink::of(&[none, closed.clone()]).unwrap().unwrap().arguments();
+        assert!(words[1].ends_with(",restrict=on,hostfwd=tcp:127.0.0.1:8080-10.0.0.15:80"), "{}", words[1]);
+        let both = Uplink::of(&[closed, guest(&[], Outside::Open)]).unwrap().unwrap();
+        assert!(both.arguments()[1].contains(",restrict=off,hostfwd="), "{both:?}");
+        assert_eq!(both.word(), "open");
+    }
+
+    #[test]
+    fn a_guest_is_told_its_address_unless_it_knows_one() {
+        let network = Network::default();
+        assert_eq!(network.arguments("a b"), "ip=10.0.0.15/24 gw=10.0.0.1");
+        assert_eq!(network.arguments("a ip=dhcp"), "");
+        assert_eq!(network.arguments("zip=1"), "ip=10.0.0.15/24 gw=10.0.0.1");
+        let open = Network { outside: Outside::Open, ..network };
+        assert_eq!(open.arguments(""), "ip=10.0.0.15/24 gw=10.0.0.1 dns=10.0.0.3");
+    }
+
+    #[test]
+    fn scripts_have_the_same_addresses() {
+        let init = include_str!("dom0/init.sh");
+        assert!(init.contains(&format!("ip addr add {DOM0}/24 dev br0")) && init.contains(&format!("via {HOST}\n")));
+        assert!(include_str!("dom0/networks.sh").contains(&format!("guest_address={GUEST}\n")));
+        assert!(GUEST_MAC.ends_with(&format!(":{:02x}", GUEST.octets()[3])));
+    }
+}

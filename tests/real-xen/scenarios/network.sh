@@ -1,4 +1,4 @@
-# What domain 0 can do with the interface of a Linux that knows it well, whose init is network-guest.sh.
+# What domain 0 can do with the interface of a Linux that knows it well, whose init is network-guest.sh; $port of the host leads to it.
 wait_for_line "ready" 60
 wait_vif_connected
 say "queues $(xs_read device/vif/0/multi-queue-num-queues) offered $(xs_read "$(vif_back_end)/multi-queue-max-queues")"
@@ -22,6 +22,10 @@ say "dhcp $line"
 
 # Whoever asks the host's port has an answer of the guest's.
 wait_until 60 grep -q response:200 "$log"
+
+# That port is as open to the guest as any of the host's: not at all.
+type_line "nc 10.0.0.2 $port </dev/null"
+wait_for_line "refused"
 
 # Netback goes deaf and hears again.
 vif_down

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use real_xen_tests::{expect, failed, fetch_in_background, guest, outcome_of, succeeded};
+use real_xen_tests::{expect, failed, fetch_in_background, guest, in_scenario, outcome_of, succeeded};
 use xtask::boot::{self, Ending, GuestSpec, Outcome, Reason};
 use xtask::linux::{self, Init};
 use xtask::network::{Forward, Network};
@@ -11,9 +11,11 @@ use xtask::progress::Progress;
 
 static OUTCOMES: LazyLock<(Vec<Outcome>, Option<String>)> = LazyLock::new(|| {
     let forward = Forward::to_tcp(80).expect("a port is free");
-    let page = fetch_in_background(forward.host, "/", Duration::from_secs(300));
+    let page = fetch_in_background(forward.host, "/", Duration::from_secs(480));
     let outcomes = boot::full(&guests(forward)).expect("the boot can be tried");
-    (outcomes, page.join().expect("it does not panic"))
+    // If there is none by now, the guest has failed.
+    let page = page.is_finished().then(|| page.join().expect("it does not panic"));
+    (outcomes, page.flatten())
 });
 
 /// Waits for its first word, as some guests are destroyed before they say it.
@@ -42,7 +44,7 @@ fn guests(forward: Forward) -> Vec<GuestSpec> {
         with("store", guest("echo", ""), include_str!("../scenarios/store.sh")),
         with("memory", guest("echo", ""), include_str!("../scenarios/memory.sh")),
         with("disk", guest("echo", ""), include_str!("../scenarios/disk.sh")),
-        with("vif", guest("echo", ""), include_str!("../scenarios/vif.sh")),
+        in_scenario("vif", guest("echo", ""), include_str!("../scenarios/vif.sh")),
         with("refused", GuestSpec { config: vec!["disk = [".into()], ..guest("hello", "") }, "say never"),
         // The last one, as it takes the boot with it.
         GuestSpec { timeout: Duration::from_secs(8), ..with("endless", guest("echo", ""), "say begun\n sleep 1000") },
@@ -50,14 +52,10 @@ fn guests(forward: Forward) -> Vec<GuestSpec> {
 }
 
 fn linux(forward: Forward) -> GuestSpec {
-    let linux = linux::guest("network", Init::Script(LINUX), &["xen-netfront"], &Progress::quiet());
-    let network = Network { forwards: vec![forward], ..Network::default() };
-    GuestSpec {
-        network: Some(network),
-        scenario: Some(include_str!("../scenarios/network.sh").to_owned()),
-        timeout: Duration::from_secs(240),
-        ..linux.expect("Linux can be fetched")
-    }
+    let linux = linux::guest("linux", Init::Script(LINUX), &["xen-netfront"], &Progress::quiet());
+    let network = Some(Network { forwards: vec![forward], ..Network::default() });
+    let scenario = format!("port={}\n{}", forward.host, include_str!("../scenarios/network.sh"));
+    in_scenario("network", GuestSpec { network, ..linux.expect("Linux can be fetched") }, &scenario)
 }
 
 fn with(name: &str, guest: GuestSpec, scenario: &str) -> GuestSpec {
@@ -165,8 +163,9 @@ fn a_linux_guest_is_reached_through_its_network_interface() {
     assert_eq!(scenario.value("received"), Some("some words"));
     let dhcp = scenario.value("dhcp").unwrap_or_default();
     assert!(dhcp.contains("lease of 10.0.0.15 obtained from 10.0.0.2"), "{dhcp}");
-    // One piece, where 8000 bytes took six packets of the usual size.
-    assert_eq!(scenario.value("packets"), Some("5"));
+    // Each in one packet, where those of the usual size would be 35. ARP may have had its word.
+    let packets = scenario.value("packets").and_then(|packets| packets.parse().ok());
+    assert!(packets.is_some_and(|packets: u32| (5..15).contains(&packets)), "{packets:?}");
     assert_eq!(scenario.value("unwanted"), Some("1000"));
     // Of one queue, a transmit and a receive ring.
     assert_eq!(scenario.value("rings"), Some("2"));

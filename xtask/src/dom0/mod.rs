@@ -135,7 +135,6 @@ const APPLETS: &[&str] = &[
     "uniq",
     "usleep",
     "wc",
-    "wget",
     "xargs",
 ];
 
@@ -348,8 +347,10 @@ mod tests {
         let mut guest = GuestSpec::new("a", "/elf");
         guest.arguments = r#"say="x\y""#.into();
         guest.config.push("disk = []".into());
+        guest.network = Some(Network::default());
         let text = config(&guest, "domu/kernels/000", "domu/guests/000");
-        assert!(text.contains(r#"extra = "say=\"x\\y\"""#), "{text}");
+        assert!(text.contains(r#"extra = "ip=10.0.0.15/24 gw=10.0.0.1 say=\"x\\y\"""#), "{text}");
+        assert!(text.contains("\nvif = [\"mac=00:16:3e:00:00:0f,bridge=br0\"]\n"), "{text}");
         assert!(text.ends_with("disk = []\n"), "{text}");
     }
 }

@@ -98,12 +98,13 @@ vif_rings() (
 	cat "/sys/kernel/debug/xen-netback/$(vif "${1:-0}")"/io_ring_q*
 )
 
-# ping_guest [SIZE] [COUNT]: sends COUNT packets with SIZE bytes of data; all must be answered. Prints ping's summary.
+# ping_guest [SIZE] [COUNT]: sends COUNT packets with SIZE bytes of data, each when the one before was answered; all must be.
+# Prints how long the round trips took.
 ping_guest() (
 	set +x
 	size=${1:-56} count=${2:-3}
 	# The last one has two seconds.
-	ping -q -c "$count" -s "$size" -W 2 $guest_address >/tmp/ping 2>&1
+	ping -A -q -c "$count" -s "$size" -W 2 $guest_address >/tmp/ping 2>&1
 	grep -q "^$count packets transmitted, $count packets received" /tmp/ping && tail -n 1 /tmp/ping && return
 	cat /tmp/ping >&2
 	return 1
