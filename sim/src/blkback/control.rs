@@ -63,7 +63,7 @@ pub enum Fault {
     Refuse(Status),
     /// It is done, and answered so.
     Fail(Status),
-    /// It is not done or answered, and its pages stay mapped, until [`Control::go_on`].
+    /// It is not done or answered, and its pages stay mapped, until `Control::go_on`.
     Hang,
     /// It is done and answered so much later.
     Late(Duration),

@@ -38,7 +38,7 @@ pub enum Fault {
     Refuse(Status),
     /// It goes nowhere, and nobody is told.
     Lose,
-    /// It stays where it is, with its pages mapped where the front transmits it, until [`Control::go_on`].
+    /// It stays where it is, with its pages mapped where the front transmits it, until `Control::go_on`.
     Hang,
     /// It comes, or is answered, so much later.
     Late(Duration),
