@@ -40,6 +40,8 @@
 //! | `smoltcp` | `phy::Device` for [`Netfront`] | TCP/IP, polled |
 //! | `embassy-net-driver` | `Driver` for `EmbassyDriver` | TCP/IP for tasks |
 //!
+//! `docs/netfront.md` in the repository goes through a kernel's use of interfaces.
+//!
 //! # Cost
 //!
 //! The pages through which packets go are granted once for each connection. In a steady state a packet costs no allocation and no
@@ -106,3 +108,7 @@ pub use transmit::TxToken;
 pub trait Platform: xen_xenbus::store::Platform + Memory {}
 
 impl<P: xen_xenbus::store::Platform + Memory> Platform for P {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/netfront.md")]
+struct Guide;

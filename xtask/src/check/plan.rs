@@ -12,13 +12,14 @@ use crate::{loom, miri, mutants};
 /// The package with the tests that boot real Xen.
 const XEN_TESTS: &str = "real-xen-tests";
 /// Those of them that take longest, and print figures: each is a step.
-const LONG_XEN_TESTS: [(&str, &str); 2] = [("xenbus", "real Xen, xenbus"), ("block", "real Xen, disks")];
+const LONG_XEN_TESTS: [(&str, &str); 3] =
+    [("xenbus", "real Xen, xenbus"), ("block", "real Xen, disks"), ("network", "real Xen, networks")];
 /// The package that compares with Xen's own ring macros, and prints a table of costs.
 const DIFFERENTIAL_TESTS: &str = "differential-tests";
 /// The other target without an operating system.
 const ARM_TARGET: &str = "aarch64-unknown-none";
 /// What is off by default, and tested.
-const FEATURES: &str = "xen-blkfront/adapters";
+const FEATURES: &str = "xen-blkfront/adapters,xen-netfront/adapters";
 /// Hostile steps on rings for each way to build.
 const STORMS: [(&str, Build, u64); 3] = [
     ("ring storm", Build::Release, 50_000_000),

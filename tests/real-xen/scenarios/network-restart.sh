@@ -1,0 +1,14 @@
+# The backend's driver lets go of the interface while the guest sends, and takes it again; what it sends arrives.
+cycle() {
+	tcp_receive 19 /tmp/came &
+	wait_until 30 test -s /tmp/came
+	unbind_vif
+	wait_for_line "interface: disconnected" 30
+	bind_vif
+	wait_for_line "interface: connected" 60
+	wait_for_line "sent " 120
+	sum=${line##* }
+	wait $!
+	[ "$sum" = "$(sha256 /tmp/came)" ] || fail "something else arrived"
+	rm /tmp/came
+}
