@@ -15,8 +15,12 @@ pub(super) struct Headers {
 }
 
 /// Protocols over IP.
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 const UDP: u8 = 17;
+
+/// What a frame says of what is in it.
+pub(super) const ETH_IPV4: [u8; 2] = [0x08, 0x00];
+pub(super) const ETH_IPV6: [u8; 2] = [0x86, 0xdd];
 
 /// Makes of a packet what the front can take; `None` where it cannot be done.
 pub(super) fn adapt(packet: Packet, agreed: &Agreed) -> Option<Vec<Packet>> {
@@ -28,21 +32,14 @@ pub(super) fn adapt(packet: Packet, agreed: &Agreed) -> Option<Vec<Packet>> {
 }
 
 /// Makes the checksum, where the front cannot.
-fn finish(mut packet: Packet, agreed: &Agreed) -> Option<Packet> {
-    if packet.checksum != Checksum::Blank {
-        return Some(packet);
-    }
+fn finish(packet: Packet, agreed: &Agreed) -> Option<Packet> {
     // A front that takes all is not shown where the checksum is.
-    if agreed.csum && agreed.ipv6_csum {
+    if packet.checksum != Checksum::Blank || (agreed.csum && agreed.ipv6_csum) {
         return Some(packet);
     }
     let headers = Headers::of(&packet.data)?;
     let takes = if headers.version == 4 { agreed.csum } else { agreed.ipv6_csum };
-    if !takes {
-        headers.fill(&mut packet.data);
-        packet.checksum = Checksum::Unknown;
-    }
-    Some(packet)
+    Some(if takes { packet } else { packet.finished() })
 }
 
 impl Agreed {
@@ -60,9 +57,9 @@ impl Headers {
     /// Finds the headers; `None` where they are not whole, or others.
     pub(super) fn of(data: &[u8]) -> Option<Self> {
         let packet = data.get(ETH_HLEN..)?;
-        let (version, protocol, header) = match data.get(12..ETH_HLEN)? {
-            [0x08, 0x00] => ipv4(packet)?,
-            [0x86, 0xdd] => ipv6(packet)?,
+        let (version, protocol, header) = match *data.get(12..)?.first_chunk()? {
+            ETH_IPV4 => ipv4(packet)?,
+            ETH_IPV6 => ipv6(packet)?,
             _ => return None,
         };
         let headers = Self { version, protocol, transport: ETH_HLEN + header };
@@ -85,7 +82,7 @@ impl Headers {
     }
 
     /// Makes the checksum of what is there, the sum over the pseudo header included.
-    fn fill(&self, data: &mut [u8]) {
+    pub(super) fn fill(&self, data: &mut [u8]) {
         let sum = !fold(sum(&data[self.transport..]));
         // Over UDP, zero would say that there is none.
         let sum = if sum == 0 && self.protocol == UDP { 0xffff } else { sum };
@@ -93,7 +90,7 @@ impl Headers {
     }
 
     /// Writes the sum over the pseudo header in the checksum's place.
-    fn blank(&self, data: &mut [u8]) {
+    pub(super) fn blank(&self, data: &mut [u8]) {
         let addresses = if self.version == 4 { ETH_HLEN + 12..ETH_HLEN + 20 } else { ETH_HLEN + 8..ETH_HLEN + 40 };
         let length = (data.len() - self.transport) as u64;
         let sum = fold(sum(&data[addresses]) + length + u64::from(self.protocol));

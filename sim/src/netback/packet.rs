@@ -2,6 +2,8 @@
 
 use xen_hypercall::abi::io::netif::{ExtraGso, ExtraHash, ExtraInfo, ExtraType, GsoType, RxFlags, TxFlags};
 
+use super::offload::Headers;
+
 /// Bytes of a packet's Ethernet header.
 pub(super) const ETH_HLEN: usize = 14;
 
@@ -70,6 +72,18 @@ impl Packet {
     #[must_use]
     pub fn source(&self) -> Mac {
         self.mac(6)
+    }
+
+    /// Makes its checksum, where it is blank.
+    #[must_use]
+    pub fn finished(mut self) -> Self {
+        if self.checksum == Checksum::Blank
+            && let Some(headers) = Headers::of(&self.data)
+        {
+            headers.fill(&mut self.data);
+            self.checksum = Checksum::Unknown;
+        }
+        self
     }
 
     fn mac(&self, at: usize) -> Mac {

@@ -2,6 +2,7 @@
 
 use xen_hypercall::abi::io::netif::{CtrlStatus, HashAlgorithm, HashTypes};
 
+use super::offload::{ETH_IPV4, ETH_IPV6, TCP};
 use super::packet::{ETH_HLEN, Hash, Packet};
 
 /// Bytes of the longest key, as Linux's backend has it.
@@ -131,10 +132,10 @@ struct Flow<'a> {
 
 impl<'a> Flow<'a> {
     fn of(data: &'a [u8]) -> Option<Self> {
-        let (kind, packet) = (data.get(12..ETH_HLEN)?, data.get(ETH_HLEN..)?);
-        match kind {
-            [0x08, 0x00] => Self::of_ipv4(packet),
-            [0x86, 0xdd] => Self::of_ipv6(packet),
+        let packet = data.get(ETH_HLEN..)?;
+        match *data.get(12..)?.first_chunk()? {
+            ETH_IPV4 => Self::of_ipv4(packet),
+            ETH_IPV6 => Self::of_ipv6(packet),
             _ => None,
         }
     }
@@ -151,9 +152,6 @@ impl<'a> Flow<'a> {
         Some(Self { version: 6, addresses, ports: packet.get(40..44).filter(|_| packet[6] == TCP) })
     }
 }
-
-/// TCP's number among the protocols over IP.
-const TCP: u8 = 6;
 
 #[cfg(test)]
 mod tests {
