@@ -19,7 +19,7 @@ use xen_rt::{CommandLine, Guest, Suspended, Xen, println};
 use crate::Requests;
 
 /// How long an interface may take to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long xenstore may take to come to rest before a suspend.
 const REST: Duration = Duration::from_secs(10);
 /// How often is looked whether the interface has come to rest.
@@ -118,7 +118,9 @@ impl<'a> Network<'a> {
     pub fn rest(&mut self) -> Result<(), Box<dyn Error>> {
         let now = self.store.now();
         self.give();
-        let next = self.stack.poll_at(instant(now), &self.sockets).map(duration);
+        // What the stack would send has to wait while there is nobody to take it.
+        let is_up = self.interface().and_then(Netfront::link).is_some();
+        let next = is_up.then(|| self.stack.poll_at(instant(now), &self.sockets).map(duration)).flatten();
         let dues = [next, self.requests.next_deadline(), Some(now + LONG)];
         self.interfaces.wait(dues.into_iter().flatten().min().unwrap_or(now))?;
         Ok(())

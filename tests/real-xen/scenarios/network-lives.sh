@@ -3,11 +3,12 @@ wait_for_line "ready" 60
 wait_vif_connected
 wait_for_ping
 holdings() { tcp_receive 11 /tmp/holdings && cat /tmp/holdings; }
-say "at first $(holdings)"
 round=0
 while [ $round -lt $rounds ]; do
 	round=$((round + 1))
 	cycle
+	# What is grown by the first one stays.
+	[ $round -gt 1 ] || say "at first $(holdings)"
 done
 wait_for_ping
 say "at last $(holdings)"

@@ -66,7 +66,7 @@ fn guests() -> Vec<GuestSpec> {
     ];
     let mut guests = vec![
         in_scenario("jumbo", guest("tcp", &format!("ip=10.0.0.15/24 bytes={BYTES}")), &jumbo.concat()),
-        life("rounds", 1, "rounds=10\n", include_str!("../scenarios/network-rounds.sh")),
+        networked("rounds", "hold=0", &[include_str!("../scenarios/network-rounds.sh"), "rounds=10\n", lives]),
         life("link", 1, "rounds=3\n", include_str!("../scenarios/network-link.sh")),
         life("suspend", 8 << 20, "rounds=5\n", include_str!("../scenarios/network-suspend.sh")),
         life("removal", 8 << 20, "rounds=5\n", include_str!("../scenarios/network-removal.sh")),

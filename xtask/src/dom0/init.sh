@@ -42,6 +42,8 @@ start_network() {
 start_uplink() {
 	load_modules /domu/spare/virtio_net
 	ip link set eth0 master br0 up || event failed "QEMU's network card did not come"
+	# What is for a guest that is not there at the moment is not for QEMU, which would answer in its place, and end its connections.
+	echo 0 >/sys/class/net/eth0/brport/unicast_flood
 	[ "$1" = open ] || return
 	echo 0 >/proc/sys/net/ipv4/conf/all/send_redirects
 	echo 0 >/proc/sys/net/ipv4/conf/br0/send_redirects

@@ -2,7 +2,7 @@
 //! it tells, and 11 tells what the guest has of Xen.
 //!
 //! On the command line, beside the address: `queues=4`, `channels=one`, `scatter=no`, `offload=yes`, `segments=yes`, `bytes=` for
-//! port 19.
+//! port 19, and `hold=`, the seconds for which an interface that has vanished is waited for.
 
 #![no_std]
 #![no_main]
@@ -13,6 +13,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 use core::error::Error;
+use core::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use smoltcp::iface::{SocketHandle, SocketSet};
@@ -74,6 +75,7 @@ fn options(line: CommandLine) -> Result<Options, Box<dyn Error>> {
         scatter_gather: offer(!is("scatter", "no")),
         segmentation: offer(is("segments", "yes")),
         checksums: if is("offload", "yes") { Checksums::Offload } else { Checksums::Stack },
+        hold: word(line, "hold").map_or(Ok(60), str::parse).map(Duration::from_secs)?,
         ..Options::DEFAULT
     })
 }
