@@ -5,7 +5,9 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use xen_hypercall::abi::io::netif::Status;
 
+use super::hostile::Misdeed;
 use super::options::{Carrier, Options};
+use super::receive::RxSlot;
 use crate::backend::{self, Kind, Wish};
 
 /// A hold on a backend, also while it [serves](super::Netback::serve) in a run.
@@ -40,6 +42,8 @@ pub enum Fault {
     Hang,
     /// It comes, or is answered, so much later.
     Late(Duration),
+    /// It is answered, or comes, as from no honest backend.
+    Misdeed(Misdeed),
 }
 
 impl Kind for Vif {
@@ -53,8 +57,12 @@ impl Kind for Vif {
         *which == Which::All || *which == work
     }
 
-    fn misdeed(_: Which, _: &mut ChaCha8Rng) -> Fault {
-        Fault::Lose
+    fn misdeed(work: Which, rng: &mut ChaCha8Rng) -> Fault {
+        match work {
+            Which::Transmit => Fault::Misdeed(Misdeed::any_transmitted(rng)),
+            Which::Receive => Fault::Misdeed(Misdeed::any_received(rng)),
+            _ => Fault::Lose,
+        }
     }
 }
 
@@ -65,6 +73,8 @@ pub enum Own {
     Carrier(Carrier),
     /// A key of the front's is written, as a toolstack does.
     FrontKey(String, Vec<u8>),
+    /// Slots are put into the receive ring of a queue.
+    Slots(usize, Vec<RxSlot>),
 }
 
 impl Control {
@@ -76,5 +86,11 @@ impl Control {
     /// Writes a key among the front's, as a toolstack in the same domain can: `mac`, `mtu`.
     pub fn set_front_key(&self, key: &str, value: impl AsRef<[u8]>) {
         self.wish(Wish::Own(Own::FrontKey(key.to_owned(), value.as_ref().to_vec())));
+    }
+
+    /// Puts slots into the receive ring of a queue as they are, once there are buffers for all of them, and shows them at once. No
+    /// rule of the protocol is kept but that answers have the places of buffers.
+    pub fn put_slots(&self, queue: usize, slots: impl Into<Vec<RxSlot>>) {
+        self.wish(Wish::Own(Own::Slots(queue, slots.into())));
     }
 }

@@ -14,7 +14,7 @@ use super::packet::{Mac, Packet, is_group};
 use super::port::Port;
 use super::steering::Steering;
 use crate::Domain;
-use crate::backend::{Leftovers, Mapped, Window, latency};
+use crate::backend::{Forge, Leftovers, Mapped, Window, latency};
 
 pub(super) struct Engine {
     pub(super) domain: Domain,
@@ -99,6 +99,11 @@ impl Engine {
         if !self.control.keeps() {
             self.let_go();
         }
+    }
+
+    /// What a hostile one writes.
+    pub(super) const fn forge(&mut self) -> Forge<'_> {
+        Forge { domain: &self.domain, front: self.front, rng: &mut self.rng }
     }
 
     /// Its pages and rings are kept until then.
@@ -188,15 +193,19 @@ impl Engine {
     /// Has Xen copy into the front's pages.
     pub(super) fn store(&mut self, pieces: &[Piece], mut bytes: &[u8]) -> Vec<Result<(), CopyError>> {
         let Self { stage, front, domain, .. } = self;
-        for ((_, _, len), page) in pieces.iter().zip(stage.iter_mut()) {
-            let (piece, rest) = bytes.split_at(*len);
-            page.bytes_mut()[..*len].copy_from_slice(piece);
-            bytes = rest;
+        let mut results = Vec::new();
+        for pieces in pieces.chunks(stage.len().max(1)) {
+            for ((_, _, len), page) in pieces.iter().zip(stage.iter_mut()) {
+                let (piece, rest) = bytes.split_at(*len);
+                page.bytes_mut()[..*len].copy_from_slice(piece);
+                bytes = rest;
+            }
+            let copies = pieces.iter().zip(stage.iter()).map(|((gref, offset, len), page)| {
+                GrantCopy::write(ForeignBytes { domain: *front, gref: *gref, offset: *offset }, page, 0, *len as u16)
+            });
+            results.extend(carry_out(domain, copies.collect()));
         }
-        let copies = pieces.iter().zip(stage.iter()).map(|((gref, offset, len), page)| {
-            GrantCopy::write(ForeignBytes { domain: *front, gref: *gref, offset: *offset }, page, 0, *len as u16)
-        });
-        carry_out(domain, copies.collect())
+        results
     }
 }
 

@@ -3,7 +3,7 @@
 //! A [`Netback`] has the back half of a `vif`: it follows the device's states as Linux's backend does, maps the front's rings,
 //! takes what the front transmits and brings it what it receives, by copies that Xen makes. It works by [`step`](Netback::step)
 //! where a test has one thread, or [serves](Netback::serve) as a vCPU's program in a [`Machine::run`]. What it offers is in its
-//! [`Options`]; by its [`Control`] a test has it fail, restart or vanish.
+//! [`Options`]; by its [`Control`] a test has it fail, restart, vanish or lie.
 //!
 //! A backend is at one end of a wire. At the other end is a test, by [`Netback::port`], or a [`Switch`] that several backends share,
 //! so that their guests reach each other.
@@ -11,6 +11,7 @@
 mod control;
 mod ctrl;
 mod engine;
+mod hostile;
 mod offload;
 mod options;
 mod packet;
@@ -28,9 +29,11 @@ use xen_hypercall::abi::io::netif::ExtraType;
 
 pub use crate::backend::{Listen, Notify, Order, Progress, Restart};
 pub use control::{Control, Fault, Which};
+pub use hostile::Misdeed;
 pub use options::{Carrier, Multicast, Options};
 pub use packet::{Checksum, Gso, Hash, Mac, Packet};
 pub use port::{Port, Switch};
+pub use receive::{RxAnswer, RxSlot};
 
 use control::Vif;
 use ctrl::ControlRing;

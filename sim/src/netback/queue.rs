@@ -39,7 +39,8 @@ impl Queue {
         }
         let tx_channel = bind(address.tx_port, engine)?;
         let rx_channel = address.rx_port.map_or_else(|| Ok(Arc::clone(&tx_channel)), |port| bind(port, engine))?;
-        Ok(Self { transmit: Transmitter::new(tx, tx_channel), receive: Receiver::new(rx, rx_channel) })
+        let transmit = Transmitter::new(tx, address.tx_ring, tx_channel);
+        Ok(Self { transmit, receive: Receiver::new(rx, address.rx_ring, rx_channel) })
     }
 
     /// Does what can be done now; says whether there was anything.

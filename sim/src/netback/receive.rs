@@ -8,16 +8,17 @@ use rand::RngExt;
 use xen_event_channel::Channel;
 use xen_grant_table::{CopyError, Mapping};
 use xen_hypercall::abi::frame::PAGE_SIZE;
+use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{ExtraFlags, ExtraInfo, MAX_TX_SIZE, RxFlags, RxRequest, RxResponse, Status};
 use xen_hypercall::grant_table::Error;
 use xen_shared_ring::{BackRing, Protocol};
 
 use super::control::{Fault, Which};
-use super::engine::{Engine, Piece};
+use super::engine::Engine;
 use super::packet::{Hash, Packet};
-use super::{Listen, XDP};
+use super::{Listen, Notify, XDP, hostile};
 use crate::Domain;
-use crate::backend::{Bell, Ear};
+use crate::backend::{Bell, Ear, Mapped};
 
 /// The ring's protocol.
 pub(super) enum Rx {}
@@ -32,6 +33,8 @@ pub(super) type RxRing = BackRing<Rx, Mapping<Domain>>;
 /// The receive ring of one queue.
 pub(super) struct Receiver {
     pub(super) ring: RxRing,
+    /// The ring's page, as the front named it.
+    pub(super) gref: GrantRef,
     pub(super) ear: Ear,
     bell: Bell,
     /// Packets that wait for buffers.
@@ -40,28 +43,65 @@ pub(super) struct Receiver {
     buffers: VecDeque<RxRequest>,
     /// Whether a packet has come since the ring was looked at.
     news: bool,
+    /// Pages that stay mapped though nobody agreed to it.
+    pub(super) hoard: Vec<Mapped>,
 }
 
 /// A packet that waits.
 #[derive(Debug)]
 struct Held {
     packet: Packet,
+    /// How it is put into the ring, once that was thought of; or slots that are no packet.
+    slots: Option<Vec<RxSlot>>,
     fault: Option<Fault>,
     /// When it may come, and when it is given up.
     from: Duration,
     until: Duration,
 }
 
-/// Where a packet goes: pieces of buffers, and what is said between.
-struct Layout {
-    pieces: Vec<(u16, usize)>,
-    extras: Vec<ExtraInfo>,
+/// What stands in a slot of the receive ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RxSlot {
+    /// An answer.
+    Answer(RxAnswer),
+    /// Any eight bytes: what says more of a packet, or junk.
+    Raw([u8; 8]),
+}
+
+/// An answer to a buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RxAnswer {
+    /// The id, where it is another than the buffer's.
+    pub id: Option<u16>,
+    /// Where the packet begins, as it says.
+    pub offset: u16,
+    /// What is so of it.
+    pub flags: RxFlags,
+    /// Bytes, as it says, or why there are none.
+    pub status: i16,
+    /// What is written from the offset on, as far as the page goes.
+    pub data: Vec<u8>,
+}
+
+impl RxSlot {
+    /// An answer to a buffer that these bytes are in, at its start.
+    #[must_use]
+    pub fn data(data: impl Into<Vec<u8>>, flags: RxFlags) -> Self {
+        let data = data.into();
+        Self::Answer(RxAnswer { flags, status: data.len() as i16, data, ..RxAnswer::default() })
+    }
+
+    /// What says more of a packet.
+    #[must_use]
+    pub const fn extra(extra: ExtraInfo) -> Self {
+        Self::Raw(zerocopy::transmute!(extra))
+    }
 }
 
 impl Receiver {
-    pub(super) fn new(ring: RxRing, channel: Arc<Channel<Domain>>) -> Self {
+    pub(super) fn new(ring: RxRing, gref: GrantRef, channel: Arc<Channel<Domain>>) -> Self {
         let (ear, bell, backlog, buffers) = (Ear::new(channel), Bell::default(), VecDeque::new(), VecDeque::new());
-        Self { ring, ear, bell, backlog, buffers, news: false }
+        Self { ring, gref, ear, bell, backlog, buffers, news: false, hoard: Vec::new() }
     }
 
     /// Takes a packet for the front.
@@ -76,7 +116,14 @@ impl Receiver {
             _ => engine.now,
         };
         let until = from + engine.options.patience;
-        self.backlog.push_back(Held { packet: Packet { hash, ..packet }, fault, from, until });
+        self.backlog.push_back(Held { packet: Packet { hash, ..packet }, slots: None, fault, from, until });
+        self.news = true;
+    }
+
+    /// Takes slots that are put into the ring as they are.
+    pub(super) fn hold_slots(&mut self, slots: Vec<RxSlot>, engine: &Engine) {
+        let (packet, slots, from) = (Packet::default(), Some(slots), engine.now);
+        self.backlog.push_back(Held { packet, slots, fault: None, from, until: from + engine.options.patience });
         self.news = true;
     }
 
@@ -117,9 +164,9 @@ impl Receiver {
     /// Ends the connection.
     pub(super) fn close(self, engine: &mut Engine) {
         engine.statistics.dropped += self.backlog.len() as u64;
-        let Self { ring, ear, .. } = self;
+        let Self { ring, ear, mut hoard, .. } = self;
         drop(ear);
-        engine.part(&mut Vec::new(), Some(ring.into_region()));
+        engine.part(&mut hoard, Some(ring.into_region()));
     }
 
     /// Packets for which no buffers came.
@@ -136,22 +183,15 @@ impl Receiver {
     fn deliver(&mut self, engine: &mut Engine) {
         self.news = false;
         while engine.is_enabled()
-            && let Some(held) = self.backlog.front()
-            && held.fault != Some(Fault::Hang)
+            && let Some(mut held) = self.backlog.pop_front()
         {
-            if held.from > engine.now {
-                self.news = true;
+            let waits = held.fault == Some(Fault::Hang) || held.from > engine.now;
+            if waits || !self.has_buffers(held.slots(engine).len(), engine) {
+                self.news = waits;
+                self.backlog.push_front(held);
                 break;
             }
-            let layout = Layout::of(&held.packet, engine);
-            if !self.has_buffers(layout.slots(), engine) {
-                break;
-            }
-            let Some(held) = self.backlog.pop_front() else { break };
-            match held.fault {
-                Some(Fault::Refuse(status)) => self.refuse(status, engine),
-                _ => self.put(&held.packet, &layout, engine),
-            }
+            self.put(held, engine);
         }
         self.answer(engine);
     }
@@ -172,35 +212,46 @@ impl Receiver {
     }
 
     /// Puts a packet into buffers, of which there are enough.
-    fn put(&mut self, packet: &Packet, layout: &Layout, engine: &mut Engine) {
-        let mut buffers: Vec<RxRequest> = self.buffers.drain(..layout.slots()).collect();
-        // The buffers of extras are not used.
-        buffers.drain(1..=layout.extras.len());
-        let place = |(buffer, (offset, len)): (&RxRequest, &(u16, usize))| -> Piece { (buffer.gref, *offset, *len) };
-        let pieces: Vec<Piece> = buffers.iter().zip(&layout.pieces).map(place).collect();
-        let results = engine.store(&pieces, &packet.data);
-        // As Linux's backend does, what stands before the packet is counted with it where the front wants room there.
-        let (headroom, last) = (engine.agreed.headroom, pieces.len() - 1);
-        for (number, result) in results.into_iter().enumerate() {
-            let (_, offset, len) = pieces[number];
-            let mut flags = if number == 0 { packet.checksum.received() } else { RxFlags::empty() };
-            flags.set(RxFlags::MORE_DATA, number < last);
-            flags.set(RxFlags::EXTRA_INFO, number == 0 && !layout.extras.is_empty());
-            let status = result.map_or_else(failed, |()| Status(len as i16 + headroom as i16));
-            self.respond(RxResponse { id: buffers[number].id, offset: offset - headroom, flags, status }, engine);
-            if number == 0 {
-                layout.extras.iter().for_each(|extra| self.respond(zerocopy::transmute!(*extra), engine));
-            }
-        }
+    fn put(&mut self, mut held: Held, engine: &mut Engine) {
         engine.statistics.received += 1;
-        engine.statistics.received_bytes += packet.data.len() as u64;
+        engine.statistics.received_bytes += held.packet.data.len() as u64;
+        let slots = held.slots.take().unwrap_or_default();
+        match held.fault {
+            Some(Fault::Misdeed(misdeed)) => hostile::receive(self, slots, &misdeed, engine),
+            _ => self.place(slots, engine),
+        }
     }
 
-    /// Answers a buffer with a status that says that nothing is in it.
-    fn refuse(&mut self, status: Status, engine: &mut Engine) {
-        if let Some(buffer) = self.buffers.pop_front() {
-            self.respond(RxResponse { id: buffer.id, status, ..RxResponse::default() }, engine);
+    /// The buffers that come next.
+    pub(super) fn take_buffers(&mut self, count: usize) -> Vec<RxRequest> {
+        self.buffers.drain(..count.min(self.buffers.len())).collect()
+    }
+
+    /// Puts slots into the ring, with what belongs into their buffers.
+    fn place(&mut self, slots: Vec<RxSlot>, engine: &mut Engine) {
+        let buffers = self.take_buffers(slots.len());
+        self.fill(&slots, &buffers, engine);
+    }
+
+    /// As [`place`](Self::place), for buffers that were taken already.
+    pub(super) fn fill(&mut self, slots: &[RxSlot], buffers: &[RxRequest], engine: &mut Engine) {
+        let mut answers: Vec<RxResponse> = Vec::new();
+        let (mut pieces, mut owners, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+        for (slot, buffer) in slots.iter().zip(buffers) {
+            if let RxSlot::Answer(RxAnswer { offset, data, .. }) = slot {
+                let len = data.len().min(PAGE_SIZE.saturating_sub(usize::from(*offset)));
+                pieces.extend((len > 0).then_some((buffer.gref, *offset, len)));
+                owners.extend((len > 0).then_some(answers.len()));
+                bytes.extend_from_slice(&data[..len]);
+            }
+            answers.push(slot.response(buffer));
         }
+        for (owner, result) in owners.into_iter().zip(engine.store(&pieces, &bytes)) {
+            if let Err(error) = result {
+                answers[owner].status = failed(error);
+            }
+        }
+        answers.into_iter().for_each(|answer| self.respond(answer, engine));
     }
 
     fn respond(&mut self, response: RxResponse, engine: &mut Engine) {
@@ -208,13 +259,13 @@ impl Receiver {
         if self.ring.push(response).is_ok() {
             engine.statistics.responses += 1;
         }
-        if engine.options.notify == super::Notify::EachAnswer {
+        if engine.options.notify == Notify::EachAnswer {
             self.answer(engine);
         }
     }
 
     /// Shows the front the answers.
-    fn answer(&mut self, engine: &mut Engine) {
+    pub(super) fn answer(&mut self, engine: &mut Engine) {
         if self.ring.unpublished() == 0 {
             return;
         }
@@ -225,39 +276,70 @@ impl Receiver {
     }
 }
 
-impl Layout {
-    /// What a packet needs.
-    fn of(packet: &Packet, engine: &mut Engine) -> Self {
-        let (headroom, place) = (engine.agreed.headroom, engine.options.offset.clone());
-        let own = if place.is_empty() { place.start } else { engine.rng.random_range(place) };
-        let extras = Self::extras(packet, headroom);
-        let (len, most) = (packet.data.len(), most_pieces(engine).saturating_sub(extras.len()).max(1));
-        let fits = |offset: u16| usize::from(offset) < PAGE_SIZE && (PAGE_SIZE - usize::from(offset)) * most >= len;
-        // A packet that needs all the room has no other place.
-        let offset = headroom.checked_add(own).filter(|offset| fits(*offset)).unwrap_or(headroom);
-        // Pieces as small as the options want them, unless that makes too many.
-        let least = len.div_ceil(most).max(1);
-        let piece = engine.options.piece.clamp(least, (PAGE_SIZE - usize::from(offset)).max(least));
-        let lens = (0..len.div_ceil(piece).max(1)).map(|number| piece.min(len - number * piece));
-        Self { pieces: lens.map(|len| (offset, len)).collect(), extras }
-    }
-
-    fn extras(packet: &Packet, headroom: u16) -> Vec<ExtraInfo> {
-        let mut extras: Vec<ExtraInfo> = packet.gso.map(super::packet::Gso::extra).into_iter().collect();
-        extras.extend(packet.hash.map(Hash::extra));
-        if headroom > 0 {
-            let data = [headroom.to_le_bytes(), [0; 2], [0; 2]].concat().try_into().unwrap_or_default();
-            extras.push(ExtraInfo { kind: XDP, data, ..ExtraInfo::default() });
+impl RxSlot {
+    fn response(&self, buffer: &RxRequest) -> RxResponse {
+        match self {
+            Self::Answer(RxAnswer { id, offset, flags, status, .. }) => {
+                RxResponse { id: id.unwrap_or(buffer.id), offset: *offset, flags: *flags, status: Status(*status) }
+            }
+            Self::Raw(bytes) => zerocopy::transmute!(*bytes),
         }
-        if let Some((_, before)) = extras.split_last_mut() {
-            before.iter_mut().for_each(|extra| extra.flags = ExtraFlags::MORE);
-        }
-        extras
     }
+}
 
-    const fn slots(&self) -> usize {
-        self.pieces.len() + self.extras.len()
+impl Held {
+    /// How it is put into the ring.
+    fn slots(&mut self, engine: &mut Engine) -> &[RxSlot] {
+        let Self { packet, fault, .. } = self;
+        self.slots.get_or_insert_with(|| match fault {
+            Some(Fault::Refuse(status)) => {
+                vec![RxSlot::Answer(RxAnswer { status: status.0, ..RxAnswer::default() })]
+            }
+            Some(Fault::Misdeed(misdeed)) => hostile::distort(slots(packet, engine), misdeed),
+            _ => slots(packet, engine),
+        })
     }
+}
+
+/// The slots of a packet: the first of its pieces, what is to be said of it, the other pieces.
+fn slots(packet: &Packet, engine: &mut Engine) -> Vec<RxSlot> {
+    let (headroom, place) = (engine.agreed.headroom, engine.options.offset.clone());
+    let own = if place.is_empty() { place.start } else { engine.rng.random_range(place) };
+    let extras = extras(packet, headroom);
+    let (len, most) = (packet.data.len(), most_pieces(engine).saturating_sub(extras.len()).max(1));
+    let fits = |own: u16| (PAGE_SIZE.saturating_sub(usize::from(own.saturating_add(headroom)))) * most >= len;
+    // A packet that needs all the room has no other place.
+    let offset = if fits(own) { own } else { 0 };
+    // Pieces as small as the options want them, unless that makes too many.
+    let least = len.div_ceil(most).max(1);
+    let room = PAGE_SIZE.saturating_sub(usize::from(offset) + usize::from(headroom)).max(least);
+    let piece = engine.options.piece.clamp(least, room);
+    let count = len.div_ceil(piece).max(1);
+    let answer = |number: usize| {
+        let mut flags = if number == 0 { packet.checksum.received() } else { RxFlags::empty() };
+        flags.set(RxFlags::MORE_DATA, number + 1 < count);
+        flags.set(RxFlags::EXTRA_INFO, number == 0 && !extras.is_empty());
+        // As Linux's backend does, what stands before the packet is counted with it where the front wants room there.
+        let mut data = vec![0; usize::from(headroom)];
+        data.extend_from_slice(&packet.data[number * piece..len.min((number + 1) * piece)]);
+        RxSlot::Answer(RxAnswer { offset, flags, status: data.len() as i16, data, id: None })
+    };
+    let mut slots: Vec<RxSlot> = (0..count).map(answer).collect();
+    slots.splice(1..1, extras.iter().copied().map(RxSlot::extra));
+    slots
+}
+
+fn extras(packet: &Packet, headroom: u16) -> Vec<ExtraInfo> {
+    let mut extras: Vec<ExtraInfo> = packet.gso.map(super::packet::Gso::extra).into_iter().collect();
+    extras.extend(packet.hash.map(Hash::extra));
+    if headroom > 0 {
+        let data = [headroom.to_le_bytes(), [0; 2], [0; 2]].concat().try_into().unwrap_or_default();
+        extras.push(ExtraInfo { kind: XDP, data, ..ExtraInfo::default() });
+    }
+    if let Some((_, before)) = extras.split_last_mut() {
+        before.iter_mut().for_each(|extra| extra.flags = ExtraFlags::MORE);
+    }
+    extras
 }
 
 /// How long a packet can be.

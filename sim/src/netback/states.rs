@@ -141,6 +141,12 @@ impl Backend for Netback {
             Own::FrontKey(key, value) => {
                 self.half.xenstore().write(&format!("{}/{key}", self.half.front_path), value);
             }
+            Own::Slots(queue, slots) => {
+                self.engine.now = self.half.now;
+                if let Some(queue) = self.queues.get_mut(queue) {
+                    queue.receive.hold_slots(slots, &self.engine);
+                }
+            }
         }
     }
 }

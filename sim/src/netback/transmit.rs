@@ -6,6 +6,7 @@ use std::time::Duration;
 use xen_event_channel::Channel;
 use xen_grant_table::Mapping;
 use xen_hypercall::abi::frame::PAGE_SIZE;
+use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{
     ExtraFlags, ExtraInfo, ExtraType, GsoType, Status, TxFlags, TxRequest, TxResponse,
 };
@@ -16,7 +17,7 @@ use super::control::{Fault, Which};
 use super::engine::{Engine, Piece};
 use super::offload::Headers;
 use super::packet::{Checksum, ETH_HLEN, Gso, Hash, Mac, Packet};
-use super::{Listen, Notify, Order, XDP};
+use super::{Listen, Notify, Order, XDP, hostile};
 use crate::Domain;
 use crate::backend::{self, Bell, Due, Ear, Mapped};
 use crate::oracle::Access;
@@ -34,6 +35,8 @@ pub(super) type TxRing = BackRing<Tx, Mapping<Domain>>;
 /// The transmit ring of one queue.
 pub(super) struct Transmitter {
     pub(super) ring: TxRing,
+    /// The ring's page, as the front named it.
+    pub(super) gref: GrantRef,
     pub(super) ear: Ear,
     bell: Bell,
     more: bool,
@@ -41,6 +44,8 @@ pub(super) struct Transmitter {
     waiting: Vec<Answer>,
     /// Those that are not answered.
     stuck: Vec<Answer>,
+    /// Pages that stay mapped though nobody agreed to it.
+    pub(super) hoard: Vec<Mapped>,
 }
 
 /// The answer to a slot, and to those that say more of it.
@@ -83,9 +88,10 @@ struct Slots {
 }
 
 impl Transmitter {
-    pub(super) fn new(ring: TxRing, channel: Arc<Channel<Domain>>) -> Self {
-        let (ear, bell) = (Ear::new(channel), Bell::default());
-        Self { ring, ear, bell, more: true, waiting: Vec::new(), stuck: Vec::new() }
+    pub(super) fn new(ring: TxRing, gref: GrantRef, channel: Arc<Channel<Domain>>) -> Self {
+        let (ear, bell, waiting, stuck, hoard) =
+            (Ear::new(channel), Bell::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { ring, gref, ear, bell, more: true, waiting, stuck, hoard }
     }
 
     /// Does what can be done now; says whether there was anything.
@@ -111,10 +117,10 @@ impl Transmitter {
 
     /// Ends the connection. What waited is not answered.
     pub(super) fn close(self, engine: &mut Engine) {
-        let Self { ring, ear, waiting, stuck, .. } = self;
+        let Self { ring, ear, waiting, stuck, mut hoard, .. } = self;
         drop(ear);
-        let mut pages = waiting.into_iter().chain(stuck).flat_map(|answer| answer.mapped).collect();
-        engine.part(&mut pages, Some(ring.into_region()));
+        hoard.extend(waiting.into_iter().chain(stuck).flat_map(|answer| answer.mapped));
+        engine.part(&mut hoard, Some(ring.into_region()));
     }
 }
 
@@ -241,6 +247,10 @@ impl Transmitter {
             packet = None;
             engine.statistics.malformed += 1;
         }
+        if let Some(Fault::Misdeed(misdeed)) = fault {
+            packet.into_iter().for_each(|packet| engine.emit(packet));
+            return hostile::transmit(self, slots, &extras, &statuses, &misdeed, engine);
+        }
         let mut extras = Some(extras);
         for (slot, status) in slots.iter().zip(statuses) {
             let extras = extras.take().unwrap_or_default();
@@ -287,20 +297,20 @@ impl Transmitter {
         engine.window.unmap(&mut answer.mapped);
         answer.packet.take().into_iter().for_each(|packet| engine.emit(packet));
         let own = TxResponse { id: answer.id, status: answer.status };
-        let nulls = answer.extras.into_iter().map(|id| TxResponse { id, status: Status::NULL });
-        for response in [own].into_iter().chain(nulls) {
-            // There is room for each slot that was taken; more are a script's, and are cut off.
-            if self.ring.push(response).is_ok() {
-                engine.statistics.responses += 1;
-            }
-        }
+        let nulls = answer.extras.into_iter().map(null);
+        [own].into_iter().chain(nulls).for_each(|response| self.put(response, engine));
         if engine.options.notify == Notify::EachAnswer {
             self.answer(engine);
         }
     }
 
+    /// Puts an answer into the ring. There is room for each slot that was taken; more are a script's, and are cut off.
+    pub(super) fn put(&mut self, response: TxResponse, engine: &mut Engine) {
+        engine.statistics.responses += u64::from(self.ring.push(response).is_ok());
+    }
+
     /// Shows the front the answers.
-    fn answer(&mut self, engine: &mut Engine) {
+    pub(super) fn answer(&mut self, engine: &mut Engine) {
         if self.ring.unpublished() == 0 {
             return;
         }
@@ -340,6 +350,11 @@ impl Extras {
         engine.statistics.unagreed += u64::from(!agreed);
         agreed
     }
+}
+
+/// The answer to a slot that was no request.
+pub(super) const fn null(id: u16) -> TxResponse {
+    TxResponse { id, status: Status::NULL }
 }
 
 /// No slot goes on in another page.

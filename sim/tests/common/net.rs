@@ -170,6 +170,15 @@ pub(crate) enum Slot {
     Extra(ExtraInfo),
 }
 
+/// An answer on the receive ring.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) response: RxResponse,
+    /// The id of the buffer that it has the place of.
+    pub(crate) own: u16,
+    pub(crate) page: Grant<Domain>,
+}
+
 /// A packet as it was received.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
@@ -285,13 +294,21 @@ impl Front {
         answers
     }
 
+    /// What was answered on the receive ring, each with the buffer whose place it has.
+    pub(crate) fn taken(&mut self, queue: usize) -> Vec<Taken> {
+        let queue = &mut self.queues[queue];
+        let mut taken = Vec::new();
+        while let Ok(Some(response)) = queue.rx.pop_or_arm() {
+            let Some((own, page)) = queue.buffers.pop_front() else { break };
+            taken.push(Taken { response: response.into_unverified(), own, page });
+        }
+        taken
+    }
+
     /// The slots that were received, by their places.
     pub(crate) fn slots(&mut self, queue: usize) -> Vec<Slot> {
-        let queue = &mut self.queues[queue];
         let (mut slots, mut extra) = (Vec::new(), false);
-        while let Ok(Some(response)) = queue.rx.pop_or_arm() {
-            let response = response.into_unverified();
-            let Some((_, page)) = queue.buffers.pop_front() else { break };
+        for Taken { response, page, .. } in self.taken(queue) {
             if extra {
                 let info: ExtraInfo = zerocopy::transmute!(response);
                 extra = info.flags.contains(ExtraFlags::MORE);
@@ -304,7 +321,6 @@ impl Front {
                 bytes.truncate(count);
                 slots.push(Slot::Data { id, offset, flags, status: status.0, bytes });
             }
-            drop(page);
         }
         slots
     }
