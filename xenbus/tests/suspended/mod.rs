@@ -27,6 +27,9 @@ pub(crate) trait Guest {
 
     fn devices(&mut self) -> &mut dyn Resumable;
 
+    /// It runs again, and nobody has heard of it.
+    fn wakes(&self) {}
+
     /// Lets everybody do what they can.
     fn turn(&mut self);
 }
@@ -45,6 +48,7 @@ pub(crate) fn suspend(guest: &mut impl Guest) -> Ending {
             }
             SuspendStep::Suspend => {
                 let resumed = suspend_domain(&domain, quiet.take().expect("the store is at rest"));
+                guest.wakes();
                 suspender.came_back(resumed, &mut [guest.devices()], store.now());
                 return if resumed == Resumed::Anew { Ending::Resumed } else { Ending::Cancelled };
             }
