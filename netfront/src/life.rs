@@ -64,6 +64,7 @@ impl bus::Question for Question {
 impl<P: Platform> Netfront<P> {
     /// Goes on with what is not the rings': states, deadlines, violations.
     pub(crate) fn tend(&mut self, now: Duration) {
+        self.pilot.heed();
         self.mind_the_rings(now);
         self.mind_the_carrier(now);
         match self.life {
