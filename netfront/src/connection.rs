@@ -91,6 +91,12 @@ impl<P: Platform> Connection<P> {
         self.queues.iter_mut().for_each(Queue::post);
     }
 
+    /// Whether the backend has agreed, and is believed.
+    #[inline]
+    pub(crate) const fn is_live(&self) -> bool {
+        self.link.is_some() && self.broken.is_none()
+    }
+
     pub(crate) const fn layout(&self) -> &Layout {
         &self.layout
     }

@@ -236,7 +236,7 @@ impl<P: Platform> Netfront<P> {
     /// The connection, if the backend has agreed and is believed.
     #[inline]
     pub(crate) fn live(&mut self) -> Option<&mut Connection<P>> {
-        self.connection.as_mut().filter(|connection| connection.link.is_some() && connection.broken.is_none())
+        self.connection.as_mut().filter(|connection| connection.is_live())
     }
 
     /// Keeps an event.

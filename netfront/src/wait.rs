@@ -66,11 +66,8 @@ impl<P: Platform> Netfront<P> {
         self.queues().flat_map(Queue::waits)
     }
 
-    /// The queues whose backend is believed.
+    /// The queues whose backend has agreed, and is believed. Nobody looks at the others, whatever it signals.
     fn queues(&self) -> impl Iterator<Item = &Queue<P>> + Clone {
-        self.connection
-            .iter()
-            .filter(|connection| connection.broken.is_none())
-            .flat_map(|connection| &connection.queues)
+        self.connection.iter().filter(|connection| connection.is_live()).flat_map(|connection| &connection.queues)
     }
 }
