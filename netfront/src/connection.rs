@@ -101,13 +101,13 @@ impl<P: Platform> Connection<P> {
         &self.layout
     }
 
-    /// A queue that has a packet: each has its turn.
+    /// A queue that has a packet, and suits: each has its turn.
     #[inline]
-    pub(crate) fn queue_with_packet(&mut self) -> Option<&mut Queue<P>> {
+    pub(crate) fn queue_with_packet(&mut self, suits: impl Fn(&mut Queue<P>) -> bool) -> Option<&mut Queue<P>> {
         let count = self.queues.len();
         for _ in 0..count {
             let index = self.turn;
-            if self.queues.get_mut(index).is_some_and(Queue::has_packet) {
+            if self.queues.get_mut(index).is_some_and(|queue| queue.has_packet() && suits(queue)) {
                 return self.queues.get_mut(index);
             }
             self.turn = if index + 1 < count { index + 1 } else { 0 };

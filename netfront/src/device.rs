@@ -133,7 +133,11 @@ impl<P: Platform> Netfront<P> {
     /// nobody else's memory.
     #[inline]
     pub fn receive(&mut self) -> Option<RxToken<'_, P>> {
-        Some(RxToken::new(&mut self.live()?.queue_with_packet()?.receive))
+        let queue = self.live()?.queue_with_packet(|queue| {
+            queue.waits_for_room = false;
+            true
+        })?;
+        Some(RxToken::new(&mut queue.receive))
     }
 
     /// Room for a packet of the MTU; `None` while there is none, or no connection. [`wait`](Self::wait) ends when there is some.
@@ -152,15 +156,12 @@ impl<P: Platform> Netfront<P> {
     /// room.
     #[inline]
     pub fn receive_and_transmit(&mut self) -> Option<(RxToken<'_, P>, TxToken<'_, P>)> {
-        if !self.may_send() {
-            return None;
-        }
-        let queue = self.live()?.queue_with_packet()?;
+        let may_send = self.may_send();
+        let queue = self.live()?.queue_with_packet(|queue| {
+            queue.waits_for_room = !may_send || !queue.has_room(queue.transmit.most());
+            !queue.waits_for_room
+        })?;
         let most = queue.transmit.most();
-        if !queue.transmit.has_room(most) {
-            queue.publish();
-            return None;
-        }
         Some((RxToken::new(&mut queue.receive), TxToken::new(&mut queue.transmit, most)))
     }
 
@@ -226,11 +227,7 @@ impl<P: Platform> Netfront<P> {
         }
         let queue = self.live()?.queue_to_send()?;
         let most = most(&queue.transmit);
-        if !queue.transmit.has_room(most) {
-            queue.publish();
-            return None;
-        }
-        Some(TxToken::new(&mut queue.transmit, most))
+        queue.has_room(most).then(|| TxToken::new(&mut queue.transmit, most))
     }
 
     /// The connection, if the backend has agreed and is believed.

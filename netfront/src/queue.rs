@@ -25,6 +25,8 @@ pub(crate) struct Queue<P: Platform> {
     receive_line: Option<Line<P>>,
     /// Answers that had been taken at the last look, in both directions.
     seen: (u32, u32),
+    /// Its packet was wanted only together with room for an answer, which there was none for.
+    pub(crate) waits_for_room: bool,
     pub(crate) notifications: u64,
 }
 
@@ -45,7 +47,7 @@ impl<P: Platform> Queue<P> {
             Channels::One => None,
         };
         let seen = (transmit.answers(), receive.answers());
-        Ok(Self { transmit, receive, line, receive_line, seen, notifications: 0 })
+        Ok(Self { transmit, receive, line, receive_line, seen, waits_for_room: false, notifications: 0 })
     }
 
     /// Whether each direction has a channel of its own.
@@ -75,6 +77,16 @@ impl<P: Platform> Queue<P> {
         self.receive.look(Look::Now)
     }
 
+    /// Whether a packet of so many bytes can be sent now. Where it cannot, the backend is shown what takes the room.
+    #[inline]
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        let has_room = self.transmit.has_room(bytes);
+        if !has_room {
+            self.publish();
+        }
+        has_room
+    }
+
     /// Gives the backend pages to receive into.
     pub(crate) fn post(&mut self) {
         if self.receive.post() {
@@ -101,7 +113,7 @@ impl<P: Platform> Queue<P> {
         // Answers that nobody waits for are taken when their pages are needed.
         let has_room = wanted && self.transmit.reap_and_arm();
         self.transmit.wanted &= !has_room;
-        let has_packet = self.receive.look(Look::AndArm);
+        let has_packet = self.receive.look(Look::AndArm) && !self.waits_for_room;
         self.settle(now);
         !has_room && !has_packet && self.violation().is_none()
     }

@@ -22,6 +22,9 @@ impl<P: Platform> Resumable for Netfront<P> {
 
     fn cancelled(&mut self, now: Duration) {
         self.suspend = None;
+        if let Some(connection) = self.live() {
+            connection.queues.iter_mut().for_each(|queue| queue.waits_for_room = false);
+        }
         self.pilot.front_mut().rearm(now);
         self.begin_times_anew(now);
     }
