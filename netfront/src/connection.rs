@@ -17,6 +17,9 @@ use crate::options::{Checksums, Options};
 use crate::queue::Queue;
 use crate::statistics::Statistics;
 
+/// So many packets of one queue in a row; then the others have their turn.
+const TURN: u32 = 32;
+
 pub(crate) struct Connection<P: Platform> {
     pub(crate) attempt: Attempt,
     pub(crate) queues: Vec<Queue<P>>,
@@ -25,8 +28,8 @@ pub(crate) struct Connection<P: Platform> {
     pub(crate) link: Option<Link>,
     /// The first violation. Nothing is read or written any more then.
     pub(crate) broken: Option<PeerError>,
-    /// The queue that is asked first for packets.
-    turn: usize,
+    /// The queue that is asked first for packets, and how many it may still give before it is another one's turn.
+    turn: (usize, u32),
     /// The queue on which packets are sent.
     sending: usize,
 }
@@ -59,7 +62,7 @@ impl<P: Platform> Connection<P> {
         let rules = (layout.takes(), layout.agreed());
         let queue = |_| Queue::open(platform, peer, options, layout.channels, rules);
         let queues = (0..layout.queues).map(queue).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        Ok(Self { attempt, queues, layout, link: None, broken: None, turn: 0, sending: 0 })
+        Ok(Self { attempt, queues, layout, link: None, broken: None, turn: (0, TURN), sending: 0 })
     }
 
     /// What the backend is told.
@@ -101,16 +104,20 @@ impl<P: Platform> Connection<P> {
         &self.layout
     }
 
-    /// A queue that has a packet, and suits: each has its turn.
+    /// A queue that has a packet, and suits: each has its turn. A packet that was looked at and left is the next one again.
     #[inline]
     pub(crate) fn queue_with_packet(&mut self, suits: impl Fn(&mut Queue<P>) -> bool) -> Option<&mut Queue<P>> {
         let count = self.queues.len();
-        for _ in 0..count {
-            let index = self.turn;
-            if self.queues.get_mut(index).is_some_and(|queue| queue.has_packet() && suits(queue)) {
+        // The one whose turn ends may be the only one that has some.
+        for _ in 0..=count {
+            let (index, left) = self.turn;
+            let queue = self.queues.get_mut(index)?;
+            let known = queue.receive.is_ready();
+            if (known || left > 0) && queue.has_packet() && suits(queue) {
+                self.turn.1 = left.saturating_sub(u32::from(!known));
                 return self.queues.get_mut(index);
             }
-            self.turn = if index + 1 < count { index + 1 } else { 0 };
+            self.turn = (if index + 1 < count { index + 1 } else { 0 }, TURN);
         }
         None
     }

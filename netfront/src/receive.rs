@@ -135,6 +135,12 @@ impl<P: Platform> Receive<P> {
         true
     }
 
+    /// Whether a packet is known of already.
+    #[inline]
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
     #[inline]
     fn take(&mut self, place: u32, response: RxResponse) {
         let place = place % RING_SLOTS;
