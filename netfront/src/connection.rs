@@ -137,10 +137,17 @@ impl<P: Platform> Connection<P> {
         self.queues.iter().map(|queue| queue.transmit.outstanding()).sum()
     }
 
-    /// Answers that were taken.
-    pub(crate) fn answers(&self) -> u32 {
-        let answers = self.queues.iter().map(|queue| queue.transmit.answers().wrapping_add(queue.receive.answers()));
-        answers.fold(0, u32::wrapping_add)
+    /// Whether the backend owes something of what it was given to send.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.queues.iter().any(|queue| queue.transmit.is_owed())
+    }
+
+    /// Answers that were taken, for what was sent and for what was received.
+    pub(crate) fn answers(&self) -> (u32, u32) {
+        self.queues
+            .iter()
+            .map(Queue::answers)
+            .fold((0, 0), |(sent, received), (more, others)| (sent.wrapping_add(more), received.wrapping_add(others)))
     }
 
     /// Adds what went through it.

@@ -62,8 +62,8 @@ pub struct Netfront<P: Platform> {
 /// How far the backend was at the last look.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
-    /// Answers that had been taken.
-    pub(crate) answers: u32,
+    /// Answers that had been taken, for what was sent and for what was received.
+    pub(crate) answers: (u32, u32),
     /// Since when it has taken nothing of what it was given.
     pub(crate) since: Option<Duration>,
     /// Its owner was told.

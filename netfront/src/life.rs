@@ -239,16 +239,19 @@ impl<P: Platform> Netfront<P> {
                 queue.receive.find_pages(now);
             }
         }
-        let (answers, outstanding) = (connection.answers(), connection.outstanding());
-        let broken = connection.queues.iter().find_map(crate::queue::Queue::violation);
-        let progress = if answers == self.progress.answers { Progress::None } else { Progress::Made };
-        if let Some(violation) = broken {
+        let (answers, is_owed) = (connection.answers(), connection.is_owed());
+        if let Some(violation) = connection.queues.iter().find_map(crate::queue::Queue::violation) {
             return self.misbehaved(violation, now);
         }
-        if is_due && progress == Progress::None && outstanding > 0 {
+        let before = core::mem::replace(&mut self.progress.answers, answers);
+        // What is received says nothing of what is sent.
+        let has_moved = if is_owed { answers.0 != before.0 } else { answers != before };
+        let progress = if has_moved { Progress::Made } else { Progress::None };
+        let owed = is_owed.then_some(progress);
+        if is_due && owed == Some(Progress::None) {
             self.remind();
         }
-        self.notice_stall(progress, outstanding, answers, now);
+        self.notice_stall(owed, now);
         self.watchdog.looked(progress, now);
     }
 
@@ -264,15 +267,16 @@ impl<P: Platform> Netfront<P> {
         }
     }
 
-    fn notice_stall(&mut self, progress: Progress, outstanding: u32, answers: u32, now: Duration) {
-        if progress == Progress::Made || outstanding == 0 {
-            let since = (outstanding > 0).then_some(now);
-            self.progress = Seen { answers, since, told: false };
+    /// What the backend owes, if it does, is told of when nothing comes of it for too long.
+    fn notice_stall(&mut self, owed: Option<Progress>, now: Duration) {
+        let Seen { since, told, .. } = &mut self.progress;
+        if owed != Some(Progress::None) {
+            (*since, *told) = (owed.map(|_| now), false);
             return;
         }
-        let since = *self.progress.since.get_or_insert(now);
-        if !self.progress.told && now >= since.saturating_add(self.options.patience) {
-            self.progress.told = true;
+        let since = *since.get_or_insert(now);
+        if !*told && now >= since.saturating_add(self.options.patience) {
+            *told = true;
             self.note(Event::Stalled);
         }
     }

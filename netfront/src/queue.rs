@@ -109,19 +109,21 @@ impl<P: Platform> Queue<P> {
         if let Some(line) = &mut self.receive_line {
             line.look();
         }
-        let wanted = self.transmit.wanted;
-        // Answers that nobody waits for are taken when their pages are needed.
-        let has_room = wanted && self.transmit.reap_and_arm();
-        self.transmit.wanted &= !has_room;
+        let has_room = self.transmit.has_wanted_room();
         let has_packet = self.receive.look(Look::AndArm) && !self.waits_for_room;
         self.settle(now);
         !has_room && !has_packet && self.violation().is_none()
     }
 
+    /// Answers that were taken, in both directions.
+    pub(crate) const fn answers(&self) -> (u32, u32) {
+        (self.transmit.answers(), self.receive.answers())
+    }
+
     /// Tells the channels whether there was something since the last time, so that a storm of events is held off. A channel that
     /// cannot be settled is looked at by the watchdog.
     fn settle(&mut self, now: Duration) {
-        let answers = (self.transmit.answers(), self.receive.answers());
+        let answers = self.answers();
         let (has_sent, has_received) = (answers.0 != self.seen.0, answers.1 != self.seen.1);
         self.seen = answers;
         if has_sent || has_received && self.receive_line.is_none() {

@@ -45,8 +45,8 @@ pub(crate) struct Transmit<P: Platform> {
     /// A packet of several pages, before it is there.
     scratch: Vec<u8>,
     takes: Takes,
-    /// Somebody wants to send, and could not.
-    pub(crate) wanted: bool,
+    /// Somebody wants to send a packet of so many bytes, and could not.
+    wanted: Option<usize>,
     pub(crate) broken: Option<PeerError>,
     pub(crate) sent: Sent,
     // Dropped last: what was granted is given back to it.
@@ -78,7 +78,7 @@ impl<P: Platform> Transmit<P> {
             extras: 0,
             scratch: Vec::new(),
             takes,
-            wanted: false,
+            wanted: None,
             broken: None,
             sent: Sent::default(),
             _account: account,
@@ -121,8 +121,28 @@ impl<P: Platform> Transmit<P> {
             return true;
         }
         self.reap();
-        self.wanted = !self.fits(bytes);
-        !self.wanted
+        let fits = self.fits(bytes);
+        if !fits {
+            self.wanted = self.wanted.max(Some(bytes));
+        }
+        fits
+    }
+
+    /// Whether there is room now for who waits for it. Until there is, the backend signals the next answer.
+    pub(crate) fn has_wanted_room(&mut self) -> bool {
+        let Some(bytes) = self.wanted else { return false };
+        // Answers that nobody waits for are taken when their pages are needed. Those that were taken meanwhile count, too.
+        self.reap_and_arm();
+        let fits = self.fits(bytes);
+        if fits {
+            self.wanted = None;
+        }
+        fits
+    }
+
+    /// Whether the backend owes something: answers, or pages of which it has not said which they are.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.ring.outstanding() > 0 || self.wanted.is_some_and(|bytes| !self.fits(bytes))
     }
 
     #[inline]
@@ -131,34 +151,32 @@ impl<P: Platform> Transmit<P> {
         self.free.len() >= pages && self.ring.room() as usize > pages && self.broken.is_none()
     }
 
-    /// Takes all answers that are there. Answers whether there were any.
-    pub(crate) fn reap(&mut self) -> bool {
+    /// Takes all answers that are there.
+    pub(crate) fn reap(&mut self) {
         self.reap_by(|ring| ring.pop().map(|answer| answer.map(xen_shared_ring::Untrusted::into_unverified)))
     }
 
     /// The same, and has the backend signal the next one.
-    pub(crate) fn reap_and_arm(&mut self) -> bool {
+    fn reap_and_arm(&mut self) {
         self.reap_by(|ring| ring.pop_or_arm().map(|answer| answer.map(xen_shared_ring::Untrusted::into_unverified)))
     }
 
     fn reap_by(
         &mut self,
         mut next: impl FnMut(&mut FrontRing<NetifTx, GrantRun<P>>) -> Result<Option<TxResponse>, PeerError>,
-    ) -> bool {
-        let mut any = false;
+    ) {
         // No more than were outstanding: the ring sees to it.
         loop {
             match next(&mut self.ring) {
                 Ok(Some(answer)) => {
-                    any = true;
                     if let Err(violation) = self.answered(answer) {
                         self.set_broken(violation);
                     }
                 }
-                Ok(None) => return any,
+                Ok(None) => return,
                 Err(violation) => {
                     self.broken = self.broken.or(Some(violation));
-                    return any;
+                    return;
                 }
             }
         }
