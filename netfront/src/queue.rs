@@ -61,8 +61,10 @@ impl<P: Platform> Queue<P> {
         let offer =
             offer.with(&key("tx-ring-ref"), self.transmit.gref().0).with(&key("rx-ring-ref"), self.receive.gref().0);
         let port = self.line.port().0;
+        // This backend may know the one key or the others, whatever the one before it knew.
+        let offer = if self.is_split() { offer } else { offer.with(&key("event-channel"), port) };
         if !written.split {
-            return offer.with(&key("event-channel"), port);
+            return offer;
         }
         let receive = self.receive_line.as_ref().unwrap_or(&self.line).port().0;
         offer.with(&key("event-channel-tx"), port).with(&key("event-channel-rx"), receive)
