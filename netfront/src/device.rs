@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use xen_event_channel::Watchdog;
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Allowance, Device, End, Pilot, SHORTEST_PAUSE};
-use xen_xenbus::store::{StoreError, Watch};
+use xen_xenbus::bus::{Device, End, Pilot};
+use xen_xenbus::store::StoreError;
 
 use crate::Platform;
 use crate::connection::{Connection, Written};
@@ -16,6 +16,7 @@ use crate::life::{Life, Question, Stop};
 use crate::link::Link;
 use crate::options::Options;
 use crate::receive::RxToken;
+use crate::sentry::Sentry;
 use crate::statistics::Statistics;
 use crate::transmit::{Transmit, TxToken};
 
@@ -24,9 +25,6 @@ const WATCHDOG: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 
 /// So many events are kept; the oldest ones go first.
 const MOST_NOTES: usize = 64;
-
-/// So often in a row the backend's link is looked at; after that once every [`SHORTEST_PAUSE`].
-const LOOKS_AT_ONCE: u32 = 8;
 
 /// A network interface, for its whole life: it connects, and is connected again when its backend restarts.
 ///
@@ -37,10 +35,8 @@ pub struct Netfront<P: Platform> {
     pub(crate) store: Store<P>,
     pub(crate) options: Options,
     pub(crate) pilot: Pilot<P, Question>,
-    /// Of the backend's link.
-    pub(crate) carrier: Watch<P>,
-    pub(crate) carrier_looks: Allowance,
-    pub(crate) carrier_due: bool,
+    /// Looks after the backend's link.
+    pub(crate) sentry: Sentry<P>,
     pub(crate) life: Life,
     pub(crate) stop: Stop,
     /// The domain is to be suspended by then.
@@ -80,14 +76,12 @@ impl<P: Platform> Netfront<P> {
     /// Xenstore's.
     pub fn open(store: &Store<P>, device: Device, options: Options) -> Result<Self, StoreError> {
         let options = options.bounded();
-        let carrier = store.watch(&device.backend_key("carrier")).wait()?;
+        let sentry = Sentry::new(store, &device)?;
         Ok(Self {
             store: store.clone(),
             options,
             pilot: Pilot::new(store, device, options.limits)?,
-            carrier,
-            carrier_looks: Allowance::new(LOOKS_AT_ONCE, SHORTEST_PAUSE),
-            carrier_due: false,
+            sentry,
             life: Life::New,
             stop: Stop::No,
             suspend: None,

@@ -14,6 +14,7 @@ use crate::connection::{Connection, Written};
 use crate::device::{Netfront, Seen};
 use crate::event::Event;
 use crate::link::{BACK_KEYS, CARRIER_KEYS, Carrier, FRONT_KEYS, Layout, Link};
+use crate::sentry::Sentry;
 
 /// Where an interface is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl<P: Platform> Netfront<P> {
             Question::Offer(attempt) => self.connect(attempt, keys, now),
             Question::Link(attempt) => self.complete(attempt, keys, now),
             Question::Carrier => {
-                self.review(&keys);
+                self.review(&keys, now);
                 Ok(())
             }
         };
@@ -120,10 +121,10 @@ impl<P: Platform> Netfront<P> {
         if self.life == Life::Ended {
             return Ok(());
         }
-        let carrier = self.store.watch(&device.backend_key("carrier")).wait()?;
+        let sentry = Sentry::new(&self.store, &device)?;
         let store = self.store.clone();
         self.pilot.replace(&store, device, self.options.limits)?;
-        self.carrier = carrier;
+        self.sentry = sentry;
         // The enumerator may have seen first that the old one is gone.
         self.release();
         self.written = Written::default();
@@ -139,7 +140,7 @@ impl<P: Platform> Netfront<P> {
         match event {
             Told::Connect(attempt) => self.pilot.ask(Question::Offer(attempt)),
             Told::Complete(attempt) => self.pilot.ask(Question::Link(attempt)),
-            Told::Review(_) => self.carrier_due = true,
+            Told::Review(_) => self.sentry.look_again(),
             Told::Stop(_, by) => {
                 self.stop = Stop::Draining(by);
                 self.go_on_stopping(now);
@@ -205,17 +206,15 @@ impl<P: Platform> Netfront<P> {
 
     /// Whether the backend has a link may have changed.
     fn mind_the_carrier(&mut self, now: Duration) {
-        self.carrier_due |= self.carrier.take();
-        let may_ask = self.carrier_due && self.link().is_some() && !self.pilot.is_asking();
-        if may_ask && self.carrier_looks.take(now) {
-            self.carrier_due = false;
+        self.sentry.heed();
+        if self.link().is_some() && !self.pilot.is_asking() && self.sentry.looks(now) {
             self.pilot.ask(Question::Carrier);
         }
     }
 
-    fn review(&mut self, keys: &Result<Vec<Keys>, String>) {
-        // What does not answer changes nothing: there is another look when it is written again.
-        let Some(back) = keys.as_ref().ok().and_then(|keys| keys.first()) else { return };
+    fn review(&mut self, keys: &Result<Vec<Keys>, String>, now: Duration) {
+        let Some(back) = keys.as_ref().ok().and_then(|keys| keys.first()) else { return self.sentry.failed(now) };
+        self.sentry.saw();
         let carrier = Carrier::read(back);
         let Some(link) = self.connection.as_mut().and_then(|connection| connection.link.as_mut()) else { return };
         if link.carrier() == carrier {

@@ -39,6 +39,7 @@ impl<P: Platform> Resumable for Netfront<P> {
 impl<P: Platform> Netfront<P> {
     /// The clock may have gone on meanwhile: that is nobody's fault.
     fn begin_times_anew(&mut self, now: Duration) {
+        self.sentry.begin_times_anew();
         self.progress.since = self.progress.since.map(|_| now);
         if let Life::Detached(_, how) = self.life {
             let until = now.saturating_add(self.options.hold);

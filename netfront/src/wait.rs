@@ -56,7 +56,7 @@ impl<P: Platform> Netfront<P> {
         let queues = self.queues().filter_map(Queue::next_deadline).min();
         let stall = self.progress.since.filter(|_| !self.progress.told);
         let stall = stall.map(|since| since.saturating_add(self.options.patience));
-        let carrier = (self.carrier_due && self.link().is_some()).then(|| self.carrier_looks.next());
+        let carrier = self.link().and_then(|_| self.sentry.deadline());
         let times = [front, queues, stall, carrier, self.watchdog.deadline(), self.stop.by(), self.suspend];
         times.into_iter().flatten().min()
     }
