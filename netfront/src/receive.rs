@@ -23,7 +23,7 @@ use crate::wire::NetifRx;
 const COPIED: u32 = 256;
 
 /// So many pages are given to the backend at once, where it has enough for now.
-const BATCH: usize = 16;
+const BATCH: u32 = 16;
 
 /// When it is tried again to find pages that are missing.
 const RETRY: Duration = Duration::from_millis(100);
@@ -210,8 +210,10 @@ impl<P: Platform> Receive<P> {
 
     /// Whether so many pages wait that the backend should have them.
     #[inline]
-    pub(crate) const fn should_post(&self) -> bool {
-        self.spare.len() >= BATCH
+    pub(crate) fn should_post(&self) -> bool {
+        // With the others it can have a packet of the most pieces.
+        let batch = BATCH.min((self.pages + 1).saturating_sub(MOST_SLOTS as u32));
+        self.spare.len() >= batch.max(1) as usize
     }
 
     /// Gives the backend what pages there are; whether it wants to be signalled.
