@@ -2,18 +2,19 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use xen_event_channel::OpenError;
-use xen_grant_table::Refusal;
+use xen_grant_table::{Account, Limits, Refusal};
 use xen_hypercall::abi::DomId;
 use xen_shared_ring::PeerError;
 use xen_xenbus::bus::{Attempt, Offer};
 
 use crate::Platform;
 use crate::link::{Layout, Link};
-use crate::options::{Checksums, Options};
+use crate::options::{Channels, Checksums, Options};
 use crate::queue::Queue;
 use crate::statistics::Statistics;
 
@@ -32,6 +33,8 @@ pub(crate) struct Connection<P: Platform> {
     turn: (usize, u32),
     /// The queue on which packets are sent.
     sending: usize,
+    // Dropped last: what was granted is given back to it.
+    _account: Arc<Account<P>>,
 }
 
 /// Keys that an earlier connection has written, and that the next ones have to write, too: nobody removes them.
@@ -59,10 +62,27 @@ impl<P: Platform> Connection<P> {
         options: &Options,
         layout: Layout,
     ) -> Result<Self, String> {
+        Self::try_open(platform, peer, attempt, options, layout).map_err(|lacking| lacking.to_string())
+    }
+
+    fn try_open(
+        platform: &P,
+        peer: DomId,
+        attempt: Attempt,
+        options: &Options,
+        mut layout: Layout,
+    ) -> Result<Self, Lacking> {
+        let account = Arc::new(Account::open(platform.clone(), peer, limits(options, layout.queues))?);
         let rules = (layout.takes(), layout.agreed());
-        let queue = |_| Queue::open(platform, peer, options, layout.channels, rules);
-        let queues = (0..layout.queues).map(queue).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        Ok(Self { attempt, queues, layout, link: None, broken: None, turn: (0, TURN), sending: 0 })
+        let queue = |_| Queue::open(platform, &account, options, rules);
+        let mut queues = (0..layout.queues).map(queue).collect::<Result<Vec<_>, _>>()?;
+        if layout.channels == Channels::Split {
+            // Each has one. Where there are not so many ports, that is enough.
+            queues.iter_mut().for_each(|queue| queue.split(platform, peer));
+            layout.channels = if queues.iter().any(Queue::is_split) { Channels::Split } else { Channels::One };
+        }
+        let turn = (0, TURN);
+        Ok(Self { attempt, queues, layout, link: None, broken: None, turn, sending: 0, _account: account })
     }
 
     /// What the backend is told.
@@ -163,6 +183,13 @@ impl<P: Platform> Connection<P> {
         self.broken = self.broken.or(Some(violation));
         self.queues.iter_mut().for_each(|queue| queue.set_broken(violation));
     }
+}
+
+/// All rings and all pages can always be granted: neither direction takes anything from the other, and no queue from another one.
+fn limits(options: &Options, queues: u32) -> Limits {
+    let rings = 2 * queues;
+    let all = rings + queues * (options.transmit_pages + options.receive_pages);
+    Limits { guaranteed: all, most: all, quarantine: options.quarantine.clamp(rings, all) }
 }
 
 impl From<Refusal> for Lacking {

@@ -1,9 +1,11 @@
 //! A pair of rings, and their event channels.
 
 use alloc::format;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use xen_event_channel::{Channel, Line};
+use xen_grant_table::Account;
 use xen_hypercall::abi::DomId;
 use xen_shared_ring::PeerError;
 use xen_xenbus::bus::Offer;
@@ -11,7 +13,7 @@ use xen_xenbus::bus::Offer;
 use crate::Platform;
 use crate::chain::Agreed;
 use crate::connection::{Lacking, Written};
-use crate::options::{Channels, Options};
+use crate::options::Options;
 use crate::receive::{Look, Receive};
 use crate::transmit::{Takes, Transmit};
 
@@ -33,21 +35,20 @@ pub(crate) struct Queue<P: Platform> {
 impl<P: Platform> Queue<P> {
     pub(crate) fn open(
         platform: &P,
-        peer: DomId,
+        account: &Arc<Account<P>>,
         options: &Options,
-        channels: Channels,
         (takes, agreed): (Takes, Agreed),
     ) -> Result<Self, Lacking> {
-        let transmit = Transmit::open(platform, peer, options, takes)?;
-        let receive = Receive::open(platform, peer, options, agreed)?;
-        let line = Line::unbound(platform, peer)?;
-        // Where there are not so many ports, one is enough.
-        let receive_line = match channels {
-            Channels::Split => Line::unbound(platform, peer).ok(),
-            Channels::One => None,
-        };
+        let transmit = Transmit::open(platform, account, options, takes)?;
+        let receive = Receive::open(platform, account, options, agreed)?;
+        let line = Line::unbound(platform, account.peer())?;
         let seen = (transmit.answers(), receive.answers());
-        Ok(Self { transmit, receive, line, receive_line, seen, waits_for_room: false, notifications: 0 })
+        Ok(Self { transmit, receive, line, receive_line: None, seen, waits_for_room: false, notifications: 0 })
+    }
+
+    /// Gives each direction a channel of its own, if there is another port.
+    pub(crate) fn split(&mut self, platform: &P, peer: DomId) {
+        self.receive_line = Line::unbound(platform, peer).ok();
     }
 
     /// Whether each direction has a channel of its own.

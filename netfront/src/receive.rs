@@ -1,11 +1,11 @@
 //! One direction of a queue: what is received.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 
-use xen_grant_table::{Access, Account, Grant, GrantRun, Limits, Page, PageRun};
-use xen_hypercall::abi::DomId;
+use xen_grant_table::{Access, Account, Grant, GrantRun, Page, PageRun};
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{RxRequest, RxResponse};
 use xen_shared_ring::{FrontRing, OnePage, PeerError, Untrusted};
@@ -48,8 +48,7 @@ pub(crate) struct Receive<P: Platform> {
     retry_at: Option<Duration>,
     pub(crate) broken: Option<PeerError>,
     pub(crate) received: Received,
-    // Dropped last: what was granted is given back to it.
-    account: Account<P>,
+    account: Arc<Account<P>>,
 }
 
 /// A packet that has come.
@@ -74,13 +73,15 @@ pub(crate) enum Look {
 }
 
 impl<P: Platform> Receive<P> {
-    pub(crate) fn open(platform: &P, peer: DomId, options: &Options, agreed: Agreed) -> Result<Self, Lacking> {
+    pub(crate) fn open(
+        platform: &P,
+        account: &Arc<Account<P>>,
+        options: &Options,
+        agreed: Agreed,
+    ) -> Result<Self, Lacking> {
         let wanted = options.receive_pages;
-        let limits =
-            Limits { guaranteed: wanted + 1, most: wanted + 1, quarantine: options.quarantine.clamp(1, wanted + 1) };
-        let account = Account::open(platform.clone(), peer, limits)?;
         let run = PageRun::alloc(platform.clone(), NonZeroUsize::MIN).ok_or(Lacking::Memory)?;
-        let run = run.grant(&account, Access::ReadWrite).map_err(|error| error.reason)?;
+        let run = run.grant(account, Access::ReadWrite).map_err(|error| error.reason)?;
         let ring = FrontRing::init_at(run, OnePage, options.first_index).map_err(|_| Lacking::Memory)?;
         let mut receive = Self {
             platform: platform.clone(),
@@ -97,7 +98,7 @@ impl<P: Platform> Receive<P> {
             retry_at: None,
             broken: None,
             received: Received::default(),
-            account,
+            account: Arc::clone(account),
         };
         receive.find_pages(Duration::ZERO);
         // With fewer no packet of several pieces may ever fit.

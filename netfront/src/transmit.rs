@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 
-use xen_grant_table::{Access, Account, GrantRun, Limits, Page, PageRun, Shown};
+use xen_grant_table::{Access, Account, GrantRun, Page, PageRun, Shown};
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{
@@ -49,25 +49,17 @@ pub(crate) struct Transmit<P: Platform> {
     wanted: Option<usize>,
     pub(crate) broken: Option<PeerError>,
     pub(crate) sent: Sent,
-    // Dropped last: what was granted is given back to it.
-    _account: Account<P>,
 }
 
 impl<P: Platform> Transmit<P> {
-    pub(crate) fn open(
-        platform: &P,
-        peer: xen_hypercall::abi::DomId,
-        options: &Options,
-        takes: Takes,
-    ) -> Result<Self, Lacking> {
+    pub(crate) fn open(platform: &P, account: &Account<P>, options: &Options, takes: Takes) -> Result<Self, Lacking> {
         let count = options.transmit_pages;
-        let account = Account::open(platform.clone(), peer, limits(count, options))?;
         let run = PageRun::alloc(platform.clone(), NonZeroUsize::MIN).ok_or(Lacking::Memory)?;
-        let run = run.grant(&account, Access::ReadWrite).map_err(|error| error.reason)?;
+        let run = run.grant(account, Access::ReadWrite).map_err(|error| error.reason)?;
         let ring = FrontRing::init_at(run, OnePage, options.first_index).map_err(|_| Lacking::Memory)?;
         let page = |_| {
             let page = Page::alloc(platform.clone()).ok_or(Lacking::Memory)?;
-            page.show(&account).map_err(|error| Lacking::Grants(error.reason))
+            page.show(account).map_err(|error| Lacking::Grants(error.reason))
         };
         let pages = (0..count).map(page).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
@@ -81,7 +73,6 @@ impl<P: Platform> Transmit<P> {
             wanted: None,
             broken: None,
             sent: Sent::default(),
-            _account: account,
         })
     }
 
@@ -342,11 +333,6 @@ fn flags(takes: &Takes, order: Order, packet: &mut [u8]) -> Option<TxFlags> {
         }
         Made::Yes => Some(TxFlags::default()),
     }
-}
-
-/// The ring and all pages can always be granted.
-fn limits(pages: u32, options: &Options) -> Limits {
-    Limits { guaranteed: pages + 1, most: pages + 1, quarantine: options.quarantine.clamp(1, pages + 1) }
 }
 
 /// Room for one packet: its slots and its pages are set aside for it.
