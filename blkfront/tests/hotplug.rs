@@ -1,21 +1,22 @@
 //! Disks that come, go, and come back.
 
+#[path = "../../xenbus/tests/suspended/mod.rs"]
+mod suspended;
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use suspended::Ending;
 use xen_blkfront::{
     Blkfront, Completion, Disks, Done, Event, Flushed, IoError, Options, Request, Sector512, Vanishing,
 };
-use xen_event_channel::{Channel, Preference};
+use xen_event_channel::Channel;
 use xen_grant_table::{GrantTable, Memory as _};
-use xen_hypercall::abi::Mfn;
-use xen_hypercall::sched::{self, Suspended};
 use xen_sim::blkback::{Blkback, Options as Offer, SimDisk};
 use xen_sim::{Device, Domain, Machine};
 use xen_xenbus::Store;
 use xen_xenbus::bus::{End, Vanished};
-use xen_xenbus::control::{Resumable, Resumed, SuspendStep, Suspender};
-use xen_xenbus::store::Quiet;
+use xen_xenbus::control::Resumable;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -291,43 +292,22 @@ fn several_disks_live_side_by_side_and_one_that_is_closed_stays_so() {
     assert_eq!((rig.disks.iter().count(), rig.ended()), (1, vec![End::Closed]));
 }
 
-/// Takes the guest through a suspend that the tools have asked for.
-fn suspend(rig: &mut Rig) -> Suspended {
-    let (mut suspender, mut quiet) = (Suspender::new(20 * SECOND), None::<Quiet<Domain>>);
-    suspender.request();
-    loop {
-        let now = rig.store.now();
-        match suspender.poll(&mut [&mut rig.disks], now) {
-            SuspendStep::Rest { until } => {
-                quiet = rig.store.quiesce(until.saturating_sub(now)).ok();
-                suspender.rested(quiet.as_ref().map(drop).ok_or(()));
-            }
-            SuspendStep::Suspend => {
-                let quiet = quiet.take().expect("the store is at rest");
-                // SAFETY: nothing of the domain is mapped, and what is stale is made anew.
-                let suspended = unsafe { sched::suspend(&rig.guest, Mfn(0)) }.unwrap();
-                let resumed = if suspended == Suspended::Resumed {
-                    resume(&rig.guest, quiet);
-                    Resumed::Anew
-                } else {
-                    drop(quiet);
-                    Resumed::AsBefore
-                };
-                suspender.came_back(resumed, &mut [&mut rig.disks as &mut dyn Resumable], rig.store.now());
-                return suspended;
-            }
-            SuspendStep::Wait(_) => rig.turn(),
-            step => panic!("{step:?}"),
-        }
+impl suspended::Guest for Rig {
+    fn domain(&self) -> Domain {
+        self.guest.clone()
     }
-}
 
-fn resume(guest: &Domain, quiet: Quiet<Domain>) {
-    xen_event_channel::resume(guest, Preference::TwoLevel).unwrap();
-    // SAFETY: no mapping of this domain is left.
-    unsafe { GrantTable::resume(guest) };
-    let (page, port) = guest.store().expect("the toolstack has introduced it again");
-    quiet.resume(page, Channel::adopt(guest, port).unwrap()).unwrap();
+    fn store(&self) -> Store<Domain> {
+        self.store.clone()
+    }
+
+    fn devices(&mut self) -> &mut dyn Resumable {
+        &mut self.disks
+    }
+
+    fn turn(&mut self) {
+        Self::turn(self);
+    }
 }
 
 #[test]
@@ -345,7 +325,7 @@ fn all_disks_are_found_again_after_each_migration() {
                 rig.write(XVDA, 16 * block, round);
                 rig.write(XVDB, 16 * block, round + 100);
             }
-            assert_eq!(suspend(&mut rig), Suspended::Resumed);
+            assert_eq!(suspended::suspend(&mut rig), Ending::Resumed);
             rig.until("answered", |rig| rig.completions.len() == 80);
             assert!(rig.completions.drain(..).all(|(_, done)| done.result == Ok(Done::Transferred)), "seed {seed}");
             rig.until("connected", |rig| rig.is_connected(XVDA) && rig.is_connected(XVDB));
@@ -368,7 +348,7 @@ fn a_suspend_that_is_called_off_changes_nothing() {
     rig.plug(XVDA, &SimDisk::new(2048), &Offer::DEFAULT);
     rig.until("connected", |rig| rig.is_connected(XVDA));
     rig.write(XVDA, 0, 1);
-    assert_eq!(suspend(&mut rig), Suspended::Cancelled);
+    assert_eq!(suspended::suspend(&mut rig), Ending::Cancelled);
     rig.write(XVDA, 8, 1);
     rig.until("answered", |rig| rig.completions.len() == 2);
     assert_eq!((rig.flush(XVDA), rig.disk(XVDA).statistics().connections), (Flushed::Durable, 1));

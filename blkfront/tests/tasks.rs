@@ -1,6 +1,8 @@
 //! A disk for tasks, run by the smallest executor that there can be.
 
 mod common;
+#[path = "../../xenbus/tests/suspended/mod.rs"]
+mod suspended;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,10 +17,7 @@ use common::{Rig, contents};
 use xen_blkfront::{
     AsyncDisk, Blkfront, Buffer, Discard, Event, Flushed, IoError, Options, Rejection, Sector512, Vanishing,
 };
-use xen_event_channel::{Channel, Preference};
-use xen_grant_table::GrantTable;
-use xen_hypercall::abi::Mfn;
-use xen_hypercall::sched::{self, Suspended};
+use xen_hypercall::sched;
 use xen_sim::blkback::{Control, Fault, Options as Offer, Restart, Which};
 use xen_sim::{Domain, When};
 use xen_xenbus::Store;
@@ -106,8 +105,10 @@ impl World {
                     suspender.rested(quiet.as_ref().map(drop).ok_or(()));
                 }
                 SuspendStep::Suspend => {
-                    resume(self.store.platform(), quiet.take().expect("the store is at rest"));
-                    return suspender.came_back(Resumed::Anew, &mut [&mut disk], self.store.now());
+                    let quiet = quiet.take().expect("the store is at rest");
+                    let resumed = suspended::suspend_domain(self.store.platform(), quiet);
+                    assert_eq!(resumed, Resumed::Anew);
+                    return suspender.came_back(resumed, &mut [&mut disk], self.store.now());
                 }
                 SuspendStep::Wait(_) if turn(tasks) => {}
                 SuspendStep::Wait(_) => self.rest(),
@@ -115,16 +116,6 @@ impl World {
             }
         }
     }
-}
-
-fn resume(guest: &Domain, quiet: Quiet<Domain>) {
-    // SAFETY: nothing of the domain is mapped, and what is stale is made anew.
-    assert_eq!(unsafe { sched::suspend(guest, Mfn(0)) }.unwrap(), Suspended::Resumed);
-    xen_event_channel::resume(guest, Preference::TwoLevel).unwrap();
-    // SAFETY: no mapping of this domain is left.
-    unsafe { GrantTable::resume(guest) };
-    let (page, port) = guest.store().expect("the toolstack has introduced it again");
-    quiet.resume(page, Channel::adopt(guest, port).unwrap()).unwrap();
 }
 
 /// Runs each task that was woken; answers whether there was one.

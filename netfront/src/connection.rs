@@ -2,20 +2,24 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use xen_event_channel::OpenError;
-use xen_grant_table::Refusal;
+use xen_grant_table::{Account, Limits, Refusal};
 use xen_hypercall::abi::DomId;
 use xen_shared_ring::PeerError;
 use xen_xenbus::bus::{Attempt, Offer};
 
 use crate::Platform;
 use crate::link::{Layout, Link};
-use crate::options::{Checksums, Options};
+use crate::options::{Channels, Checksums, Options};
 use crate::queue::Queue;
 use crate::statistics::Statistics;
+
+/// So many packets of one queue in a row; then the others have their turn.
+const TURN: u32 = 32;
 
 pub(crate) struct Connection<P: Platform> {
     pub(crate) attempt: Attempt,
@@ -25,10 +29,12 @@ pub(crate) struct Connection<P: Platform> {
     pub(crate) link: Option<Link>,
     /// The first violation. Nothing is read or written any more then.
     pub(crate) broken: Option<PeerError>,
-    /// The queue that is asked first for packets.
-    turn: usize,
+    /// The queue that is asked first for packets, and how many it may still give before it is another one's turn.
+    turn: (usize, u32),
     /// The queue on which packets are sent.
     sending: usize,
+    // Dropped last: what was granted is given back to it.
+    _account: Arc<Account<P>>,
 }
 
 /// Keys that an earlier connection has written, and that the next ones have to write, too: nobody removes them.
@@ -56,10 +62,27 @@ impl<P: Platform> Connection<P> {
         options: &Options,
         layout: Layout,
     ) -> Result<Self, String> {
+        Self::try_open(platform, peer, attempt, options, layout).map_err(|lacking| lacking.to_string())
+    }
+
+    fn try_open(
+        platform: &P,
+        peer: DomId,
+        attempt: Attempt,
+        options: &Options,
+        mut layout: Layout,
+    ) -> Result<Self, Lacking> {
+        let account = Arc::new(Account::open(platform.clone(), peer, limits(options, layout.queues))?);
         let rules = (layout.takes(), layout.agreed());
-        let queue = |_| Queue::open(platform, peer, options, layout.channels, rules);
-        let queues = (0..layout.queues).map(queue).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        Ok(Self { attempt, queues, layout, link: None, broken: None, turn: 0, sending: 0 })
+        let queue = |_| Queue::open(platform, &account, options, rules);
+        let mut queues = (0..layout.queues).map(queue).collect::<Result<Vec<_>, _>>()?;
+        if layout.channels == Channels::Split {
+            // Each has one. Where there are not so many ports, that is enough.
+            queues.iter_mut().for_each(|queue| queue.split(platform, peer));
+            layout.channels = if queues.iter().any(Queue::is_split) { Channels::Split } else { Channels::One };
+        }
+        let turn = (0, TURN);
+        Ok(Self { attempt, queues, layout, link: None, broken: None, turn, sending: 0, _account: account })
     }
 
     /// What the backend is told.
@@ -91,20 +114,30 @@ impl<P: Platform> Connection<P> {
         self.queues.iter_mut().for_each(Queue::post);
     }
 
+    /// Whether the backend has agreed, and is believed.
+    #[inline]
+    pub(crate) const fn is_live(&self) -> bool {
+        self.link.is_some() && self.broken.is_none()
+    }
+
     pub(crate) const fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// A queue that has a packet: each has its turn.
+    /// A queue that has a packet, and suits: each has its turn. A packet that was looked at and left is the next one again.
     #[inline]
-    pub(crate) fn queue_with_packet(&mut self) -> Option<&mut Queue<P>> {
+    pub(crate) fn queue_with_packet(&mut self, suits: impl Fn(&mut Queue<P>) -> bool) -> Option<&mut Queue<P>> {
         let count = self.queues.len();
-        for _ in 0..count {
-            let index = self.turn;
-            if self.queues.get_mut(index).is_some_and(Queue::has_packet) {
+        // The one whose turn ends may be the only one that has some.
+        for _ in 0..=count {
+            let (index, left) = self.turn;
+            let queue = self.queues.get_mut(index)?;
+            let known = queue.receive.is_ready();
+            if (known || left > 0) && queue.has_packet() && suits(queue) {
+                self.turn.1 = left.saturating_sub(u32::from(!known));
                 return self.queues.get_mut(index);
             }
-            self.turn = if index + 1 < count { index + 1 } else { 0 };
+            self.turn = (if index + 1 < count { index + 1 } else { 0 }, TURN);
         }
         None
     }
@@ -124,10 +157,17 @@ impl<P: Platform> Connection<P> {
         self.queues.iter().map(|queue| queue.transmit.outstanding()).sum()
     }
 
-    /// Answers that were taken.
-    pub(crate) fn answers(&self) -> u32 {
-        let answers = self.queues.iter().map(|queue| queue.transmit.answers().wrapping_add(queue.receive.answers()));
-        answers.fold(0, u32::wrapping_add)
+    /// Whether the backend owes something of what it was given to send.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.queues.iter().any(|queue| queue.transmit.is_owed())
+    }
+
+    /// Answers that were taken, for what was sent and for what was received.
+    pub(crate) fn answers(&self) -> (u32, u32) {
+        self.queues
+            .iter()
+            .map(Queue::answers)
+            .fold((0, 0), |(sent, received), (more, others)| (sent.wrapping_add(more), received.wrapping_add(others)))
     }
 
     /// Adds what went through it.
@@ -143,6 +183,13 @@ impl<P: Platform> Connection<P> {
         self.broken = self.broken.or(Some(violation));
         self.queues.iter_mut().for_each(|queue| queue.set_broken(violation));
     }
+}
+
+/// All rings and all pages can always be granted: neither direction takes anything from the other, and no queue from another one.
+fn limits(options: &Options, queues: u32) -> Limits {
+    let rings = 2 * queues;
+    let all = rings + queues * (options.transmit_pages + options.receive_pages);
+    Limits { guaranteed: all, most: all, quarantine: options.quarantine.clamp(rings, all) }
 }
 
 impl From<Refusal> for Lacking {

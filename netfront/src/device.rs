@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use xen_event_channel::Watchdog;
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Allowance, Device, End, Pilot, SHORTEST_PAUSE};
-use xen_xenbus::store::{StoreError, Watch};
+use xen_xenbus::bus::{Device, End, Pilot};
+use xen_xenbus::store::StoreError;
 
 use crate::Platform;
 use crate::connection::{Connection, Written};
@@ -16,6 +16,7 @@ use crate::life::{Life, Question, Stop};
 use crate::link::Link;
 use crate::options::Options;
 use crate::receive::RxToken;
+use crate::sentry::Sentry;
 use crate::statistics::Statistics;
 use crate::transmit::{Transmit, TxToken};
 
@@ -24,9 +25,6 @@ const WATCHDOG: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 
 /// So many events are kept; the oldest ones go first.
 const MOST_NOTES: usize = 64;
-
-/// So often in a row the backend's link is looked at; after that once every [`SHORTEST_PAUSE`].
-const LOOKS_AT_ONCE: u32 = 8;
 
 /// A network interface, for its whole life: it connects, and is connected again when its backend restarts.
 ///
@@ -37,10 +35,8 @@ pub struct Netfront<P: Platform> {
     pub(crate) store: Store<P>,
     pub(crate) options: Options,
     pub(crate) pilot: Pilot<P, Question>,
-    /// Of the backend's link.
-    pub(crate) carrier: Watch<P>,
-    pub(crate) carrier_looks: Allowance,
-    pub(crate) carrier_due: bool,
+    /// Looks after the backend's link.
+    pub(crate) sentry: Sentry<P>,
     pub(crate) life: Life,
     pub(crate) stop: Stop,
     /// The domain is to be suspended by then.
@@ -62,8 +58,8 @@ pub struct Netfront<P: Platform> {
 /// How far the backend was at the last look.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
-    /// Answers that had been taken.
-    pub(crate) answers: u32,
+    /// Answers that had been taken, for what was sent and for what was received.
+    pub(crate) answers: (u32, u32),
     /// Since when it has taken nothing of what it was given.
     pub(crate) since: Option<Duration>,
     /// Its owner was told.
@@ -80,14 +76,12 @@ impl<P: Platform> Netfront<P> {
     /// Xenstore's.
     pub fn open(store: &Store<P>, device: Device, options: Options) -> Result<Self, StoreError> {
         let options = options.bounded();
-        let carrier = store.watch(&device.backend_key("carrier")).wait()?;
+        let sentry = Sentry::new(store, &device)?;
         Ok(Self {
             store: store.clone(),
             options,
             pilot: Pilot::new(store, device, options.limits)?,
-            carrier,
-            carrier_looks: Allowance::new(LOOKS_AT_ONCE, SHORTEST_PAUSE),
-            carrier_due: false,
+            sentry,
             life: Life::New,
             stop: Stop::No,
             suspend: None,
@@ -133,7 +127,11 @@ impl<P: Platform> Netfront<P> {
     /// nobody else's memory.
     #[inline]
     pub fn receive(&mut self) -> Option<RxToken<'_, P>> {
-        Some(RxToken::new(&mut self.live()?.queue_with_packet()?.receive))
+        let queue = self.live()?.queue_with_packet(|queue| {
+            queue.waits_for_room = false;
+            true
+        })?;
+        Some(RxToken::new(&mut queue.receive))
     }
 
     /// Room for a packet of the MTU; `None` while there is none, or no connection. [`wait`](Self::wait) ends when there is some.
@@ -152,15 +150,12 @@ impl<P: Platform> Netfront<P> {
     /// room.
     #[inline]
     pub fn receive_and_transmit(&mut self) -> Option<(RxToken<'_, P>, TxToken<'_, P>)> {
-        if !self.may_send() {
-            return None;
-        }
-        let queue = self.live()?.queue_with_packet()?;
+        let may_send = self.may_send();
+        let queue = self.live()?.queue_with_packet(|queue| {
+            queue.waits_for_room = !may_send || !queue.has_room(queue.transmit.most());
+            !queue.waits_for_room
+        })?;
         let most = queue.transmit.most();
-        if !queue.transmit.has_room(most) {
-            queue.publish();
-            return None;
-        }
         Some((RxToken::new(&mut queue.receive), TxToken::new(&mut queue.transmit, most)))
     }
 
@@ -226,17 +221,13 @@ impl<P: Platform> Netfront<P> {
         }
         let queue = self.live()?.queue_to_send()?;
         let most = most(&queue.transmit);
-        if !queue.transmit.has_room(most) {
-            queue.publish();
-            return None;
-        }
-        Some(TxToken::new(&mut queue.transmit, most))
+        queue.has_room(most).then(|| TxToken::new(&mut queue.transmit, most))
     }
 
     /// The connection, if the backend has agreed and is believed.
     #[inline]
     pub(crate) fn live(&mut self) -> Option<&mut Connection<P>> {
-        self.connection.as_mut().filter(|connection| connection.link.is_some() && connection.broken.is_none())
+        self.connection.as_mut().filter(|connection| connection.is_live())
     }
 
     /// Keeps an event.

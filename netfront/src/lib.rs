@@ -77,6 +77,7 @@ mod options;
 mod packet;
 mod queue;
 mod receive;
+mod sentry;
 mod shared;
 mod statistics;
 mod suspend;

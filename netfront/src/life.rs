@@ -14,6 +14,7 @@ use crate::connection::{Connection, Written};
 use crate::device::{Netfront, Seen};
 use crate::event::Event;
 use crate::link::{BACK_KEYS, CARRIER_KEYS, Carrier, FRONT_KEYS, Layout, Link};
+use crate::sentry::Sentry;
 
 /// Where an interface is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,7 @@ impl bus::Question for Question {
 impl<P: Platform> Netfront<P> {
     /// Goes on with what is not the rings': states, deadlines, violations.
     pub(crate) fn tend(&mut self, now: Duration) {
+        self.pilot.heed();
         self.mind_the_rings(now);
         self.mind_the_carrier(now);
         match self.life {
@@ -102,7 +104,7 @@ impl<P: Platform> Netfront<P> {
             Question::Offer(attempt) => self.connect(attempt, keys, now),
             Question::Link(attempt) => self.complete(attempt, keys, now),
             Question::Carrier => {
-                self.review(&keys);
+                self.review(&keys, now);
                 Ok(())
             }
         };
@@ -119,10 +121,10 @@ impl<P: Platform> Netfront<P> {
         if self.life == Life::Ended {
             return Ok(());
         }
-        let carrier = self.store.watch(&device.backend_key("carrier")).wait()?;
+        let sentry = Sentry::new(&self.store, &device)?;
         let store = self.store.clone();
         self.pilot.replace(&store, device, self.options.limits)?;
-        self.carrier = carrier;
+        self.sentry = sentry;
         // The enumerator may have seen first that the old one is gone.
         self.release();
         self.written = Written::default();
@@ -138,7 +140,7 @@ impl<P: Platform> Netfront<P> {
         match event {
             Told::Connect(attempt) => self.pilot.ask(Question::Offer(attempt)),
             Told::Complete(attempt) => self.pilot.ask(Question::Link(attempt)),
-            Told::Review(_) => self.carrier_due = true,
+            Told::Review(_) => self.sentry.look_again(),
             Told::Stop(_, by) => {
                 self.stop = Stop::Draining(by);
                 self.go_on_stopping(now);
@@ -204,17 +206,15 @@ impl<P: Platform> Netfront<P> {
 
     /// Whether the backend has a link may have changed.
     fn mind_the_carrier(&mut self, now: Duration) {
-        self.carrier_due |= self.carrier.take();
-        let may_ask = self.carrier_due && self.link().is_some() && !self.pilot.is_asking();
-        if may_ask && self.carrier_looks.take(now) {
-            self.carrier_due = false;
+        self.sentry.heed();
+        if self.link().is_some() && !self.pilot.is_asking() && self.sentry.looks(now) {
             self.pilot.ask(Question::Carrier);
         }
     }
 
-    fn review(&mut self, keys: &Result<Vec<Keys>, String>) {
-        // What does not answer changes nothing: there is another look when it is written again.
-        let Some(back) = keys.as_ref().ok().and_then(|keys| keys.first()) else { return };
+    fn review(&mut self, keys: &Result<Vec<Keys>, String>, now: Duration) {
+        let Some(back) = keys.as_ref().ok().and_then(|keys| keys.first()) else { return self.sentry.failed(now) };
+        self.sentry.saw();
         let carrier = Carrier::read(back);
         let Some(link) = self.connection.as_mut().and_then(|connection| connection.link.as_mut()) else { return };
         if link.carrier() == carrier {
@@ -238,16 +238,19 @@ impl<P: Platform> Netfront<P> {
                 queue.receive.find_pages(now);
             }
         }
-        let (answers, outstanding) = (connection.answers(), connection.outstanding());
-        let broken = connection.queues.iter().find_map(crate::queue::Queue::violation);
-        let progress = if answers == self.progress.answers { Progress::None } else { Progress::Made };
-        if let Some(violation) = broken {
+        let (answers, is_owed) = (connection.answers(), connection.is_owed());
+        if let Some(violation) = connection.queues.iter().find_map(crate::queue::Queue::violation) {
             return self.misbehaved(violation, now);
         }
-        if is_due && progress == Progress::None && outstanding > 0 {
+        let before = core::mem::replace(&mut self.progress.answers, answers);
+        // What is received says nothing of what is sent.
+        let has_moved = if is_owed { answers.0 != before.0 } else { answers != before };
+        let progress = if has_moved { Progress::Made } else { Progress::None };
+        let owed = is_owed.then_some(progress);
+        if is_due && owed == Some(Progress::None) {
             self.remind();
         }
-        self.notice_stall(progress, outstanding, answers, now);
+        self.notice_stall(owed, now);
         self.watchdog.looked(progress, now);
     }
 
@@ -263,15 +266,16 @@ impl<P: Platform> Netfront<P> {
         }
     }
 
-    fn notice_stall(&mut self, progress: Progress, outstanding: u32, answers: u32, now: Duration) {
-        if progress == Progress::Made || outstanding == 0 {
-            let since = (outstanding > 0).then_some(now);
-            self.progress = Seen { answers, since, told: false };
+    /// What the backend owes, if it does, is told of when nothing comes of it for too long.
+    fn notice_stall(&mut self, owed: Option<Progress>, now: Duration) {
+        let Seen { since, told, .. } = &mut self.progress;
+        if owed != Some(Progress::None) {
+            (*since, *told) = (owed.map(|_| now), false);
             return;
         }
-        let since = *self.progress.since.get_or_insert(now);
-        if !self.progress.told && now >= since.saturating_add(self.options.patience) {
-            self.progress.told = true;
+        let since = *since.get_or_insert(now);
+        if !*told && now >= since.saturating_add(self.options.patience) {
+            *told = true;
             self.note(Event::Stalled);
         }
     }

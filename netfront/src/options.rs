@@ -31,8 +31,9 @@ pub struct Options {
     pub receive_pages: u32,
     /// How long a packet may be with the backend before [`Event::Stalled`](crate::Event::Stalled) tells of it.
     pub patience: Duration,
-    /// How many pages the backend may keep mapped that it should have given back, over all its connections. One that keeps more
-    /// is cut off. Each is a page of memory that is lost for as long.
+    /// How many pages the backend may keep mapped that it should have given back, over all its connections: at least as many as it has
+    /// rings, at most all that a connection has. One that keeps so many is cut off until it lets go. Each is a page of memory that is
+    /// lost for as long.
     pub quarantine: u32,
     /// How long a device that has vanished is waited for: see [`Event::Detached`](crate::Event::Detached).
     pub hold: Duration,

@@ -1,9 +1,11 @@
 //! A pair of rings, and their event channels.
 
 use alloc::format;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use xen_event_channel::{Channel, Line};
+use xen_grant_table::Account;
 use xen_hypercall::abi::DomId;
 use xen_shared_ring::PeerError;
 use xen_xenbus::bus::Offer;
@@ -11,7 +13,7 @@ use xen_xenbus::bus::Offer;
 use crate::Platform;
 use crate::chain::Agreed;
 use crate::connection::{Lacking, Written};
-use crate::options::{Channels, Options};
+use crate::options::Options;
 use crate::receive::{Look, Receive};
 use crate::transmit::{Takes, Transmit};
 
@@ -25,27 +27,28 @@ pub(crate) struct Queue<P: Platform> {
     receive_line: Option<Line<P>>,
     /// Answers that had been taken at the last look, in both directions.
     seen: (u32, u32),
+    /// Its packet was wanted only together with room for an answer, which there was none for.
+    pub(crate) waits_for_room: bool,
     pub(crate) notifications: u64,
 }
 
 impl<P: Platform> Queue<P> {
     pub(crate) fn open(
         platform: &P,
-        peer: DomId,
+        account: &Arc<Account<P>>,
         options: &Options,
-        channels: Channels,
         (takes, agreed): (Takes, Agreed),
     ) -> Result<Self, Lacking> {
-        let transmit = Transmit::open(platform, peer, options, takes)?;
-        let receive = Receive::open(platform, peer, options, agreed)?;
-        let line = Line::unbound(platform, peer)?;
-        // Where there are not so many ports, one is enough.
-        let receive_line = match channels {
-            Channels::Split => Line::unbound(platform, peer).ok(),
-            Channels::One => None,
-        };
+        let transmit = Transmit::open(platform, account, options, takes)?;
+        let receive = Receive::open(platform, account, options, agreed)?;
+        let line = Line::unbound(platform, account.peer())?;
         let seen = (transmit.answers(), receive.answers());
-        Ok(Self { transmit, receive, line, receive_line, seen, notifications: 0 })
+        Ok(Self { transmit, receive, line, receive_line: None, seen, waits_for_room: false, notifications: 0 })
+    }
+
+    /// Gives each direction a channel of its own, if there is another port.
+    pub(crate) fn split(&mut self, platform: &P, peer: DomId) {
+        self.receive_line = Line::unbound(platform, peer).ok();
     }
 
     /// Whether each direction has a channel of its own.
@@ -59,8 +62,10 @@ impl<P: Platform> Queue<P> {
         let offer =
             offer.with(&key("tx-ring-ref"), self.transmit.gref().0).with(&key("rx-ring-ref"), self.receive.gref().0);
         let port = self.line.port().0;
+        // This backend may know the one key or the others, whatever the one before it knew.
+        let offer = if self.is_split() { offer } else { offer.with(&key("event-channel"), port) };
         if !written.split {
-            return offer.with(&key("event-channel"), port);
+            return offer;
         }
         let receive = self.receive_line.as_ref().unwrap_or(&self.line).port().0;
         offer.with(&key("event-channel-tx"), port).with(&key("event-channel-rx"), receive)
@@ -73,6 +78,16 @@ impl<P: Platform> Queue<P> {
             self.post();
         }
         self.receive.look(Look::Now)
+    }
+
+    /// Whether a packet of so many bytes can be sent now. Where it cannot, the backend is shown what takes the room.
+    #[inline]
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        let has_room = self.transmit.has_room(bytes);
+        if !has_room {
+            self.publish();
+        }
+        has_room
     }
 
     /// Gives the backend pages to receive into.
@@ -97,19 +112,21 @@ impl<P: Platform> Queue<P> {
         if let Some(line) = &mut self.receive_line {
             line.look();
         }
-        let wanted = self.transmit.wanted;
-        // Answers that nobody waits for are taken when their pages are needed.
-        let has_room = wanted && self.transmit.reap_and_arm();
-        self.transmit.wanted &= !has_room;
-        let has_packet = self.receive.look(Look::AndArm);
+        let has_room = self.transmit.has_wanted_room();
+        let has_packet = self.receive.look(Look::AndArm) && !self.waits_for_room;
         self.settle(now);
         !has_room && !has_packet && self.violation().is_none()
+    }
+
+    /// Answers that were taken, in both directions.
+    pub(crate) const fn answers(&self) -> (u32, u32) {
+        (self.transmit.answers(), self.receive.answers())
     }
 
     /// Tells the channels whether there was something since the last time, so that a storm of events is held off. A channel that
     /// cannot be settled is looked at by the watchdog.
     fn settle(&mut self, now: Duration) {
-        let answers = (self.transmit.answers(), self.receive.answers());
+        let answers = self.answers();
         let (has_sent, has_received) = (answers.0 != self.seen.0, answers.1 != self.seen.1);
         self.seen = answers;
         if has_sent || has_received && self.receive_line.is_none() {

@@ -1,11 +1,11 @@
 //! One direction of a queue: what is received.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 
-use xen_grant_table::{Access, Account, Grant, GrantRun, Limits, Page, PageRun};
-use xen_hypercall::abi::DomId;
+use xen_grant_table::{Access, Account, Grant, GrantRun, Page, PageRun};
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{RxRequest, RxResponse};
 use xen_shared_ring::{FrontRing, OnePage, PeerError, Untrusted};
@@ -23,7 +23,7 @@ use crate::wire::NetifRx;
 const COPIED: u32 = 256;
 
 /// So many pages are given to the backend at once, where it has enough for now.
-const BATCH: usize = 16;
+const BATCH: u32 = 16;
 
 /// When it is tried again to find pages that are missing.
 const RETRY: Duration = Duration::from_millis(100);
@@ -48,8 +48,7 @@ pub(crate) struct Receive<P: Platform> {
     retry_at: Option<Duration>,
     pub(crate) broken: Option<PeerError>,
     pub(crate) received: Received,
-    // Dropped last: what was granted is given back to it.
-    account: Account<P>,
+    account: Arc<Account<P>>,
 }
 
 /// A packet that has come.
@@ -74,13 +73,15 @@ pub(crate) enum Look {
 }
 
 impl<P: Platform> Receive<P> {
-    pub(crate) fn open(platform: &P, peer: DomId, options: &Options, agreed: Agreed) -> Result<Self, Lacking> {
+    pub(crate) fn open(
+        platform: &P,
+        account: &Arc<Account<P>>,
+        options: &Options,
+        agreed: Agreed,
+    ) -> Result<Self, Lacking> {
         let wanted = options.receive_pages;
-        let limits =
-            Limits { guaranteed: wanted + 1, most: wanted + 1, quarantine: options.quarantine.clamp(1, wanted + 1) };
-        let account = Account::open(platform.clone(), peer, limits)?;
         let run = PageRun::alloc(platform.clone(), NonZeroUsize::MIN).ok_or(Lacking::Memory)?;
-        let run = run.grant(&account, Access::ReadWrite).map_err(|error| error.reason)?;
+        let run = run.grant(account, Access::ReadWrite).map_err(|error| error.reason)?;
         let ring = FrontRing::init_at(run, OnePage, options.first_index).map_err(|_| Lacking::Memory)?;
         let mut receive = Self {
             platform: platform.clone(),
@@ -97,7 +98,7 @@ impl<P: Platform> Receive<P> {
             retry_at: None,
             broken: None,
             received: Received::default(),
-            account,
+            account: Arc::clone(account),
         };
         receive.find_pages(Duration::ZERO);
         // With fewer no packet of several pieces may ever fit.
@@ -133,6 +134,12 @@ impl<P: Platform> Receive<P> {
             }
         }
         true
+    }
+
+    /// Whether a packet is known of already.
+    #[inline]
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.ready.is_some()
     }
 
     #[inline]
@@ -204,8 +211,10 @@ impl<P: Platform> Receive<P> {
 
     /// Whether so many pages wait that the backend should have them.
     #[inline]
-    pub(crate) const fn should_post(&self) -> bool {
-        self.spare.len() >= BATCH
+    pub(crate) fn should_post(&self) -> bool {
+        // With the others it can have a packet of the most pieces.
+        let batch = BATCH.min((self.pages + 1).saturating_sub(MOST_SLOTS as u32));
+        self.spare.len() >= batch.max(1) as usize
     }
 
     /// Gives the backend what pages there are; whether it wants to be signalled.

@@ -6,7 +6,7 @@ use xen_xenbus::control::{Epoch, Ready, Resumable};
 
 use crate::Platform;
 use crate::device::Netfront;
-use crate::life::Life;
+use crate::life::{Life, Stop};
 
 /// How long what was sent is waited for before a suspend.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -22,6 +22,9 @@ impl<P: Platform> Resumable for Netfront<P> {
 
     fn cancelled(&mut self, now: Duration) {
         self.suspend = None;
+        if let Some(connection) = self.live() {
+            connection.queues.iter_mut().for_each(|queue| queue.waits_for_room = false);
+        }
         self.pilot.front_mut().rearm(now);
         self.begin_times_anew(now);
     }
@@ -36,7 +39,11 @@ impl<P: Platform> Resumable for Netfront<P> {
 impl<P: Platform> Netfront<P> {
     /// The clock may have gone on meanwhile: that is nobody's fault.
     fn begin_times_anew(&mut self, now: Duration) {
+        self.sentry.begin_times_anew();
         self.progress.since = self.progress.since.map(|_| now);
+        if let Stop::Draining(_) = self.stop {
+            self.stop = Stop::Draining(now.saturating_add(self.options.limits.stop));
+        }
         if let Life::Detached(_, how) = self.life {
             let until = now.saturating_add(self.options.hold);
             (self.life, self.held) = (Life::Detached(until, how), Some(until));

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 
-use xen_grant_table::{Access, Account, GrantRun, Limits, Page, PageRun, Shown};
+use xen_grant_table::{Access, Account, GrantRun, Page, PageRun, Shown};
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{
@@ -45,29 +45,21 @@ pub(crate) struct Transmit<P: Platform> {
     /// A packet of several pages, before it is there.
     scratch: Vec<u8>,
     takes: Takes,
-    /// Somebody wants to send, and could not.
-    pub(crate) wanted: bool,
+    /// Somebody wants to send a packet of so many bytes, and could not.
+    wanted: Option<usize>,
     pub(crate) broken: Option<PeerError>,
     pub(crate) sent: Sent,
-    // Dropped last: what was granted is given back to it.
-    _account: Account<P>,
 }
 
 impl<P: Platform> Transmit<P> {
-    pub(crate) fn open(
-        platform: &P,
-        peer: xen_hypercall::abi::DomId,
-        options: &Options,
-        takes: Takes,
-    ) -> Result<Self, Lacking> {
+    pub(crate) fn open(platform: &P, account: &Account<P>, options: &Options, takes: Takes) -> Result<Self, Lacking> {
         let count = options.transmit_pages;
-        let account = Account::open(platform.clone(), peer, limits(count, options))?;
         let run = PageRun::alloc(platform.clone(), NonZeroUsize::MIN).ok_or(Lacking::Memory)?;
-        let run = run.grant(&account, Access::ReadWrite).map_err(|error| error.reason)?;
+        let run = run.grant(account, Access::ReadWrite).map_err(|error| error.reason)?;
         let ring = FrontRing::init_at(run, OnePage, options.first_index).map_err(|_| Lacking::Memory)?;
         let page = |_| {
             let page = Page::alloc(platform.clone()).ok_or(Lacking::Memory)?;
-            page.show(&account).map_err(|error| Lacking::Grants(error.reason))
+            page.show(account).map_err(|error| Lacking::Grants(error.reason))
         };
         let pages = (0..count).map(page).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
@@ -78,10 +70,9 @@ impl<P: Platform> Transmit<P> {
             extras: 0,
             scratch: Vec::new(),
             takes,
-            wanted: false,
+            wanted: None,
             broken: None,
             sent: Sent::default(),
-            _account: account,
         })
     }
 
@@ -121,8 +112,28 @@ impl<P: Platform> Transmit<P> {
             return true;
         }
         self.reap();
-        self.wanted = !self.fits(bytes);
-        !self.wanted
+        let fits = self.fits(bytes);
+        if !fits {
+            self.wanted = self.wanted.max(Some(bytes));
+        }
+        fits
+    }
+
+    /// Whether there is room now for who waits for it. Until there is, the backend signals the next answer.
+    pub(crate) fn has_wanted_room(&mut self) -> bool {
+        let Some(bytes) = self.wanted else { return false };
+        // Answers that nobody waits for are taken when their pages are needed. Those that were taken meanwhile count, too.
+        self.reap_and_arm();
+        let fits = self.fits(bytes);
+        if fits {
+            self.wanted = None;
+        }
+        fits
+    }
+
+    /// Whether the backend owes something: answers, or pages of which it has not said which they are.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.ring.outstanding() > 0 || self.wanted.is_some_and(|bytes| !self.fits(bytes))
     }
 
     #[inline]
@@ -131,34 +142,32 @@ impl<P: Platform> Transmit<P> {
         self.free.len() >= pages && self.ring.room() as usize > pages && self.broken.is_none()
     }
 
-    /// Takes all answers that are there. Answers whether there were any.
-    pub(crate) fn reap(&mut self) -> bool {
+    /// Takes all answers that are there.
+    pub(crate) fn reap(&mut self) {
         self.reap_by(|ring| ring.pop().map(|answer| answer.map(xen_shared_ring::Untrusted::into_unverified)))
     }
 
     /// The same, and has the backend signal the next one.
-    pub(crate) fn reap_and_arm(&mut self) -> bool {
+    fn reap_and_arm(&mut self) {
         self.reap_by(|ring| ring.pop_or_arm().map(|answer| answer.map(xen_shared_ring::Untrusted::into_unverified)))
     }
 
     fn reap_by(
         &mut self,
         mut next: impl FnMut(&mut FrontRing<NetifTx, GrantRun<P>>) -> Result<Option<TxResponse>, PeerError>,
-    ) -> bool {
-        let mut any = false;
+    ) {
         // No more than were outstanding: the ring sees to it.
         loop {
             match next(&mut self.ring) {
                 Ok(Some(answer)) => {
-                    any = true;
                     if let Err(violation) = self.answered(answer) {
                         self.set_broken(violation);
                     }
                 }
-                Ok(None) => return any,
+                Ok(None) => return,
                 Err(violation) => {
                     self.broken = self.broken.or(Some(violation));
-                    return any;
+                    return;
                 }
             }
         }
@@ -324,11 +333,6 @@ fn flags(takes: &Takes, order: Order, packet: &mut [u8]) -> Option<TxFlags> {
         }
         Made::Yes => Some(TxFlags::default()),
     }
-}
-
-/// The ring and all pages can always be granted.
-fn limits(pages: u32, options: &Options) -> Limits {
-    Limits { guaranteed: pages + 1, most: pages + 1, quarantine: options.quarantine.clamp(1, pages + 1) }
 }
 
 /// Room for one packet: its slots and its pages are set aside for it.

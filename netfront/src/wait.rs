@@ -56,7 +56,7 @@ impl<P: Platform> Netfront<P> {
         let queues = self.queues().filter_map(Queue::next_deadline).min();
         let stall = self.progress.since.filter(|_| !self.progress.told);
         let stall = stall.map(|since| since.saturating_add(self.options.patience));
-        let carrier = (self.carrier_due && self.link().is_some()).then(|| self.carrier_looks.next());
+        let carrier = self.link().and_then(|_| self.sentry.deadline());
         let times = [front, queues, stall, carrier, self.watchdog.deadline(), self.stop.by(), self.suspend];
         times.into_iter().flatten().min()
     }
@@ -66,11 +66,8 @@ impl<P: Platform> Netfront<P> {
         self.queues().flat_map(Queue::waits)
     }
 
-    /// The queues whose backend is believed.
+    /// The queues whose backend has agreed, and is believed. Nobody looks at the others, whatever it signals.
     fn queues(&self) -> impl Iterator<Item = &Queue<P>> + Clone {
-        self.connection
-            .iter()
-            .filter(|connection| connection.broken.is_none())
-            .flat_map(|connection| &connection.queues)
+        self.connection.iter().filter(|connection| connection.is_live()).flat_map(|connection| &connection.queues)
     }
 }

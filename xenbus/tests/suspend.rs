@@ -1,40 +1,24 @@
 //! The store while the domain is suspended, resumed, or not suspended after all.
 
 mod common;
+mod suspended;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use common::{attach, guest};
-use xen_event_channel::{Channel, Preference};
-use xen_grant_table::{Access, Account, GrantTable, Limits, Page, ReadMapping};
-use xen_hypercall::abi::Mfn;
-use xen_hypercall::sched::{self, Suspended};
+use suspended::suspend_domain;
+use xen_grant_table::{Access, Account, Limits, Page, ReadMapping};
 use xen_hypercall::{Frame, Pages};
 use xen_sim::{Domain, Machine, Xenstore};
 use xen_xenbus::Store;
-use xen_xenbus::store::{Quiet, Reason, StoreError};
+use xen_xenbus::control::Resumed;
+use xen_xenbus::store::{Reason, StoreError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Suspends the domain. Whatever comes of it, the store goes on afterwards.
-fn suspend(domain: &Domain, store: &Store<Domain>) -> Result<Suspended, StoreError> {
-    let quiet = store.quiesce(SECOND)?;
-    // SAFETY: nothing of the domain is mapped, and what is stale is made anew.
-    let suspended = unsafe { sched::suspend(domain, Mfn(0)) }.expect("Xen suspends");
-    match suspended {
-        Suspended::Cancelled => drop(quiet),
-        Suspended::Resumed => resume(domain, quiet),
-    }
-    Ok(suspended)
-}
-
-fn resume(domain: &Domain, quiet: Quiet<Domain>) {
-    xen_event_channel::resume(domain, Preference::TwoLevel).unwrap();
-    // SAFETY: no mapping of this domain is left.
-    unsafe { GrantTable::resume(domain) };
-    let (page, port) = domain.store().expect("the toolstack has introduced it again");
-    quiet.resume(page, Channel::adopt(domain, port).unwrap()).unwrap();
+fn suspend(domain: &Domain, store: &Store<Domain>) -> Result<Resumed, StoreError> {
+    Ok(suspend_domain(domain, store.quiesce(SECOND)?))
 }
 
 #[test]
@@ -45,7 +29,7 @@ fn fault_07_after_a_resume_calls_transactions_and_watches_work() -> Result<(), S
         let watch = store.watch("data").wait()?;
         for round in 1..=5 {
             let _ = watch.take();
-            assert_eq!(suspend(&domain, &store)?, Suspended::Resumed);
+            assert_eq!(suspend(&domain, &store)?, Resumed::Anew);
             assert_eq!(store.epoch(), round);
             assert!(watch.take(), "hc_141");
             store.write("data/x", "y").wait()?;
@@ -84,7 +68,7 @@ fn hc_157_fault_08_after_a_suspend_that_was_called_off_nothing_is_made_anew() ->
     let watch = store.watch("data").wait()?;
     assert!(watch.wait(store.now() + SECOND)?);
     let before = store.statistics();
-    assert_eq!(suspend(&domain, &store)?, Suspended::Cancelled);
+    assert_eq!(suspend(&domain, &store)?, Resumed::AsBefore);
     assert!(!watch.take(), "nothing was missed");
     assert_eq!((store.statistics(), store.epoch()), (before, 0), "nothing was asked");
     machine.xenstore().write(&format!("{}/data/x", Xenstore::home(&domain)), "z");
@@ -105,9 +89,7 @@ fn fault_10_two_resumes_in_a_row_are_as_one() -> Result<(), StoreError> {
             Ok(quiet) => quiet,
             Err(error) => panic!("{error}"),
         };
-        // SAFETY: as in `suspend`.
-        unsafe { sched::suspend(&domain, Mfn(0)) }.unwrap();
-        resume(&domain, quiet);
+        assert_eq!(suspend_domain(&domain, quiet), Resumed::Anew);
     }
     machine.xenstore().go_on();
     store.read("domid").wait()?;
@@ -129,7 +111,7 @@ fn hc_156_a_suspend_waits_for_open_transactions_and_not_for_ever() -> Result<(),
         t.write("data/x", "y").wait()
     })?;
     assert_eq!(store.read("data/x").wait()?, b"y", "called off, and everything went on");
-    assert_eq!(suspend(&domain, &store)?, Suspended::Resumed);
+    assert_eq!(suspend(&domain, &store)?, Resumed::Anew);
     Ok(())
 }
 

@@ -2,30 +2,23 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+#[path = "../../../xenbus/tests/suspended/mod.rs"]
+mod suspended;
+
 use std::time::Duration;
 
+pub(crate) use suspended::Ending;
+
 use xen_blkfront::{Done, Event, IoError, Request, RequestId, Sector512};
-use xen_event_channel::{Channel, Preference};
-use xen_grant_table::GrantTable;
-use xen_hypercall::abi::Mfn;
-use xen_hypercall::sched::{self, Suspended};
 use xen_sim::Domain;
 use xen_sim::blkback::{Blkback, Options as Offer, SimDisk};
-use xen_xenbus::control::{Resumable, Resumed, SuspendStep, Suspender};
-use xen_xenbus::store::Quiet;
+use xen_xenbus::Store;
+use xen_xenbus::control::Resumable;
 
 use crate::common::{Rig, XVDA, look};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-
-/// How a suspend ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Resumed,
-    Cancelled,
-    GaveUp,
-}
 
 /// A load that is under way.
 pub(crate) struct Load {
@@ -97,37 +90,11 @@ impl Rig {
 
     /// Takes the domain through a suspend.
     pub(crate) fn suspend(&mut self) -> Ending {
-        let mut suspender = Suspender::new(Suspender::LIMIT);
-        let mut quiet = None;
-        suspender.request();
-        loop {
-            let now = self.now();
-            match suspender.poll(&mut [&mut self.front as &mut dyn Resumable], now) {
-                SuspendStep::Rest { until } => {
-                    quiet = self.store.quiesce(until.saturating_sub(now)).ok();
-                    suspender.rested(quiet.as_ref().map(drop).ok_or(()));
-                }
-                SuspendStep::Suspend => {
-                    let resumed = suspend_domain(&self.guest, quiet.take().expect("the store is at rest"));
-                    let now = self.now();
-                    suspender.came_back(resumed, &mut [&mut self.front as &mut dyn Resumable], now);
-                    return self.came_back(resumed);
-                }
-                SuspendStep::GaveUp => return Ending::GaveUp,
-                SuspendStep::Wait(_) => self.turn(),
-                SuspendStep::Idle => panic!("a suspend was asked for"),
-            }
+        let ending = suspended::suspend(self);
+        if ending == Ending::Resumed {
+            self.enumerator.resumed();
         }
-    }
-
-    const fn came_back(&mut self, resumed: Resumed) -> Ending {
-        match resumed {
-            Resumed::Anew => {
-                self.enumerator.resumed();
-                Ending::Resumed
-            }
-            Resumed::AsBefore => Ending::Cancelled,
-        }
+        ending
     }
 
     /// Suspends, with a resume on another host, and takes the device that is there.
@@ -140,17 +107,20 @@ impl Rig {
     }
 }
 
-fn suspend_domain(domain: &Domain, quiet: Quiet<Domain>) -> Resumed {
-    // SAFETY: what was mapped belongs to the other host's memory now; channels, grants and store are made anew below.
-    match unsafe { sched::suspend(domain, Mfn(0)) }.expect("Xen suspends") {
-        Suspended::Cancelled => Resumed::AsBefore,
-        Suspended::Resumed => {
-            xen_event_channel::resume(domain, Preference::TwoLevel).expect("there are events");
-            // SAFETY: no mapping of this domain is left.
-            unsafe { GrantTable::resume(domain) };
-            let (page, port) = domain.store().expect("the toolstack has introduced it again");
-            quiet.resume(page, Channel::adopt(domain, port).expect("it is open")).expect("there is a ring");
-            Resumed::Anew
-        }
+impl suspended::Guest for Rig {
+    fn domain(&self) -> Domain {
+        self.guest.clone()
+    }
+
+    fn store(&self) -> Store<Domain> {
+        self.store.clone()
+    }
+
+    fn devices(&mut self) -> &mut dyn Resumable {
+        &mut self.front
+    }
+
+    fn turn(&mut self) {
+        Self::turn(self);
     }
 }

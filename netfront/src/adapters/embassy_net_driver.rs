@@ -9,7 +9,7 @@ use embassy_net_driver::{
     Capabilities, Checksum as Who, ChecksumCapabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken,
 };
 
-use super::{drop_wrong, order};
+use super::{order, receive};
 use crate::Platform;
 use crate::device::Netfront;
 use crate::link::{Carrier, Link};
@@ -56,12 +56,9 @@ impl<P: Platform> Driver for EmbassyDriver<P> {
     type TxToken<'a> = Room<'a, P>;
 
     fn receive(&mut self, context: &mut Context<'_>) -> Option<(Came<'_>, Room<'_, P>)> {
-        let (checksums, packet, order) = (self.checksums, &mut self.packet, order(self.checksums));
+        let (packet, order) = (&mut self.packet, order(self.checksums));
         let came = self.interfaces.with_one(self.number, |one| {
-            if checksums == Checksums::Offload {
-                drop_wrong(one);
-            }
-            let (came, _room) = one.receive_and_transmit()?;
+            let (came, _room) = receive(one)?;
             came.consume(|bytes| {
                 packet.clear();
                 packet.extend_from_slice(bytes);

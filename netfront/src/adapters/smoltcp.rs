@@ -3,7 +3,7 @@
 use smoltcp::phy::{self, Checksum as Who, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
-use super::{drop_wrong, order};
+use super::{order, receive};
 use crate::Platform;
 use crate::device::Netfront;
 use crate::options::Checksums;
@@ -24,10 +24,7 @@ impl<P: Platform> Device for Netfront<P> {
 
     fn receive(&mut self, _: Instant) -> Option<(RxToken<'_, P>, Filled<'_, P>)> {
         let order = order(self.options.checksums);
-        if self.options.checksums == Checksums::Offload {
-            drop_wrong(self);
-        }
-        let (packet, room) = self.receive_and_transmit()?;
+        let (packet, room) = receive(self)?;
         Some((packet, Filled { room, order }))
     }
 

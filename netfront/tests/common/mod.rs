@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Rig {
     pub(crate) events: Vec<Event>,
     /// What the front has received.
     pub(crate) received: Vec<(Vec<u8>, xen_netfront::Meta)>,
+    /// What the clock says when the domain runs again after a suspend, if that is not the time.
+    pub(crate) wakes_at: Cell<Option<Duration>>,
 }
 
 impl Rig {
@@ -59,21 +62,17 @@ impl Rig {
     /// An interface that was found.
     pub(crate) fn plugged(seed: u64, options: Options, offer: Offer, keys: impl FnOnce(Device) -> Device) -> Self {
         let machine = Machine::new(seed);
-        let (guest, domain) = (machine.domain_builder().pages(PAGES).build(), machine.domain());
-        machine.xenstore().introduce(&guest);
-        let (page, port) = guest.store().expect("it was introduced");
-        let channel = Channel::adopt(&guest, port).expect("the port is open");
-        let store = Store::attach(page, channel, guest.clone()).expect("the page holds a ring");
-        let device = Device::new("vif", 0, guest.id(), domain.id()).front_key("mac", "00:16:3e:00:00:01");
-        let device = keys(device);
+        let ((guest, store), domain) = (kernel(&machine), machine.domain());
+        let device = keys(vif(0, &guest, &domain));
         machine.xenstore().plug(&device);
         let back = Netback::new(&machine, &domain, &device, offer);
         let port = back.port();
         let mut enumerator = Enumerator::new();
         let found = look(&mut enumerator, &store).expect("the device is there");
         let front = Netfront::open(&store, found, options).expect("xenstore answers");
-        let (events, received) = (Vec::new(), Vec::new());
-        Self { machine, guest, store, domain, device, back: Some(back), port, enumerator, front, events, received }
+        let (events, received, wakes_at) = (Vec::new(), Vec::new(), Cell::new(None));
+        let back = Some(back);
+        Self { machine, guest, store, domain, device, back, port, enumerator, front, events, received, wakes_at }
     }
 
     pub(crate) const fn back(&self) -> &Netback {
@@ -201,6 +200,21 @@ impl Rig {
     pub(crate) fn count(&self, which: impl Fn(&Event) -> bool) -> usize {
         self.events.iter().filter(|event| which(event)).count()
     }
+}
+
+/// A guest that can have interfaces.
+pub(crate) fn kernel(machine: &Machine) -> (Domain, Store<Domain>) {
+    let guest = machine.domain_builder().pages(PAGES).build();
+    machine.xenstore().introduce(&guest);
+    let (page, port) = guest.store().expect("it was introduced");
+    let channel = Channel::adopt(&guest, port).expect("the port is open");
+    let store = Store::attach(page, channel, guest.clone()).expect("the page holds a ring");
+    (guest, store)
+}
+
+/// An interface, as the tools give it to a guest.
+pub(crate) fn vif(number: u32, guest: &Domain, domain: &Domain) -> Device {
+    Device::new("vif", number, guest.id(), domain.id()).front_key("mac", &format!("00:16:3e:00:00:{:02x}", number + 1))
 }
 
 /// A packet of so many bytes, each other than its neighbours.

@@ -129,11 +129,16 @@ impl<P: Platform, Q: Question> Pilot<P, Q> {
         self.asked.is_some()
     }
 
-    /// What is to be done next. To be called until there is a chore, or nothing.
-    pub fn next(&mut self, now: Duration) -> Turn<Q> {
+    /// Heeds the watch. Also for a device that is gone: a watch that has fired ends every wait for the store.
+    pub fn heed(&mut self) {
         if self.watch.take() {
             self.front.look_again();
         }
+    }
+
+    /// What is to be done next. To be called until there is a chore, or nothing.
+    pub fn next(&mut self, now: Duration) -> Turn<Q> {
+        self.heed();
         if let Some(question) = self.asked {
             return Turn::Chore(self.chore(What::Question(question, question.keys(self.front.device()))));
         }
