@@ -20,7 +20,7 @@ pub use ring::{Listen, Notify, Order};
 pub(crate) use control::{Control, Kind, Wish};
 pub(crate) use forge::Forge;
 pub(crate) use half::{Half, Keys, number};
-pub(crate) use ring::{Bell, Due, Ear, latency, ready, take_due};
+pub(crate) use ring::{Bell, Due, Ear, due, latency};
 pub(crate) use window::{Leftovers, Mapped, Window};
 
 /// What a step did.
@@ -89,6 +89,79 @@ pub(crate) trait Backend {
     /// Does what only this kind can do.
     fn fulfil(&mut self, wish: <Self::Kind as Kind>::Wish);
 }
+
+/// What a test can have any kind of backend do.
+macro_rules! backend_methods {
+    ($backend:ty, $control:ty) => {
+        impl $backend {
+            /// Does what can be done now, and returns. Where there is nothing to do, it takes one of the machine's steps, so that
+            /// time passes.
+            pub fn step(&mut self) -> $crate::backend::Progress {
+                $crate::backend::step(self)
+            }
+
+            /// Works as a program of the domain's vCPU, until there was nothing to do for so long.
+            pub fn serve(&mut self, idle: ::std::time::Duration) {
+                $crate::backend::serve(self, idle);
+            }
+
+            /// As [`serve`](Self::serve), until `done` says so, which is asked after each step.
+            pub fn serve_until(&mut self, done: impl FnMut(&Self, $crate::backend::Progress) -> bool) {
+                $crate::backend::serve_until(self, done);
+            }
+
+            /// A hold on it, for scripts.
+            #[must_use]
+            pub fn control(&self) -> $control {
+                self.half.control.clone()
+            }
+
+            /// Whether it is connected.
+            #[must_use]
+            pub const fn is_connected(&self) -> bool {
+                !self.queues.is_empty()
+            }
+
+            /// How many queues are connected.
+            #[must_use]
+            pub const fn queues(&self) -> usize {
+                self.queues.len()
+            }
+
+            /// Why the last front was refused, if one was.
+            #[must_use]
+            pub fn last_error(&self) -> Option<&str> {
+                self.half.last_error.as_deref()
+            }
+
+            /// Whether its domain is.
+            #[must_use]
+            pub fn is_alive(&self) -> bool {
+                self.half.is_alive()
+            }
+        }
+
+        impl Drop for $backend {
+            /// Its program ends, and lets go of everything without a word.
+            fn drop(&mut self) {
+                self.disconnect($crate::backend::Fate::Lost);
+                self.engine.let_go();
+            }
+        }
+
+        impl ::std::fmt::Debug for $backend {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($backend))
+                    .field("device", &self.half.back_path)
+                    .field("state", &self.half.state)
+                    .field("queues", &self.queues.len())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+pub(crate) use backend_methods;
 
 /// Whether a state was seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
