@@ -142,10 +142,10 @@ pub(crate) fn due<J: Due>(
     if matches!(order, Order::Bursts(most) if news && ready < most) {
         return Vec::new();
     }
-    let mut next = |left: usize| {
+    let next = |left: usize| {
         let chosen = if order == Order::Mixed { rng.random_range(0..left) } else { 0 };
         let mut due = waiting.iter().enumerate().filter(|(_, job)| job.due() <= now);
         due.nth(chosen).map(|(index, _)| index).map(|index| waiting.remove(index))
     };
-    (1..=ready).rev().map_while(|left| next(left)).collect()
+    (1..=ready).rev().map_while(next).collect()
 }
