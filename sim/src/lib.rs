@@ -17,6 +17,8 @@
 //!   [`Machine::hostile`] does what a hostile kernel could do on real Xen, and nothing else.
 //! * **Xenstore.** [`Machine::xenstore`] is a daemon that guests speak with over their rings, with a toolstack, faults and lies.
 //! * **A block backend.** [`blkback`] has the back half of a disk, honest, failing or lying, and knows what the disk must hold.
+//! * **A network backend.** [`netback`] has the back half of an interface, honest, failing or lying, and a switch that guests reach each
+//!   other by; it knows what packets must be when they arrive.
 //! * **Oracles.** [`Machine::readable_by`] is every byte of others that a domain can read now; [`Ledger`] counts that
 //!   requests complete once; [`Machine::assert_no_leaks_since`] compares what domains have.
 //!

@@ -54,7 +54,8 @@ fn the_page_shows_what_is_run() {
         include_str!("../examples/squares/driver.rs"),
         include_str!("../examples/squares/scenarios.rs"),
         include_str!("xenstore_page.rs"),
-        include_str!("blkback_page.rs")
+        include_str!("blkback_page.rs"),
+        include_str!("netback_page.rs")
     );
     let blocks: Vec<&str> = page.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 5, "the page has its code");

@@ -73,7 +73,8 @@ fn the_oracle_is_content_with_an_honest_backend() {
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of calls")]
 fn the_oracle_finds_what_a_hostile_backend_does() {
-    let cases: [(Misdeed, fn(&Wrong) -> bool); 3] = [
+    type Case = (Misdeed, fn(&Wrong) -> bool);
+    let cases: [Case; 3] = [
         (Misdeed::Corrupts, |wrong| matches!(wrong, Wrong::Changed { at: 199, .. })),
         (Misdeed::Runt(100), |wrong| matches!(wrong, Wrong::Length { sent: 200, arrived: 100, .. })),
         (Misdeed::Slots(2, 100), |wrong| *wrong == Wrong::Garbage),

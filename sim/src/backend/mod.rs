@@ -20,7 +20,7 @@ pub use ring::{Listen, Notify, Order};
 pub(crate) use control::{Control, Kind, Wish};
 pub(crate) use forge::Forge;
 pub(crate) use half::{Half, Keys, number};
-pub(crate) use ring::{Bell, Due, Ear, latency, ready, take_due};
+pub(crate) use ring::{Bell, Due, Ear, due, latency};
 pub(crate) use window::{Leftovers, Mapped, Window};
 
 /// What a step did.
@@ -90,6 +90,84 @@ pub(crate) trait Backend {
     fn fulfil(&mut self, wish: <Self::Kind as Kind>::Wish);
 }
 
+/// What a test can have any kind of backend do.
+macro_rules! backend_methods {
+    ($backend:ty, $control:ty) => {
+        impl $backend {
+            /// Does what can be done now, and returns. Where there is nothing to do, it takes one of the machine's steps, so that
+            /// time passes.
+            pub fn step(&mut self) -> $crate::backend::Progress {
+                $crate::backend::step(self)
+            }
+
+            /// Works as a program of the domain's vCPU, until there was nothing to do for so long.
+            pub fn serve(&mut self, idle: ::std::time::Duration) {
+                $crate::backend::serve(::std::slice::from_mut(self), idle);
+            }
+
+            /// As [`serve`](Self::serve), for several of one domain.
+            pub fn serve_all(backs: &mut [Self], idle: ::std::time::Duration) {
+                $crate::backend::serve(backs, idle);
+            }
+
+            /// As [`serve`](Self::serve), until `done` says so, which is asked after each step.
+            pub fn serve_until(&mut self, done: impl FnMut(&Self, $crate::backend::Progress) -> bool) {
+                $crate::backend::serve_until(self, done);
+            }
+
+            /// A hold on it, for scripts.
+            #[must_use]
+            pub fn control(&self) -> $control {
+                self.half.control.clone()
+            }
+
+            /// Whether it is connected.
+            #[must_use]
+            pub const fn is_connected(&self) -> bool {
+                !self.queues.is_empty()
+            }
+
+            /// How many queues are connected.
+            #[must_use]
+            pub const fn queues(&self) -> usize {
+                self.queues.len()
+            }
+
+            /// Why the last front was refused, if one was.
+            #[must_use]
+            pub fn last_error(&self) -> Option<&str> {
+                self.half.last_error.as_deref()
+            }
+
+            /// Whether its domain is.
+            #[must_use]
+            pub fn is_alive(&self) -> bool {
+                self.half.is_alive()
+            }
+        }
+
+        impl Drop for $backend {
+            /// Its program ends, and lets go of everything without a word.
+            fn drop(&mut self) {
+                self.disconnect($crate::backend::Fate::Lost);
+                self.engine.let_go();
+            }
+        }
+
+        impl ::std::fmt::Debug for $backend {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($backend))
+                    .field("device", &self.half.back_path)
+                    .field("state", &self.half.state)
+                    .field("queues", &self.queues.len())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+pub(crate) use backend_methods;
+
 /// Whether a state was seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
@@ -120,35 +198,54 @@ fn rest<B: Backend>(back: &mut B) -> Progress {
     back.due().map_or(Progress::Idle, Progress::Until)
 }
 
-/// Works as a program of the domain's vCPU, until there was nothing to do for so long.
-pub(crate) fn serve<B: Backend>(back: &mut B, idle: Duration) {
-    let mut last = back.half().domain.now();
-    serve_until(back, |back, progress| {
-        let now = back.half().now;
+/// Several work as one program of their domain's vCPU, until there was nothing to do for so long.
+pub(crate) fn serve<B: Backend>(backs: &mut [B], idle: Duration) {
+    let Some(first) = backs.first() else { return };
+    let mut last = first.half().domain.now();
+    while backs.iter().any(|back| back.half().is_alive()) {
+        let progress = backs.iter_mut().map(step).fold(Progress::Idle, Progress::and);
+        let half = backs[0].half();
         if progress == Progress::Worked {
-            last = now;
-        }
-        now >= last + idle
-    });
-}
-
-/// As [`serve`], until `done` says so, which is asked after each step.
-pub(crate) fn serve_until<B: Backend>(back: &mut B, mut done: impl FnMut(&B, Progress) -> bool) {
-    /// How long it sleeps at most: changes in xenstore wake nobody.
-    const LONGEST: Duration = Duration::from_millis(1);
-    loop {
-        let progress = step(back);
-        let half = back.half();
-        if done(back, progress) || !half.is_alive() {
+            last = half.now;
+        } else if half.now >= last + idle {
             return;
         }
-        let until = match progress {
-            Progress::Worked => continue,
-            Progress::Until(time) => time.min(half.now + LONGEST),
-            Progress::Idle => half.now + LONGEST,
-        };
-        // An event ends the sleep, and what ended it does not matter.
-        let _ = sched::poll(&half.domain, &[], Some(until));
+        sleep(half, progress);
+    }
+}
+
+/// Works as a program of the domain's vCPU, until `done` says so, which is asked after each step.
+pub(crate) fn serve_until<B: Backend>(back: &mut B, mut done: impl FnMut(&B, Progress) -> bool) {
+    loop {
+        let progress = step(back);
+        if done(back, progress) || !back.half().is_alive() {
+            return;
+        }
+        sleep(back.half(), progress);
+    }
+}
+
+/// Sleeps until something may be to do.
+fn sleep<K: Kind>(half: &Half<K>, progress: Progress) {
+    /// How long at most: changes in xenstore wake nobody.
+    const LONGEST: Duration = Duration::from_millis(1);
+    let until = match progress {
+        Progress::Worked => return,
+        Progress::Until(time) => time.min(half.now + LONGEST),
+        Progress::Idle => half.now + LONGEST,
+    };
+    // An event ends the sleep, and what ended it does not matter.
+    let _ = sched::poll(&half.domain, &[], Some(until));
+}
+
+impl Progress {
+    /// What two did.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Worked, _) | (_, Self::Worked) => Self::Worked,
+            (Self::Until(one), Self::Until(other)) => Self::Until(one.min(other)),
+            (Self::Idle, progress) | (progress, Self::Idle) => progress,
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use xen_event_channel::{Channel, Found};
-use xen_shared_ring::Notify as Wanted;
+use xen_grant_table::Mapping;
+use xen_shared_ring::{BackRing, Entries, Protocol};
 
 use crate::Domain;
 
@@ -91,9 +92,17 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// Answers were published: signals as the options say, and answers whether it did.
-    pub(crate) fn published(&mut self, wanted: Wanted, notify: Notify, channel: &Channel<Domain>) -> bool {
-        let wanted = wanted == Wanted::Needed;
+    /// Shows the front what was answered; says whether it was signalled.
+    pub(crate) fn show<P: Protocol, S: Entries<P>>(
+        &mut self,
+        ring: &mut BackRing<P, Mapping<Domain>, S>,
+        notify: Notify,
+        ear: &Ear,
+    ) -> bool {
+        if ring.unpublished() == 0 {
+            return false;
+        }
+        let wanted = ring.publish().is_needed();
         self.asked += u64::from(wanted);
         let signals = match notify {
             Notify::Asked | Notify::EachAnswer => wanted,
@@ -101,10 +110,7 @@ impl Bell {
             Notify::Every(nth) => wanted && nth != 0 && self.asked.is_multiple_of(nth),
             Notify::Never => false,
         };
-        if signals {
-            // The front may have closed its end.
-            let _ = channel.notify();
-        }
+        ear.storm(signals.into());
         signals
     }
 }
@@ -123,20 +129,23 @@ pub(crate) trait Due {
     fn due(&self) -> Duration;
 }
 
-/// Takes one out of those that are due, in the order that is asked for.
-pub(crate) fn take_due<J: Due>(waiting: &mut Vec<J>, now: Duration, order: Order, rng: &mut ChaCha8Rng) -> Option<J> {
+/// Takes those out that are answered now, in the order that is asked for: what is due, or nothing where answers are gathered and
+/// something new has come.
+pub(crate) fn due<J: Due>(
+    waiting: &mut Vec<J>,
+    now: Duration,
+    order: Order,
+    news: bool,
+    rng: &mut ChaCha8Rng,
+) -> Vec<J> {
     let ready = waiting.iter().filter(|job| job.due() <= now).count();
-    let chosen = match order {
-        Order::Mixed if ready > 0 => rng.random_range(0..ready),
-        _ => 0,
+    if matches!(order, Order::Bursts(most) if news && ready < most) {
+        return Vec::new();
+    }
+    let next = |left: usize| {
+        let chosen = if order == Order::Mixed { rng.random_range(0..left) } else { 0 };
+        let mut due = waiting.iter().enumerate().filter(|(_, job)| job.due() <= now);
+        due.nth(chosen).map(|(index, _)| index).map(|index| waiting.remove(index))
     };
-    let mut due = waiting.iter().enumerate().filter(|(_, job)| job.due() <= now);
-    let (index, _) = due.nth(chosen)?;
-    Some(waiting.remove(index))
-}
-
-/// How many are answered now: those that are due, or none where they are gathered and something new has come.
-pub(crate) fn ready<J: Due>(waiting: &[J], now: Duration, order: Order, news: bool) -> usize {
-    let due = waiting.iter().filter(|job| job.due() <= now).count();
-    if matches!(order, Order::Bursts(most) if news && due < most) { 0 } else { due }
+    (1..=ready).rev().map_while(next).collect()
 }

@@ -18,9 +18,6 @@ mod queue;
 mod request;
 mod states;
 
-use std::fmt;
-use std::time::Duration;
-
 pub use crate::backend::{Listen, Notify, Order, Progress, Restart};
 pub use control::{Control, Fault, Which};
 pub use disk::{Crash, Discard, DiskStatistics, Honesty, Loss, SimDisk};
@@ -32,7 +29,7 @@ use control::Disk;
 use engine::Engine;
 use queue::Queue;
 
-use crate::backend::{self, Backend, Fate, Half};
+use crate::backend::{self, Backend, Half, backend_methods};
 use crate::{Device, Domain, Machine};
 
 /// Bytes of a sector.
@@ -97,28 +94,6 @@ impl Blkback {
         Self { half, engine, queues: Vec::new() }
     }
 
-    /// Does what can be done now, and returns. Where there is nothing to do, it takes one of the machine's steps, so that time
-    /// passes.
-    pub fn step(&mut self) -> Progress {
-        backend::step(self)
-    }
-
-    /// Works as a program of the domain's vCPU, until there was nothing to do for so long.
-    pub fn serve(&mut self, idle: Duration) {
-        backend::serve(self, idle);
-    }
-
-    /// As [`serve`](Self::serve), until `done` says so, which is asked after each step.
-    pub fn serve_until(&mut self, done: impl FnMut(&Self, Progress) -> bool) {
-        backend::serve_until(self, done);
-    }
-
-    /// A hold on it, for scripts.
-    #[must_use]
-    pub fn control(&self) -> Control {
-        self.half.control.clone()
-    }
-
     /// The disk.
     #[must_use]
     pub fn disk(&self) -> SimDisk {
@@ -133,51 +108,11 @@ impl Blkback {
         Statistics { mapped: window.mapped, unmapped: window.unmapped, kept, ..self.engine.statistics }
     }
 
-    /// Whether it is connected.
-    #[must_use]
-    pub const fn is_connected(&self) -> bool {
-        !self.queues.is_empty()
-    }
-
-    /// How many queues are connected.
-    #[must_use]
-    pub const fn queues(&self) -> usize {
-        self.queues.len()
-    }
-
     /// Requests that it has taken and not answered.
     #[must_use]
     pub fn unanswered(&self) -> usize {
         self.queues.iter().map(Queue::unanswered).sum()
     }
-
-    /// Why the last front was refused, if one was.
-    #[must_use]
-    pub fn last_error(&self) -> Option<&str> {
-        self.half.last_error.as_deref()
-    }
-
-    /// Whether its domain is.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        self.half.is_alive()
-    }
 }
 
-impl Drop for Blkback {
-    /// Its program ends, and lets go of everything without a word.
-    fn drop(&mut self) {
-        self.disconnect(Fate::Lost);
-        self.engine.let_go();
-    }
-}
-
-impl fmt::Debug for Blkback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blkback")
-            .field("device", &self.half.back_path)
-            .field("state", &self.half.state)
-            .field("queues", &self.queues.len())
-            .finish_non_exhaustive()
-    }
-}
+backend_methods!(Blkback, Control);

@@ -16,9 +16,9 @@ use super::disk::Piece;
 use super::engine::Engine;
 use super::kept::Kept;
 use super::request::{self, Job, SEGMENTS_PER_PAGE};
-use super::{Fate, Listen, Notify, Order, SECTOR, hostile};
+use super::{Listen, Notify, Order, SECTOR, hostile};
 use crate::Domain;
-use crate::backend::{self, Bell, Ear, Mapped};
+use crate::backend::{self, Bell, Ear, Fate, Mapped};
 use crate::oracle::Access;
 
 /// The ring's protocol.
@@ -256,13 +256,10 @@ impl Queue {
 impl Queue {
     /// Finishes what is due, in the order that the options ask for.
     fn complete(&mut self, engine: &mut Engine, taken: bool) -> bool {
-        let order = engine.options.order;
-        let ready = backend::ready(&self.waiting, engine.now, order, taken);
-        for _ in 0..ready {
-            let Some(job) = backend::take_due(&mut self.waiting, engine.now, order, &mut engine.rng) else { break };
-            self.finish(job, engine);
-        }
-        ready > 0
+        let due = backend::due(&mut self.waiting, engine.now, engine.options.order, taken, &mut engine.rng);
+        let done = !due.is_empty();
+        due.into_iter().for_each(|job| self.finish(job, engine));
+        done
     }
 
     fn finish(&mut self, mut job: Job, engine: &mut Engine) {
@@ -294,13 +291,8 @@ impl Queue {
 
     /// Shows the front the answers.
     pub(super) fn answer(&mut self, engine: &mut Engine) {
-        if self.ring.unpublished() == 0 {
-            return;
-        }
-        let wanted = self.ring.publish();
-        if self.bell.published(wanted, engine.options.notify, self.ear.channel()) {
-            engine.statistics.notifications += 1;
-        }
+        let signalled = self.bell.show(&mut self.ring, engine.options.notify, &self.ear);
+        engine.statistics.notifications += u64::from(signalled);
     }
 }
 

@@ -9,11 +9,11 @@ use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::xenbus::State;
 use xen_shared_ring::Slots;
 
+use super::Blkback;
 use super::control::{Disk, Resize};
 use super::options::Options;
 use super::queue::{Blk, Queue, Ring};
-use super::{Blkback, Fate};
-use crate::backend::{Backend, Half, Keys, number};
+use crate::backend::{Backend, Fate, Half, Keys, number};
 use crate::store::Nodes;
 
 /// What the front has written about one queue.

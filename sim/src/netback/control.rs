@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use xen_hypercall::abi::io::netif::Status;
 
-use super::hostile::Misdeed;
+use super::misdeed::Misdeed;
 use super::options::{Carrier, Options};
 use super::receive::RxSlot;
 use crate::backend::{self, Kind, Wish};

@@ -1,23 +1,17 @@
 //! The control ring.
 
-use std::sync::Arc;
-
-use xen_event_channel::Channel;
-use xen_grant_table::Mapping;
 use xen_hypercall::abi::Port;
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{CtrlRequest, CtrlResponse, CtrlStatus, CtrlType, HashAlgorithm, HashTypes};
-use xen_shared_ring::{BackRing, OnePage, Protocol};
+use xen_shared_ring::Protocol;
 use zerocopy::FromBytes;
 
 use super::Listen;
 use super::control::{Fault, Which};
 use super::engine::Engine;
-use super::queue::{bind, map};
+use super::line::{Line, bind};
 use super::steering::KEY;
-use crate::Domain;
-use crate::backend::{Bell, Ear};
 
 /// The ring's protocol.
 pub(super) enum Ctrl {}
@@ -29,9 +23,7 @@ impl Protocol for Ctrl {
 
 /// The control ring, where the front has one.
 pub(super) struct ControlRing {
-    ring: BackRing<Ctrl, Mapping<Domain>>,
-    ear: Ear,
-    bell: Bell,
+    line: Line<Ctrl>,
     more: bool,
     /// Requests that hang.
     stuck: Vec<CtrlRequest>,
@@ -42,28 +34,27 @@ type Outcome = Result<u32, CtrlStatus>;
 
 impl ControlRing {
     pub(super) fn attach(gref: GrantRef, port: Port, engine: &Engine) -> Result<Self, String> {
-        let ring = BackRing::attach(map(gref, engine)?, OnePage).map_err(|_| "the ring has no room")?;
-        let channel: Arc<Channel<Domain>> = bind(port, engine)?;
-        Ok(Self { ring, ear: Ear::new(channel), bell: Bell::default(), more: true, stuck: Vec::new() })
+        let line = Line::attach(gref, bind(port, engine)?, engine)?;
+        Ok(Self { line, more: true, stuck: Vec::new() })
     }
 
     /// Does what can be done now; says whether there was anything.
     pub(super) fn work(&mut self, queues: usize, engine: &mut Engine) -> bool {
-        let heard = self.ear.heard();
+        let heard = self.line.ear.heard();
         if !(heard || self.more || engine.options.listen == Listen::Always) {
             return false;
         }
         let mut taken = false;
         // A front that breaks the ring has nothing more done.
-        while let Ok(Some(request)) = self.ring.pop_or_arm() {
+        while let Ok(Some(request)) = self.line.ring.pop_or_arm() {
             taken = true;
             self.serve(request.into_unverified(), queues, engine);
         }
         self.more = false;
         if heard {
-            self.ear.settle(engine.now);
+            self.line.ear.settle(engine.now);
         }
-        self.answer(engine);
+        self.line.show(engine);
         taken
     }
 
@@ -71,18 +62,16 @@ impl ControlRing {
         for request in std::mem::take(&mut self.stuck) {
             self.carry_out(&request, queues, engine);
         }
-        self.answer(engine);
+        self.line.show(engine);
     }
 
     pub(super) fn storm(&self, events: u32) {
-        self.ear.storm(events);
+        self.line.ear.storm(events);
     }
 
     /// Ends the connection.
     pub(super) fn close(self, engine: &mut Engine) {
-        let Self { ring, ear, .. } = self;
-        drop(ear);
-        engine.part(&mut Vec::new(), Some(ring.into_region()));
+        self.line.close(&mut Vec::new(), engine);
     }
 
     fn serve(&mut self, request: CtrlRequest, queues: usize, engine: &mut Engine) {
@@ -90,31 +79,20 @@ impl ControlRing {
         match engine.fault(Which::Control) {
             Some(Fault::Hang) => self.stuck.push(request),
             Some(Fault::Lose) => {}
-            Some(Fault::Refuse(_)) => self.respond(&request, Err(CtrlStatus::NOT_SUPPORTED)),
+            Some(Fault::Refuse(_)) => self.respond(&request, Err(CtrlStatus::NOT_SUPPORTED), engine),
             _ => self.carry_out(&request, queues, engine),
         }
     }
 
     fn carry_out(&mut self, request: &CtrlRequest, queues: usize, engine: &mut Engine) {
         let outcome = outcome(request, queues, engine);
-        self.respond(request, outcome);
+        self.respond(request, outcome, engine);
     }
 
-    fn respond(&mut self, request: &CtrlRequest, outcome: Outcome) {
+    fn respond(&mut self, request: &CtrlRequest, outcome: Outcome, engine: &mut Engine) {
         let CtrlRequest { id, kind, .. } = *request;
         let (status, data) = outcome.map_or_else(|status| (status, 0), |data| (CtrlStatus::SUCCESS, data));
-        // There is room for each request that was taken.
-        let _ = self.ring.push(CtrlResponse { id, kind, status, data });
-    }
-
-    fn answer(&mut self, engine: &mut Engine) {
-        if self.ring.unpublished() == 0 {
-            return;
-        }
-        let wanted = self.ring.publish();
-        if self.bell.published(wanted, engine.options.notify, self.ear.channel()) {
-            engine.statistics.notifications += 1;
-        }
+        self.line.push(CtrlResponse { id, kind, status, data }, engine);
     }
 }
 

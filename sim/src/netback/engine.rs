@@ -107,9 +107,9 @@ impl Engine {
     }
 
     /// Its pages and rings are kept until then.
-    pub(super) fn part(&mut self, pages: &mut Vec<Mapped>, ring: Option<Mapping<Domain>>) {
+    pub(super) fn part(&mut self, pages: &mut Vec<Mapped>, ring: Mapping<Domain>) {
         self.leftovers.add_pages(pages);
-        ring.into_iter().for_each(|ring| self.leftovers.add_ring(ring));
+        self.leftovers.add_ring(ring);
     }
 
     /// Unmaps what was kept.

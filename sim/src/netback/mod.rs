@@ -12,6 +12,8 @@ mod control;
 mod ctrl;
 mod engine;
 mod hostile;
+mod line;
+mod misdeed;
 mod offload;
 mod options;
 mod oracle;
@@ -23,14 +25,11 @@ mod states;
 mod steering;
 mod transmit;
 
-use std::fmt;
-use std::time::Duration;
-
 use xen_hypercall::abi::io::netif::ExtraType;
 
 pub use crate::backend::{Listen, Notify, Order, Progress, Restart};
 pub use control::{Control, Fault, Which};
-pub use hostile::Misdeed;
+pub use misdeed::Misdeed;
 pub use options::{Carrier, Multicast, Options};
 pub use oracle::{Counts, Finding, Form, NetOracle, Way, Wrong};
 pub use packet::{Checksum, Gso, Hash, Mac, Packet};
@@ -42,7 +41,7 @@ use ctrl::ControlRing;
 use engine::Engine;
 use queue::Queue;
 
-use crate::backend::{self, Backend, Fate, Half};
+use crate::backend::{self, Backend, Half, backend_methods};
 use crate::{Device, Domain, Machine};
 
 /// What a slot says of the room before a packet. Xen's header has it no more; Linux's backend uses it.
@@ -121,22 +120,6 @@ impl Netback {
         Self { half, engine, queues: Vec::new(), ctrl: None, port }
     }
 
-    /// Does what can be done now, and returns. Where there is nothing to do, it takes one of the machine's steps, so that time
-    /// passes.
-    pub fn step(&mut self) -> Progress {
-        backend::step(self)
-    }
-
-    /// Works as a program of the domain's vCPU, until there was nothing to do for so long.
-    pub fn serve(&mut self, idle: Duration) {
-        backend::serve(self, idle);
-    }
-
-    /// As [`serve`](Self::serve), until `done` says so, which is asked after each step.
-    pub fn serve_until(&mut self, done: impl FnMut(&Self, Progress) -> bool) {
-        backend::serve_until(self, done);
-    }
-
     /// The other end of its wire: what the front has transmitted is received there, and what is sent there goes to the front.
     #[must_use]
     pub fn port(&self) -> Port {
@@ -148,28 +131,10 @@ impl Netback {
         self.port.send(packet);
     }
 
-    /// A hold on it, for scripts.
-    #[must_use]
-    pub fn control(&self) -> Control {
-        self.half.control.clone()
-    }
-
     /// What it has done.
     #[must_use]
     pub const fn statistics(&self) -> Statistics {
         self.engine.statistics
-    }
-
-    /// Whether it is connected.
-    #[must_use]
-    pub const fn is_connected(&self) -> bool {
-        !self.queues.is_empty()
-    }
-
-    /// How many queues are connected.
-    #[must_use]
-    pub const fn queues(&self) -> usize {
-        self.queues.len()
     }
 
     /// Whether the front has a control ring.
@@ -194,18 +159,6 @@ impl Netback {
     #[must_use]
     pub fn disabled(&self) -> Option<&str> {
         self.engine.disabled.as_deref()
-    }
-
-    /// Why the last front was refused, if one was.
-    #[must_use]
-    pub fn last_error(&self) -> Option<&str> {
-        self.half.last_error.as_deref()
-    }
-
-    /// Whether its domain is.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        self.half.is_alive()
     }
 
     /// Takes what came over the wire; says whether there was anything.
@@ -250,20 +203,4 @@ impl Netback {
     }
 }
 
-impl Drop for Netback {
-    /// Its program ends, and lets go of everything without a word.
-    fn drop(&mut self) {
-        self.disconnect(Fate::Lost);
-        self.engine.let_go();
-    }
-}
-
-impl fmt::Debug for Netback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Netback")
-            .field("device", &self.half.back_path)
-            .field("state", &self.half.state)
-            .field("queues", &self.queues.len())
-            .finish_non_exhaustive()
-    }
-}
+backend_methods!(Netback, Control);

@@ -1,24 +1,21 @@
 //! What the front receives.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
-use xen_event_channel::Channel;
-use xen_grant_table::{CopyError, Mapping};
+use xen_grant_table::CopyError;
 use xen_hypercall::abi::frame::PAGE_SIZE;
-use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{ExtraFlags, ExtraInfo, MAX_TX_SIZE, RxFlags, RxRequest, RxResponse, Status};
 use xen_hypercall::grant_table::Error;
-use xen_shared_ring::{BackRing, Protocol};
+use xen_shared_ring::Protocol;
 
 use super::control::{Fault, Which};
 use super::engine::Engine;
+use super::line::Line;
 use super::packet::{Hash, Packet};
-use super::{Listen, Notify, XDP, hostile};
-use crate::Domain;
-use crate::backend::{Bell, Ear, Mapped};
+use super::{Listen, XDP, hostile};
+use crate::backend::Mapped;
 
 /// The ring's protocol.
 pub(super) enum Rx {}
@@ -28,15 +25,9 @@ impl Protocol for Rx {
     type Response = RxResponse;
 }
 
-pub(super) type RxRing = BackRing<Rx, Mapping<Domain>>;
-
 /// The receive ring of one queue.
 pub(super) struct Receiver {
-    pub(super) ring: RxRing,
-    /// The ring's page, as the front named it.
-    pub(super) gref: GrantRef,
-    pub(super) ear: Ear,
-    bell: Bell,
+    pub(super) line: Line<Rx>,
     /// Packets that wait for buffers.
     backlog: VecDeque<Held>,
     /// Buffers that were taken out of the ring, and used by no packet yet: answers have the places of their buffers.
@@ -99,9 +90,8 @@ impl RxSlot {
 }
 
 impl Receiver {
-    pub(super) fn new(ring: RxRing, gref: GrantRef, channel: Arc<Channel<Domain>>) -> Self {
-        let (ear, bell, backlog, buffers) = (Ear::new(channel), Bell::default(), VecDeque::new(), VecDeque::new());
-        Self { ring, gref, ear, bell, backlog, buffers, news: false, hoard: Vec::new() }
+    pub(super) const fn new(line: Line<Rx>) -> Self {
+        Self { line, backlog: VecDeque::new(), buffers: VecDeque::new(), news: false, hoard: Vec::new() }
     }
 
     /// Takes a packet for the front.
@@ -129,7 +119,7 @@ impl Receiver {
 
     /// Does what can be done now; says whether there was anything.
     pub(super) fn work(&mut self, engine: &mut Engine) -> bool {
-        let heard = self.ear.heard();
+        let heard = self.line.ear.heard();
         let due = self.backlog.front().is_some_and(|held| held.from <= engine.now);
         let polls = engine.options.listen == Listen::Always || !engine.agreed.rx_notify;
         let before = self.backlog.len();
@@ -137,7 +127,7 @@ impl Receiver {
             self.deliver(engine);
         }
         if heard {
-            self.ear.settle(engine.now);
+            self.line.ear.settle(engine.now);
         }
         self.give_up(engine) || self.backlog.len() < before
     }
@@ -164,9 +154,8 @@ impl Receiver {
     /// Ends the connection.
     pub(super) fn close(self, engine: &mut Engine) {
         engine.statistics.dropped += self.backlog.len() as u64;
-        let Self { ring, ear, mut hoard, .. } = self;
-        drop(ear);
-        engine.part(&mut hoard, Some(ring.into_region()));
+        let Self { line, mut hoard, .. } = self;
+        line.close(&mut hoard, engine);
     }
 
     /// Packets for which no buffers came.
@@ -193,13 +182,13 @@ impl Receiver {
             }
             self.put(held, engine);
         }
-        self.answer(engine);
+        self.line.show(engine);
     }
 
     /// Takes buffers out of the ring until there are so many. Where there are not, the front is asked for an event.
     fn has_buffers(&mut self, count: usize, engine: &mut Engine) -> bool {
         while self.buffers.len() < count {
-            match self.ring.pop_or_arm() {
+            match self.line.ring.pop_or_arm() {
                 Ok(Some(buffer)) => self.buffers.push_back(buffer.into_unverified()),
                 Ok(None) => return false,
                 Err(error) => {
@@ -251,27 +240,9 @@ impl Receiver {
                 answers[owner].status = failed(error);
             }
         }
-        answers.into_iter().for_each(|answer| self.respond(answer, engine));
-    }
-
-    fn respond(&mut self, response: RxResponse, engine: &mut Engine) {
-        // There is room for each buffer that was taken.
-        if self.ring.push(response).is_ok() {
-            engine.statistics.responses += 1;
-        }
-        if engine.options.notify == Notify::EachAnswer {
-            self.answer(engine);
-        }
-    }
-
-    /// Shows the front the answers.
-    pub(super) fn answer(&mut self, engine: &mut Engine) {
-        if self.ring.unpublished() == 0 {
-            return;
-        }
-        let wanted = self.ring.publish();
-        if self.bell.published(wanted, engine.options.notify, self.ear.channel()) {
-            engine.statistics.notifications += 1;
+        for answer in answers {
+            self.line.push(answer, engine);
+            self.line.answered(engine);
         }
     }
 }

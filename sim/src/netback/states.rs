@@ -6,13 +6,13 @@ use xen_hypercall::abi::Port;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::xenbus::State;
 
+use super::Netback;
 use super::control::{Own, Vif};
 use super::ctrl::ControlRing;
 use super::engine::Agreed;
 use super::options::{Carrier, Multicast, Options};
 use super::queue::{Address, Queue};
-use super::{Fate, Netback};
-use crate::backend::{Backend, Freshness, Half, Keys, number};
+use crate::backend::{Backend, Fate, Freshness, Half, Keys, number};
 use crate::store::Nodes;
 
 /// What the front has written.

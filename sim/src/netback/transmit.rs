@@ -1,25 +1,21 @@
 //! What the front transmits, with the checks of Linux's backend.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use xen_event_channel::Channel;
-use xen_grant_table::Mapping;
 use xen_hypercall::abi::frame::PAGE_SIZE;
-use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{
     ExtraFlags, ExtraInfo, ExtraType, GsoType, Status, TxFlags, TxRequest, TxResponse,
 };
-use xen_shared_ring::{BackRing, Protocol};
+use xen_shared_ring::Protocol;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::control::{Fault, Which};
 use super::engine::{Engine, Piece};
+use super::line::Line;
 use super::offload::Headers;
 use super::packet::{Checksum, ETH_HLEN, Gso, Hash, Mac, Packet};
-use super::{Listen, Notify, Order, XDP, hostile};
-use crate::Domain;
-use crate::backend::{self, Bell, Due, Ear, Mapped};
+use super::{Listen, Order, XDP, hostile};
+use crate::backend::{self, Due, Mapped};
 use crate::oracle::Access;
 
 /// The ring's protocol.
@@ -30,15 +26,9 @@ impl Protocol for Tx {
     type Response = TxResponse;
 }
 
-pub(super) type TxRing = BackRing<Tx, Mapping<Domain>>;
-
 /// The transmit ring of one queue.
 pub(super) struct Transmitter {
-    pub(super) ring: TxRing,
-    /// The ring's page, as the front named it.
-    pub(super) gref: GrantRef,
-    pub(super) ear: Ear,
-    bell: Bell,
+    pub(super) line: Line<Tx>,
     more: bool,
     /// Slots that are answered at their time.
     waiting: Vec<Answer>,
@@ -88,17 +78,15 @@ struct Slots {
 }
 
 impl Transmitter {
-    pub(super) fn new(ring: TxRing, gref: GrantRef, channel: Arc<Channel<Domain>>) -> Self {
-        let (ear, bell, waiting, stuck, hoard) =
-            (Ear::new(channel), Bell::default(), Vec::new(), Vec::new(), Vec::new());
-        Self { ring, gref, ear, bell, more: true, waiting, stuck, hoard }
+    pub(super) const fn new(line: Line<Tx>) -> Self {
+        Self { line, more: true, waiting: Vec::new(), stuck: Vec::new(), hoard: Vec::new() }
     }
 
     /// Does what can be done now; says whether there was anything.
     pub(super) fn work(&mut self, engine: &mut Engine) -> bool {
         let taken = self.take(engine);
         let done = self.complete(engine, taken);
-        self.answer(engine);
+        self.line.show(engine);
         taken || done
     }
 
@@ -117,10 +105,9 @@ impl Transmitter {
 
     /// Ends the connection. What waited is not answered.
     pub(super) fn close(self, engine: &mut Engine) {
-        let Self { ring, ear, waiting, stuck, mut hoard, .. } = self;
-        drop(ear);
+        let Self { line, waiting, stuck, mut hoard, .. } = self;
         hoard.extend(waiting.into_iter().chain(stuck).flat_map(|answer| answer.mapped));
-        engine.part(&mut hoard, Some(ring.into_region()));
+        line.close(&mut hoard, engine);
     }
 }
 
@@ -128,11 +115,11 @@ impl Transmitter {
 impl Transmitter {
     /// Takes packets, no more than a ring holds.
     fn take(&mut self, engine: &mut Engine) -> bool {
-        let heard = self.ear.heard();
+        let heard = self.line.ear.heard();
         if !(heard || self.more || engine.options.listen == Listen::Always) {
             return false;
         }
-        let mut left = self.ring.size();
+        let mut left = self.line.ring.size();
         let before = left;
         while left > 0 && engine.is_enabled() {
             let taken = self.pop().and_then(|first| first.map(|first| self.packet(first, engine)).transpose());
@@ -144,13 +131,13 @@ impl Transmitter {
         }
         self.more = left == 0;
         if heard {
-            self.ear.settle(engine.now);
+            self.line.ear.settle(engine.now);
         }
         left < before
     }
 
     fn pop(&mut self) -> Result<Option<TxRequest>, Fatal> {
-        let request = self.ring.pop_or_arm().map_err(|error| Fatal(error.to_string()))?;
+        let request = self.line.ring.pop_or_arm().map_err(|error| Fatal(error.to_string()))?;
         Ok(request.map(xen_shared_ring::Untrusted::into_unverified))
     }
 
@@ -284,13 +271,10 @@ impl Transmitter {
 
     /// Answers what is due, in the order that the options ask for.
     fn complete(&mut self, engine: &mut Engine, taken: bool) -> bool {
-        let order = engine.options.order;
-        let ready = backend::ready(&self.waiting, engine.now, order, taken);
-        for _ in 0..ready {
-            let Some(answer) = backend::take_due(&mut self.waiting, engine.now, order, &mut engine.rng) else { break };
-            self.respond(answer, engine);
-        }
-        ready > 0
+        let due = backend::due(&mut self.waiting, engine.now, engine.options.order, taken, &mut engine.rng);
+        let done = !due.is_empty();
+        due.into_iter().for_each(|answer| self.respond(answer, engine));
+        done
     }
 
     fn respond(&mut self, mut answer: Answer, engine: &mut Engine) {
@@ -298,26 +282,8 @@ impl Transmitter {
         answer.packet.take().into_iter().for_each(|packet| engine.emit(packet));
         let own = TxResponse { id: answer.id, status: answer.status };
         let nulls = answer.extras.into_iter().map(null);
-        [own].into_iter().chain(nulls).for_each(|response| self.put(response, engine));
-        if engine.options.notify == Notify::EachAnswer {
-            self.answer(engine);
-        }
-    }
-
-    /// Puts an answer into the ring. There is room for each slot that was taken; more are a script's, and are cut off.
-    pub(super) fn put(&mut self, response: TxResponse, engine: &mut Engine) {
-        engine.statistics.responses += u64::from(self.ring.push(response).is_ok());
-    }
-
-    /// Shows the front the answers.
-    pub(super) fn answer(&mut self, engine: &mut Engine) {
-        if self.ring.unpublished() == 0 {
-            return;
-        }
-        let wanted = self.ring.publish();
-        if self.bell.published(wanted, engine.options.notify, self.ear.channel()) {
-            engine.statistics.notifications += 1;
-        }
+        [own].into_iter().chain(nulls).for_each(|response| self.line.push(response, engine));
+        self.line.answered(engine);
     }
 }
 

@@ -72,31 +72,6 @@ impl Rig {
         Self { machine, guest, host, device, back }
     }
 
-    /// Steps until nothing happens for a while.
-    pub(crate) fn settle(&mut self) {
-        let mut idle = 0;
-        while idle < 32 {
-            idle = if self.back.step() == Progress::Worked { 0 } else { idle + 1 };
-        }
-    }
-
-    pub(crate) fn back_key(&self, key: &str) -> Option<String> {
-        device::back_key(&self.machine, &self.device, key)
-    }
-
-    pub(crate) fn state(&self) -> State {
-        device::state(&self.machine, &self.device)
-    }
-
-    pub(crate) fn write(&self, key: &str, value: impl ToString) {
-        device::write(&self.machine, &self.device, key, value);
-    }
-
-    pub(crate) fn set_state(&mut self, state: State) {
-        self.write("state", state.0);
-        self.settle();
-    }
-
     /// Connects a front.
     pub(crate) fn connect(&mut self, shape: &Shape) -> Front {
         self.settle();
@@ -106,13 +81,7 @@ impl Rig {
         front
     }
 
-    /// Closes a front, and sees to it that nothing is left.
-    pub(crate) fn close(&mut self, front: Front) {
-        self.set_state(State::CLOSING);
-        self.set_state(State::CLOSED);
-        assert_eq!(self.state(), State::CLOSED);
-        front.end();
-    }
+    device::rig_methods!();
 }
 
 /// What a front asks for.
