@@ -134,6 +134,9 @@ pub struct Run {
     /// Runs this shell script in domain 0 while the guest runs
     #[arg(long, value_name = "FILE", conflicts_with = "direct")]
     pub scenario: Option<PathBuf>,
+    /// Tells at the end when each step of the boot began, and draws a picture of it; domain 0 pings a guest with a network until it answers
+    #[arg(long)]
+    pub timeline: bool,
     /// Shows the log of Xen and domain 0 as it comes
     #[arg(long, short)]
     pub verbose: bool,

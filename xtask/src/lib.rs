@@ -23,6 +23,7 @@ pub mod mutants;
 pub mod network;
 pub mod packages;
 pub mod paths;
+mod picture;
 pub mod process;
 pub mod progress;
 pub mod qemu;
@@ -33,6 +34,7 @@ pub mod spelling;
 pub mod status;
 pub mod storm;
 pub mod strip;
+pub mod timeline;
 pub mod workspace;
 pub mod xen_log;
 

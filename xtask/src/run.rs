@@ -35,6 +35,9 @@ pub fn run(options: &Run) -> Result<u8> {
     };
     drop(session);
     report(&outcome, &guest.elf, &progress);
+    if options.timeline {
+        tell_times(&outcome, &progress)?;
+    }
     Ok(outcome.exit_status())
 }
 
@@ -100,7 +103,14 @@ const fn limit(seconds: u64) -> Duration {
 }
 
 fn session(options: &Run, progress: Progress) -> Session<'static> {
-    Session { progress, output: Box::new(show), verbose: options.verbose, icount: options.icount, ..Session::default() }
+    Session {
+        progress,
+        output: Box::new(show),
+        verbose: options.verbose,
+        icount: options.icount,
+        timeline: options.timeline,
+        ..Session::default()
+    }
 }
 
 /// Shows console bytes at once. Whoever closed our output does not want them.
@@ -129,6 +139,16 @@ fn report(outcome: &Outcome, elf: &Path, progress: &Progress) {
         Ending::Exited(_) | Ending::Panicked | Ending::ShutDown(_) | Ending::Killed => {}
     }
     progress.note("logs", outcome.logs.display().to_string());
+}
+
+/// Shows when the steps of the boot began, and writes a picture of it to where the logs are.
+fn tell_times(outcome: &Outcome, progress: &Progress) -> Result<()> {
+    paragraph(outcome.timeline.text().trim_end());
+    let file = outcome.logs.join("timeline.svg");
+    let title = format!("From the start to the end of {}", outcome.name);
+    std::fs::write(&file, outcome.timeline.svg(&title)).with_context(|| format!("cannot write {}", file.display()))?;
+    progress.note("written", file.display().to_string());
+    Ok(())
 }
 
 fn paragraph(text: &str) {

@@ -1,12 +1,9 @@
 //! A report as a picture: for each case and figure a bar of each guest, and their ratio.
 
-use std::fmt::Write as _;
-
 use super::number;
 use super::report::{Better, Report, Row};
+use crate::picture::{FAINT, HEAD, INK, Letters, MARGIN, PLAIN, Picture, SMALL, TITLE, WIDTH, wrapped};
 
-const WIDTH: usize = 1280;
-const MARGIN: usize = 40;
 /// The height of a bar with the gap below it.
 const STEP: usize = 26;
 const BAR: usize = 20;
@@ -15,13 +12,12 @@ const NUMBER: usize = 92;
 /// How many letters of a caveat fit into a line.
 const LETTERS: usize = 175;
 
-const INK: &str = "#1f2933";
-const FAINT: &str = "#616e7c";
-const RULE: &str = "#d9dee4";
 /// The colours of the guests, told apart by the colour-blind as well.
 const GUESTS: [&str; 2] = ["#0f7b8a", "#c9a227"];
 const GOOD: &str = "#1a7f37";
 const BAD: &str = "#b3261e";
+
+const RATIO: Letters = Letters { size: 16, bold: true, colour: INK };
 
 /// Returns the report as an SVG file.
 pub(super) fn text(report: &Report) -> String {
@@ -33,28 +29,6 @@ pub(super) fn text(report: &Report) -> String {
     picture.footing(report);
     picture.finish()
 }
-
-/// A picture that grows downwards.
-#[derive(Default)]
-struct Picture {
-    body: String,
-    /// Where the next thing begins.
-    y: usize,
-}
-
-/// How letters look.
-#[derive(Clone, Copy)]
-struct Letters {
-    size: usize,
-    bold: bool,
-    colour: &'static str,
-}
-
-const TITLE: Letters = Letters { size: 26, bold: true, colour: INK };
-const HEAD: Letters = Letters { size: 18, bold: true, colour: INK };
-const RATIO: Letters = Letters { size: 16, bold: true, colour: INK };
-const PLAIN: Letters = Letters { size: 14, bold: false, colour: INK };
-const SMALL: Letters = Letters { size: 13, bold: false, colour: FAINT };
 
 impl Picture {
     fn heading(&mut self, report: &Report) {
@@ -131,67 +105,6 @@ impl Picture {
         }
         self.y += 30;
     }
-
-    fn write(&mut self, x: usize, text: &str, letters: Letters) {
-        let Letters { size, bold, colour } = letters;
-        let weight = if bold { " font-weight=\"bold\"" } else { "" };
-        self.line(&format!(
-            "<text x=\"{x}\" y=\"{}\" font-size=\"{size}\"{weight} fill=\"{colour}\">{}</text>",
-            self.y,
-            escaped(text)
-        ));
-    }
-
-    fn rectangle(&mut self, x: usize, width: usize, height: usize, colour: &str) {
-        let y = self.y;
-        self.line(&format!(
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"2\" fill=\"{colour}\"/>"
-        ));
-    }
-
-    fn rule(&mut self) {
-        let (y, end) = (self.y, WIDTH - MARGIN);
-        self.line(&format!("<line x1=\"{MARGIN}\" y1=\"{y}\" x2=\"{end}\" y2=\"{y}\" stroke=\"{RULE}\"/>"));
-    }
-
-    fn line(&mut self, text: &str) {
-        self.body.push_str(text);
-        self.body.push('\n');
-    }
-
-    fn finish(self) -> String {
-        let Self { body, y } = self;
-        let mut text = String::new();
-        let fonts = "'DejaVu Sans', Verdana, Helvetica, Arial, sans-serif";
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{y}\" viewBox=\"0 0 {WIDTH} {y}\" \
-             font-family=\"{fonts}\">"
-        );
-        let _ = writeln!(text, "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>");
-        text + &body + "</svg>\n"
-    }
-}
-
-/// Breaks a text between words into lines of so many letters.
-fn wrapped(text: &str, letters: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= letters => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -213,11 +126,5 @@ mod tests {
     fn what_has_a_meaning_in_svg_is_escaped() {
         let text = text(&example());
         assert!(text.contains("Reads &amp; writes") && text.contains("&lt;example&gt;"), "{text}");
-    }
-
-    #[test]
-    fn long_lines_are_broken_between_words() {
-        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrapped("extraordinary", 7), ["extraordinary"]);
     }
 }

@@ -9,9 +9,13 @@ use anyhow::{Context, Result};
 
 use super::recorder::Recorder;
 use super::splitter::{Item, Splitter};
-use super::{BOOT_LIMIT, Ending, GuestSpec, Input, Outcome, Reason, Session, accelerator, logs};
+use super::{
+    BOOT_LIMIT, DOM0_BEGINS, Ending, FIRST_OUTPUT, GUEST, GuestSpec, Input, Outcome, QEMU, Reason, Session, XEN,
+    accelerator, logs,
+};
 use crate::diagnose;
 use crate::qemu::{self, Accelerator, Activity, Machine, Program, Qemu};
+use crate::timeline::{Side, Timeline};
 
 /// What Xen needs besides the guest's memory, in mebibytes.
 const XEN_MEMORY: u32 = 144;
@@ -26,10 +30,12 @@ pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcom
     let accelerator = choose(session, &program, &xen)?;
     let folder = logs::folder(&guest.name)?;
     let messages = folder.join("qemu.log");
+    let timeline = Timeline::start(QEMU);
     let qemu = Qemu::start(&machine(guest, session, &xen, accelerator, &messages), &program)?;
     let log = File::create(folder.join("xen.log")).context("cannot write the log")?;
-    let mut boot = Boot::new(qemu, accelerator, log, messages, session);
+    let mut boot = Boot::new(qemu, timeline, accelerator, log, messages, session);
     let ending = boot.watch(guest, session)?;
+    boot.timeline.finish();
     Ok(Outcome {
         name: guest.name.clone(),
         console: boot.recorder.text(),
@@ -38,6 +44,7 @@ pub(super) fn run(guest: &GuestSpec, session: &mut Session<'_>) -> Result<Outcom
         xen_log: boot.xen_log,
         logs: folder,
         scenario: None,
+        timeline: boot.timeline,
     })
 }
 
@@ -82,15 +89,24 @@ struct Boot {
     started: bool,
     reason: Option<Reason>,
     step: Option<crate::progress::Step>,
+    timeline: Timeline,
     accelerator: Accelerator,
     /// The file with QEMU's own messages.
     messages: PathBuf,
 }
 
 impl Boot {
-    fn new(qemu: Qemu, accelerator: Accelerator, log: File, messages: PathBuf, session: &Session<'_>) -> Self {
+    fn new(
+        qemu: Qemu,
+        timeline: Timeline,
+        accelerator: Accelerator,
+        log: File,
+        messages: PathBuf,
+        session: &Session<'_>,
+    ) -> Self {
         Self {
             qemu,
+            timeline,
             splitter: Splitter::default(),
             recorder: Recorder::start(),
             log,
@@ -124,9 +140,15 @@ impl Boot {
     /// Sorts what came on the serial port.
     fn take(&mut self, bytes: &[u8], session: &mut Session<'_>) -> Result<()> {
         self.log.write_all(bytes)?;
+        if self.timeline.current() == QEMU {
+            self.timeline.begin(XEN, Side::Host);
+        }
         for item in self.splitter.feed(bytes) {
             match item {
-                Item::Guest(bytes) if self.started => self.recorder.feed(&bytes, &mut session.output),
+                Item::Guest(bytes) if self.started => {
+                    self.timeline.note(FIRST_OUTPUT);
+                    self.recorder.feed(&bytes, &mut session.output);
+                }
                 Item::Guest(bytes) => self.xen_log.push_str(&String::from_utf8_lossy(&bytes)),
                 Item::Xen(line) => self.take_line(&line, session),
             }
@@ -140,8 +162,9 @@ impl Boot {
         if session.verbose {
             eprintln!("{line}");
         }
-        if !self.started && line.contains("*** Serial input to DOM0") {
+        if !self.started && line.contains(DOM0_BEGINS) {
             self.started = true;
+            self.timeline.begin(GUEST, Side::Guest);
             self.recorder = Recorder::start();
             let text = format!(
                 "{} in QEMU ({}), the guest is domain 0",

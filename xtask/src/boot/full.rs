@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::recorder::Recorder;
-use super::{BOOT_LIMIT, Ending, GuestSpec, Input, Outcome, Reason, Scenario, Session, accelerator, logs};
+use super::{
+    BOOT_LIMIT, DOM0_BEGINS, Ending, FIRST_OUTPUT, GUEST, GuestSpec, Input, Outcome, QEMU, Reason, Scenario, Session,
+    XEN, accelerator, logs,
+};
 use crate::channel::{Item, Parser};
 use crate::dom0::{self, Dom0};
 use crate::network::Uplink;
 use crate::progress::Step;
 use crate::qemu::{self, Accelerator, Activity, Machine, Program, Qemu};
+use crate::timeline::{Side, Timeline};
 use crate::{diagnose, xen_log};
 
 /// Domain 0's memory in mebibytes.
@@ -29,6 +33,8 @@ const XEN_OPTIONS: &str = "console=com1 com1=115200 loglvl=all guest_loglvl=all 
 /// Linux without what costs time and is of no use here.
 const LINUX_OPTIONS: &str = "console=hvc0 quiet audit=0 cryptomgr.notests";
 const TICK: Duration = Duration::from_millis(50);
+/// A step of the timeline that takes long where other guests come first.
+const TURN: &str = "waiting for its turn";
 
 /// What a boot needs besides its guests.
 struct Parts {
@@ -74,12 +80,17 @@ impl Parts {
         }
     }
 
-    fn machine<'a>(&'a self, guests: &[GuestSpec], session: &Session<'_>, logs: &'a Logs) -> Result<Machine<'a>> {
+    fn machine<'a>(
+        &'a self,
+        guests: &[GuestSpec],
+        uplink: Option<&Uplink>,
+        session: &Session<'_>,
+        logs: &'a Logs,
+    ) -> Machine<'a> {
         let largest = guests.iter().map(|guest| guest.memory).max().unwrap_or(0);
         let linux = guests.iter().any(|guest| guest.ramdisk.is_some());
         let domain0 = if linux { DOM0_MEMORY + FOR_LINUX } else { DOM0_MEMORY };
-        let uplink = Uplink::of(guests)?;
-        Ok(Machine {
+        Machine {
             accelerator: self.accelerator,
             memory: domain0 + XEN_MEMORY + largest,
             cpus: self.cpus(guests),
@@ -90,10 +101,18 @@ impl Parts {
                 (logs.initramfs.clone(), String::new()),
             ],
             com1_log: Some(&logs.xen),
-            devices: uplink.iter().flat_map(Uplink::arguments).collect(),
+            devices: uplink.into_iter().flat_map(Uplink::arguments).collect(),
             messages: &logs.qemu,
-        })
+        }
     }
+}
+
+/// What domain 0's init is told, by the names of files.
+fn words<'a>(token: &'a str, uplink: Option<&Uplink>, session: &Session<'_>) -> Vec<(&'static str, &'a str)> {
+    let mut words = vec![("token", token)];
+    words.extend(uplink.map(|uplink| ("uplink", uplink.word())));
+    words.extend(session.timeline.then_some(("ping", "")));
+    words
 }
 
 /// The files of a boot.
@@ -138,6 +157,7 @@ struct Boot<'a> {
     /// What xl said about a guest that it refused.
     refusal: Vec<String>,
     outcomes: Vec<Outcome>,
+    timeline: Timeline,
     done: bool,
 }
 
@@ -145,8 +165,12 @@ impl<'a> Boot<'a> {
     fn start(parts: &Parts, guests: &'a [GuestSpec], session: &Session<'_>) -> Result<Self> {
         let logs = Logs::new(guests.first().map_or("none", |guest| guest.name.as_str()))?;
         let token = format!("{:016x}", RandomState::new().build_hasher().finish());
-        dom0::write_initramfs(&parts.dom0.base, guests, &token, &logs.initramfs)?;
-        let qemu = Qemu::start(&parts.machine(guests, session, &logs)?, &parts.program)?;
+        let mut timeline = Timeline::start("files of domain 0");
+        let uplink = Uplink::of(guests)?;
+        let words = words(&token, uplink.as_ref(), session);
+        dom0::write_initramfs(&parts.dom0.base, guests, &words, &logs.initramfs)?;
+        timeline.begin(QEMU, Side::Host);
+        let qemu = Qemu::start(&parts.machine(guests, uplink.as_ref(), session, &logs), &parts.program)?;
         Ok(Self {
             guests,
             accelerator: parts.accelerator,
@@ -161,6 +185,7 @@ impl<'a> Boot<'a> {
             scenario: Scenario::default(),
             refusal: Vec::new(),
             outcomes: Vec::new(),
+            timeline,
             done: false,
         })
     }
@@ -169,6 +194,7 @@ impl<'a> Boot<'a> {
         while !self.done && self.outcomes.len() < self.guests.len() {
             let activity = self.qemu.next(TICK)?;
             self.log.read();
+            self.look_at_xen();
             match activity {
                 Activity::Bytes(bytes) => self.take(&bytes, session)?,
                 Activity::Quiet => {}
@@ -185,6 +211,7 @@ impl<'a> Boot<'a> {
             match item {
                 Item::Guest(bytes) => {
                     if let Some(recorder) = &mut self.running {
+                        self.timeline.note(FIRST_OUTPUT);
                         recorder.feed(&bytes, &mut session.output);
                     }
                 }
@@ -197,7 +224,11 @@ impl<'a> Boot<'a> {
     fn event(&mut self, word: &str, text: &str, session: &mut Session<'_>) -> Result<()> {
         match word {
             "booted" => self.booted(text, session),
-            "toolstack" => self.finish_step("xenstored, xenconsoled up"),
+            "toolstack" => {
+                self.timeline.begin(TURN, Side::Host);
+                self.finish_step("xenstored, xenconsoled up");
+            }
+            "answered" => self.timeline.note("first answered ping"),
             "starting" => self.starting(session),
             "created" => self.created(text),
             "refused" => self.refusal.push(text.to_owned()),
@@ -221,6 +252,7 @@ impl<'a> Boot<'a> {
     }
 
     fn booted(&mut self, release: &str, session: &Session<'_>) {
+        self.timeline.begin("xenstored, xenconsoled", Side::Host);
         let xen = diagnose::xen_version(self.log.text());
         let linux = release.split('-').next().unwrap_or(release);
         self.finish_step(&format!("{xen} in QEMU ({}), dom0 Linux {linux}", self.accelerator));
@@ -230,11 +262,13 @@ impl<'a> Boot<'a> {
     /// From here on, what Xen logs is about the next guest: it may run, and crash, before it is known to be created.
     fn starting(&mut self, session: &Session<'_>) {
         self.log_start = self.log.text().len();
+        self.timeline.begin("xl create", Side::Host);
         let text = format!("xl creates {:?}", self.guest().name);
         self.step = Some(session.progress.step("domain", text));
     }
 
     fn created(&mut self, domain: &str) {
+        self.timeline.begin(GUEST, Side::Guest);
         let guest = self.guest();
         let text = format!("{domain} {:?} created, {} MB", guest.name, guest.memory);
         self.finish_step(&text);
@@ -264,6 +298,7 @@ impl<'a> Boot<'a> {
         let ran = self.running.is_some() && self.guest().scenario.is_some();
         let scenario = std::mem::take(&mut self.scenario);
         let recorder = self.running.take().unwrap_or_else(Recorder::start);
+        self.timeline.finish();
         self.outcomes.push(Outcome {
             name: self.guest().name.clone(),
             console: recorder.text(),
@@ -272,9 +307,20 @@ impl<'a> Boot<'a> {
             xen_log: self.log.text()[self.log_start..].to_owned(),
             logs: self.logs.folder.clone(),
             scenario: ran.then_some(scenario),
+            timeline: self.timeline.clone(),
         });
+        self.timeline.back_to(TURN);
         self.step = None;
         self.deadline = Instant::now() + NEXT_LIMIT;
+    }
+
+    /// Xen and domain 0 begin when Xen's log says so.
+    fn look_at_xen(&mut self) {
+        match self.timeline.current() {
+            QEMU if !self.log.text().is_empty() => self.timeline.begin(XEN, Side::Host),
+            XEN if self.log.text().contains(DOM0_BEGINS) => self.timeline.begin("domain 0's Linux", Side::Host),
+            _ => {}
+        }
     }
 
     /// Looks for a panic of Xen and for a limit that has passed.

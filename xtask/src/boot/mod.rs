@@ -24,6 +24,13 @@ use crate::packages::{self, HYPERVISOR};
 use crate::progress::Progress;
 use crate::{cache, elf};
 
+/// What Xen logs when it leaves the processor to domain 0.
+const DOM0_BEGINS: &str = "*** Serial input to DOM0";
+/// Steps and moments of the timeline.
+const QEMU: &str = "QEMU";
+const XEN: &str = "Xen";
+const GUEST: &str = "the guest";
+const FIRST_OUTPUT: &str = "first output";
 /// How long Xen and domain 0 may take until the guest starts; translation on a busy machine is slow.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// What stands for no limit, as no time is infinitely far away: some years.
@@ -107,6 +114,8 @@ pub struct Session<'a> {
     pub verbose: bool,
     /// Makes virtual time count instructions: slower, one thread, and figures repeat exactly.
     pub icount: bool,
+    /// Has domain 0 ping a guest that has a network until it answers, for [`Outcome::timeline`] (full mode).
+    pub timeline: bool,
     /// More options for Xen's command line.
     pub xen_options: String,
 }
@@ -118,6 +127,7 @@ impl Default for Session<'_> {
             output: Box::new(|_| ()),
             verbose: false,
             icount: false,
+            timeline: false,
             xen_options: String::new(),
         }
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::timeline::Timeline;
+
 /// What came of a guest.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -21,6 +23,8 @@ pub struct Outcome {
     pub logs: PathBuf,
     /// What came of the scenario, if the guest had one and started.
     pub scenario: Option<Scenario>,
+    /// When its boot's steps began, up to its end.
+    pub timeline: Timeline,
 }
 
 impl Outcome {

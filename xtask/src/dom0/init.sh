@@ -105,6 +105,14 @@ ending_from_xl() {
 	[ -s /tmp/ending ] || echo destroyed >/tmp/ending
 }
 
+# Tells when the guest answers for the first time. Where nobody answers yet, ARP asks again soon and for long.
+time_ping() {
+	echo 100 >/proc/sys/net/ipv4/neigh/br0/retrans_time_ms
+	echo 600 >/proc/sys/net/ipv4/neigh/br0/mcast_solicit
+	until ping -q -c 1 -W 60 10.0.0.15 >/dev/null 2>&1; do :; done
+	event answered
+}
+
 run_guest() {
 	name=$(cat "$1/name")
 	log=$consoles/guest-$name.log
@@ -124,6 +132,11 @@ run_guest() {
 	while [ -z "$domain" ]; do domain=$(xenstore-list /local/domain | sort -n | tail -n 1); done
 	event created "$domain"
 	exec 3<"$log"
+	pinger=
+	if [ -e /domu/ping ] && grep -q ^vif "$1/config"; then
+		time_ping &
+		pinger=$!
+	fi
 	[ -e "$1/input" ] && connect_input "$domain" "$1/input"
 	if [ -e "$1/scenario" ]; then
 		# The domain that xl created may be saved, and go on as another one: the scenario's end is what counts.
@@ -137,6 +150,7 @@ run_guest() {
 	event "$(cat /tmp/ending)"
 	[ -n "$typist" ] && kill "$typist"
 	typist=
+	[ -n "$pinger" ] && kill "$pinger"
 	xl destroy "$name" 2>/dev/null
 }
 

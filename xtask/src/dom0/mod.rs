@@ -14,7 +14,7 @@ use self::modules::Module;
 use crate::boot::{GuestSpec, Input};
 use crate::cache::{self, Key};
 use crate::initramfs::Archive;
-use crate::network::{Network, Uplink};
+use crate::network::Network;
 use crate::packages::{self, DOM0, Tree};
 use crate::progress::Progress;
 use crate::qemu;
@@ -180,19 +180,17 @@ pub fn prepare(progress: &Progress) -> Result<Dom0> {
     Ok(Dom0 { kernel, base })
 }
 
-/// Writes the complete initial RAM file system for some guests: the base, followed by what is theirs.
+/// Writes the complete initial RAM file system for some guests: the base, followed by what is theirs, and words for init in
+/// files of `/domu`.
 ///
 /// # Errors
 ///
 /// When a file cannot be read or written.
-pub fn write_initramfs(base: &Path, guests: &[GuestSpec], token: &str, target: &Path) -> Result<()> {
+pub fn write_initramfs(base: &Path, guests: &[GuestSpec], words: &[(&str, &str)], target: &Path) -> Result<()> {
     std::fs::copy(base, target).with_context(|| format!("cannot write {}", target.display()))?;
     let file = File::options().append(true).open(target)?;
     let mut archive = Archive::new(BufWriter::new(file));
-    archive.file("domu/token", token.as_bytes())?;
-    if let Some(uplink) = Uplink::of(guests)? {
-        archive.file("domu/uplink", uplink.word().as_bytes())?;
-    }
+    words.iter().try_for_each(|(name, word)| archive.file(&format!("domu/{name}"), word.as_bytes()))?;
     let files: BTreeMap<_, _> = guests.iter().flat_map(|guest| &guest.files).map(|(path, file)| (path, file)).collect();
     files.into_iter().try_for_each(|(path, file)| archive.copy(path, file))?;
     // Each kernel once, as they take domain 0's memory.
