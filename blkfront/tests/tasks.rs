@@ -258,7 +258,7 @@ fn a_future_that_is_dropped_forgets_interest_and_nothing_else() {
         while !matches!(disk.event().await, Event::Ended(End::Closed)) {}
     });
     rig.machine.settle();
-    let _ = GrantTable::reap(&rig.guest, u32::MAX);
+    let _ = xen_grant_table::GrantTable::reap(&rig.guest, u32::MAX);
     let statistics = xen_grant_table::Memory::grant_table(&rig.guest).statistics();
     assert_eq!((statistics.quarantined, statistics.free), (0, statistics.common));
 }
