@@ -39,6 +39,9 @@ pub struct Network<'a> {
     stack: Interface,
     sockets: SocketSet<'static>,
     dhcp: Option<SocketHandle>,
+    /// Bytes of a packet at most, as the stack knows it.
+    mtu: u16,
+    addresses: Option<Addresses>,
 }
 
 /// What a turn was about.
@@ -67,9 +70,11 @@ impl<'a> Network<'a> {
         let stack = Interface::new(config(interface), interface, instant(store.now()));
         let mut sockets = SocketSet::new(alloc::vec![]);
         let dhcp = addresses.is_none().then(|| sockets.add(dhcpv4::Socket::new()));
-        let mut network = Self { guest, store, requests, interfaces, number, stack, sockets, dhcp };
-        if let Some(Addresses { own, gateway }) = addresses {
-            network.set_addresses(Some(own), gateway);
+        let mtu = mtu(interface);
+        let mut network =
+            Self { guest, store, requests, interfaces, number, stack, sockets, dhcp, mtu, addresses: None };
+        if addresses.is_some() {
+            network.set_addresses(addresses);
         }
         Ok(network)
     }
@@ -134,11 +139,25 @@ impl<'a> Network<'a> {
             println!("interface: {}", Words(&event));
             match event {
                 Event::Ended(end) => return Err(format!("the interface is gone: {end:?}").into()),
-                Event::Connected | Event::LinkUp => self.announce(),
+                Event::Connected => {
+                    self.fit_stack();
+                    self.announce();
+                }
+                Event::LinkUp => self.announce(),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// A stack asks once how long packets may be: where that has changed it is made anew. Sockets and their connections stay.
+    fn fit_stack(&mut self) {
+        let Some(interface) = self.interfaces.get_mut(self.number) else { return };
+        let mtu = mtu(interface);
+        if core::mem::replace(&mut self.mtu, mtu) != mtu {
+            self.stack = Interface::new(config(interface), interface, instant(self.store.now()));
+            self.set_addresses(self.addresses);
+        }
     }
 
     /// Tells other hosts where the address is now.
@@ -182,22 +201,24 @@ impl<'a> Network<'a> {
         let Some(handle) = self.dhcp else { return };
         match self.sockets.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
             None => {}
-            Some(dhcpv4::Event::Deconfigured) => self.set_addresses(None, None),
+            Some(dhcpv4::Event::Deconfigured) => self.set_addresses(None),
             Some(dhcpv4::Event::Configured(lease)) => {
-                let (own, gateway) = (lease.address, lease.router);
-                self.set_addresses(Some(own), gateway);
+                let addresses = Addresses { own: lease.address, gateway: lease.router };
+                self.set_addresses(Some(addresses));
             }
         }
     }
 
-    fn set_addresses(&mut self, own: Option<Ipv4Cidr>, gateway: Option<Ipv4Address>) {
+    fn set_addresses(&mut self, addresses: Option<Addresses>) {
+        self.addresses = addresses;
+        let own = addresses.map(|addresses| addresses.own);
         self.stack.update_ip_addrs(|addresses| {
             addresses.clear();
             // There is room for one at least.
             let _ = own.map(|own| addresses.push(IpCidr::Ipv4(own)));
         });
         self.stack.routes_mut().remove_default_ipv4_route();
-        if let Some(gateway) = gateway {
+        if let Some(gateway) = addresses.and_then(|addresses| addresses.gateway) {
             let _ = self.stack.routes_mut().add_default_ipv4_route(gateway);
         }
         match own {
@@ -254,6 +275,10 @@ fn config(interface: &Netfront<Xen>) -> Config {
     Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)))
 }
 
+fn mtu(interface: &Netfront<Xen>) -> u16 {
+    interface.link().map_or(1500, |link| link.mtu())
+}
+
 fn instant(time: Duration) -> Instant {
     Instant::from_micros(time.as_micros() as i64)
 }
@@ -262,7 +287,8 @@ fn duration(instant: Instant) -> Duration {
     Duration::from_micros(instant.total_micros().max(0).cast_unsigned())
 }
 
-/// What the command line says of addresses.
+/// Whom the guest is, and who is asked for the rest.
+#[derive(Clone, Copy)]
 struct Addresses {
     own: Ipv4Cidr,
     gateway: Option<Ipv4Address>,
