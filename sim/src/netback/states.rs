@@ -246,7 +246,7 @@ fn address(nodes: &mut Nodes<'_>, path: &str) -> Result<Address, String> {
     let mut port = |key: &str| number(nodes, path, key).map(Port);
     let (tx, rx, both) = (port("event-channel-tx"), port("event-channel-rx"), port("event-channel"));
     let (tx_port, rx_port) = match (tx, rx, both) {
-        (Some(tx), Some(rx), _) => (tx, Some(rx)),
+        (Some(tx), Some(rx), _) => (tx, Some(rx).filter(|rx| *rx != tx)),
         (_, _, Some(both)) => (both, None),
         _ => return Err(format!("reading {path}/event-channel(-tx/rx)")),
     };
