@@ -3,12 +3,12 @@
 #[path = "common/net_scene.rs"]
 mod scene;
 
-use scene::net::bytes;
+use scene::net::{Front, Rig, Shape, bytes};
 use scene::{Scene, scene};
-use xen_hypercall::abi::io::netif::Status;
+use xen_hypercall::abi::io::netif::{CtrlRequest, CtrlType, Status};
 use xen_hypercall::abi::io::xenbus::State;
 use xen_sim::When;
-use xen_sim::netback::{Fault, Misdeed, Packet, Which};
+use xen_sim::netback::{Fault, Misdeed, Options, Packet, Which};
 
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of calls")]
@@ -239,4 +239,43 @@ fn all_misdeeds_and_chance_leave_the_backend_in_order() {
         }
         scene.end();
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of calls")]
+fn answers_on_the_control_ring() {
+    for (misdeed, expected) in
+        [(Misdeed::Id(500), (500, 0, 128)), (Misdeed::Status(-1), (9, u32::MAX, 128)), (Misdeed::Storm(3), (9, 0, 128))]
+    {
+        let mut rig = Rig::new(300, Options::DEFAULT);
+        let mut front = rig.connect(&Shape::CONTROL);
+        rig.back.control().on(Which::Control, When::Nth(1), Fault::Misdeed(misdeed));
+        let answers = control(&mut rig, &mut front);
+        assert_eq!(answers, [expected], "{misdeed:?}");
+        rig.close(front);
+    }
+    for (misdeed, broken) in [(Misdeed::Silent, false), (Misdeed::Twice, true), (Misdeed::Producer(1), true)] {
+        let mut rig = Rig::new(301, Options::DEFAULT);
+        let mut front = rig.connect(&Shape::CONTROL);
+        rig.back.control().on(Which::Control, When::Nth(1), Fault::Misdeed(misdeed));
+        assert_eq!(control(&mut rig, &mut front), []);
+        assert_eq!(front.control.as_ref().unwrap().0.violation().is_some(), broken, "{misdeed:?}");
+        rig.close(front);
+    }
+}
+
+/// Asks how large the table of queues can be; each answer's id, status and size.
+fn control(rig: &mut Rig, front: &mut Front) -> Vec<(u16, u32, u32)> {
+    let (ring, channel) = front.control.as_mut().unwrap();
+    let kind = CtrlType::GET_HASH_MAPPING_SIZE;
+    ring.push(CtrlRequest { id: 9, kind, ..CtrlRequest::default() }).map_err(drop).unwrap();
+    let _ = ring.publish();
+    channel.notify().unwrap();
+    rig.settle();
+    let mut answers = Vec::new();
+    while let Ok(Some(answer)) = ring.pop_or_arm() {
+        let answer = answer.into_unverified();
+        answers.push((answer.id, answer.status.0, answer.data));
+    }
+    answers
 }

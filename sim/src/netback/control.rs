@@ -40,7 +40,7 @@ pub enum Fault {
     Lose,
     /// It stays where it is, with its pages mapped where the front transmits it, until `Control::go_on`.
     Hang,
-    /// It comes, or is answered, so much later.
+    /// It comes, or is answered, so much later; a request on the control ring is not.
     Late(Duration),
     /// It is answered, or comes, as from no honest backend.
     Misdeed(Misdeed),
@@ -61,7 +61,7 @@ impl Kind for Vif {
         match work {
             Which::Transmit => Fault::Misdeed(Misdeed::any_transmitted(rng)),
             Which::Receive => Fault::Misdeed(Misdeed::any_received(rng)),
-            _ => Fault::Lose,
+            Which::Control | Which::All => Fault::Misdeed(Misdeed::any_control(rng)),
         }
     }
 }

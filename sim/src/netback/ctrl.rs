@@ -7,11 +7,11 @@ use xen_hypercall::abi::io::netif::{CtrlRequest, CtrlResponse, CtrlStatus, CtrlT
 use xen_shared_ring::Protocol;
 use zerocopy::FromBytes;
 
-use super::Listen;
 use super::control::{Fault, Which};
 use super::engine::Engine;
 use super::line::{Line, bind};
 use super::steering::KEY;
+use super::{Listen, hostile};
 
 /// The ring's protocol.
 pub(super) enum Ctrl {}
@@ -80,6 +80,10 @@ impl ControlRing {
             Some(Fault::Hang) => self.stuck.push(request),
             Some(Fault::Lose) => {}
             Some(Fault::Refuse(_)) => self.respond(&request, Err(CtrlStatus::NOT_SUPPORTED), engine),
+            Some(Fault::Misdeed(misdeed)) => {
+                let response = response(&request, outcome(&request, queues, engine));
+                hostile::control(&mut self.line, response, &misdeed, engine);
+            }
             _ => self.carry_out(&request, queues, engine),
         }
     }
@@ -90,10 +94,14 @@ impl ControlRing {
     }
 
     fn respond(&mut self, request: &CtrlRequest, outcome: Outcome, engine: &mut Engine) {
-        let CtrlRequest { id, kind, .. } = *request;
-        let (status, data) = outcome.map_or_else(|status| (status, 0), |data| (CtrlStatus::SUCCESS, data));
-        self.line.push(CtrlResponse { id, kind, status, data }, engine);
+        self.line.push(response(request, outcome), engine);
     }
+}
+
+fn response(request: &CtrlRequest, outcome: Outcome) -> CtrlResponse {
+    let CtrlRequest { id, kind, .. } = *request;
+    let (status, data) = outcome.map_or_else(|status| (status, 0), |data| (CtrlStatus::SUCCESS, data));
+    CtrlResponse { id, kind, status, data }
 }
 
 /// Does what is asked for.

@@ -2,12 +2,13 @@
 
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{
-    ExtraFlags, ExtraInfo, ExtraType, GsoType, RxFlags, Status, TxRequest, TxResponse,
+    CtrlResponse, CtrlStatus, ExtraFlags, ExtraInfo, ExtraType, GsoType, RxFlags, Status, TxRequest, TxResponse,
 };
 use xen_shared_ring::Protocol;
 use zerocopy::IntoBytes;
 
 use super::XDP;
+use super::ctrl::Ctrl;
 use super::engine::Engine;
 use super::line::Line;
 use super::misdeed::Misdeed;
@@ -124,6 +125,19 @@ pub(super) fn receive(receiver: &mut Receiver, slots: Vec<RxSlot>, misdeed: &Mis
     let id = buffers.first().map_or(0, |buffer| buffer.id);
     let answer = [id.to_le_bytes(), [0; 2], [0; 2], 60_u16.to_le_bytes()].concat();
     receiver.line.after(&answer, misdeed, engine);
+}
+
+/// Answers a request on the control ring.
+pub(super) fn control(line: &mut Line<Ctrl>, honest: CtrlResponse, misdeed: &Misdeed, engine: &mut Engine) {
+    line.before(misdeed, engine);
+    let answer = match *misdeed {
+        Misdeed::Id(id) => CtrlResponse { id, ..honest },
+        Misdeed::Status(status) => CtrlResponse { status: CtrlStatus(status as u32), ..honest },
+        Misdeed::Silent => return,
+        _ => honest,
+    };
+    line.push(answer, engine);
+    line.after(honest.as_bytes(), misdeed, engine);
 }
 
 /// Changes the slots of a packet that the front receives.

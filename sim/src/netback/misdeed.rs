@@ -5,7 +5,8 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// What a backend does in place of what an honest one would. The number in the text is that of the catalogue of hostile inputs, where
-/// it has one. What is for one direction only leaves packets of the other one as they are.
+/// it has one. What is for one direction only leaves packets of the other one as they are; what is for both is for the control ring,
+/// too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misdeed {
@@ -81,7 +82,7 @@ pub enum Misdeed {
 }
 
 impl Misdeed {
-    /// All kinds that matter both ways, for tests that go through them.
+    /// All kinds that matter both ways and, but for those that are about pages, on the control ring, for tests that go through them.
     pub const BOTH: [Self; 20] = [
         Self::Id(256),
         Self::Id(255),
@@ -165,6 +166,16 @@ impl Misdeed {
             Self::ChangesLater,
         ],
     );
+
+    /// One of those.
+    pub(super) fn any_control(rng: &mut ChaCha8Rng) -> Self {
+        match rng.random_range(0..10) {
+            0 => Self::Id(rng.random()),
+            1 => Self::Status(rng.random()),
+            2 => Self::Producer(rng.random_range(-40..40)),
+            _ => *Self::BOTH.choose(rng).unwrap_or(&Self::Twice),
+        }
+    }
 
     /// One of them.
     pub(super) fn any_transmitted(rng: &mut ChaCha8Rng) -> Self {

@@ -125,6 +125,8 @@ impl Switch {
     }
 
     fn forward(&self, from: usize, packet: Packet) {
+        // A hash is between one front and its backend.
+        let packet = Packet { hash: None, ..packet };
         // A switch that a port leads to must not be locked meanwhile.
         for port in self.route(from, &packet) {
             port.send(packet.clone());
@@ -155,6 +157,7 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netback::Hash;
 
     fn packet(to: u8, from: u8) -> Packet {
         let mac = |last| [if last == 255 { 1 } else { 2 }, 0, 0, 0, 0, last];
@@ -186,15 +189,17 @@ mod tests {
         let waiting = || stations.iter().map(Port::waiting).collect::<Vec<_>>();
         stations[0].send(packet(2, 1));
         assert_eq!(waiting(), [0, 1, 1], "nobody knows where 2 is");
-        stations[1].send(packet(1, 2));
+        let hash = Some(Hash { kind: 0, algorithm: 1, value: 3 });
+        stations[1].send(Packet { hash, ..packet(1, 2) });
         assert_eq!(waiting(), [1, 1, 1]);
+        assert_eq!(stations[0].receive(), Some(packet(1, 2)), "nobody else's hash");
         stations[0].send(packet(2, 1));
-        assert_eq!(waiting(), [1, 2, 1]);
+        assert_eq!(waiting(), [0, 2, 1]);
         stations[2].send(packet(255, 3));
-        assert_eq!(waiting(), [2, 3, 1], "a group");
+        assert_eq!(waiting(), [1, 3, 1], "a group");
         assert_eq!(switch.counts(), (2, 2));
         drop(switch);
         stations[0].send(packet(2, 1));
-        assert_eq!(waiting(), [2, 3, 1]);
+        assert_eq!(waiting(), [1, 3, 1]);
     }
 }

@@ -202,7 +202,7 @@ impl Receiver {
 
     /// Puts a packet into buffers, of which there are enough.
     fn put(&mut self, mut held: Held, engine: &mut Engine) {
-        engine.statistics.received += 1;
+        engine.statistics.received += u64::from(!held.packet.data.is_empty());
         engine.statistics.received_bytes += held.packet.data.len() as u64;
         let slots = held.slots.take().unwrap_or_default();
         match held.fault {
