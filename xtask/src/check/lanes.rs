@@ -47,19 +47,19 @@ pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
 /// The steps of a lane, with their places among all.
 type Steps = Vec<(usize, Step)>;
 
-/// One processor has nothing to gain from a second lane, and with two or three, boots share one with what else takes long.
+/// One processor has nothing to gain from a second lane, and with two or three, boots and Miri share one.
 fn arrange(steps: Vec<Step>, processors: usize) -> Vec<Steps> {
-    let [builds, boots, long] = match processors {
+    let [builds, boots, miri] = match processors {
         0..2 => [0, 0, 0],
         2..4 => [0, 1, 1],
         _ => [0, 1, 2],
     };
-    let mut lanes: Vec<Steps> = (0..=long).map(|_| Steps::new()).collect();
+    let mut lanes: Vec<Steps> = (0..=miri).map(|_| Steps::new()).collect();
     for (place, step) in steps.into_iter().enumerate() {
         let lane = match step.lane() {
             Lane::Builds => builds,
             Lane::Boots => boots,
-            Lane::Long => long,
+            Lane::Miri => miri,
         };
         lanes[lane].push((place, step));
     }
@@ -142,10 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn boots_and_what_takes_long_have_lanes_of_their_own_if_there_are_processors() {
+    fn boots_and_miri_have_lanes_of_their_own_if_there_are_processors() {
         let places = |processors| -> Vec<Vec<usize>> {
             let mut steps = steps();
-            steps.insert(0, Step::long("models", Command::new("true")));
+            steps.insert(0, Step::miri("Miri", Command::new("true")));
             let lanes = arrange(steps, processors);
             lanes.iter().map(|lane| lane.iter().map(|(place, _)| *place).collect()).collect()
         };

@@ -41,12 +41,12 @@ pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     if has(packages, DIFFERENTIAL_TESTS) {
         // Its table is worth seeing when all is well, too.
         let words = ["test", "--package", DIFFERENTIAL_TESTS, "--", "--nocapture"];
-        steps.push(Step::long("comparison with Xen's ring.h", cargo(&words)?));
+        steps.push(Step::loud("comparison with Xen's ring.h", cargo(&words)?));
     }
     steps.extend(models(packages)?);
     steps.extend(storms(packages)?);
     if storm::has_disks(packages) {
-        let step = |(name, what)| Ok(Step::long(name, storm::disks(what)?));
+        let step = |(name, what)| Ok(Step::loud(name, storm::disks(what)?));
         steps.extend(DISKS.into_iter().map(step).collect::<Result<Vec<_>>>()?);
     }
     steps.extend(miri_tests(packages)?);
@@ -88,7 +88,7 @@ fn models(packages: &[Package]) -> Result<Vec<Step>> {
     with_packages(&mut clippy, &selected);
     with_packages(&mut tests, &selected);
     let clippy = with_rest(clippy, &["-D", "warnings"]);
-    Ok(vec![Step::quiet("clippy, loom models", clippy), Step::long("loom models", tests)])
+    Ok(vec![Step::quiet("clippy, loom models", clippy), Step::loud("loom models", tests)])
 }
 
 fn storms(packages: &[Package]) -> Result<Vec<Step>> {
@@ -99,7 +99,7 @@ fn storms(packages: &[Package]) -> Result<Vec<Step>> {
         let command = storm::command(build, steps, SEED)?;
         Ok(match build {
             Build::Miri => Step::miri(name, command),
-            Build::Release | Build::AddressSanitizer => Step::long(name, command),
+            Build::Release | Build::AddressSanitizer => Step::loud(name, command),
         })
     };
     STORMS.into_iter().map(step).collect()

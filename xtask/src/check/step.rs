@@ -40,8 +40,8 @@ pub(super) enum Lane {
     Builds,
     /// With boots, which take a processor for long and build little.
     Boots,
-    /// With what takes a processor for long and builds little, or in a folder of its own: models, storms, what Miri interprets.
-    Long,
+    /// With what Miri interprets, which takes a processor for long and is built in a folder of its own.
+    Miri,
 }
 
 #[derive(Debug)]
@@ -50,8 +50,6 @@ enum Work {
     Quiet(Command),
     /// A command whose output is worth seeing.
     Loud(Command),
-    /// The same, and it takes long and builds little.
-    Long(Command),
     /// The same, but it needs the nightly toolchain with Miri.
     Miri(Command),
     /// All mutants.
@@ -91,10 +89,6 @@ impl Step {
         Self { name: name.into(), part: Part::Host, work: Work::Loud(command) }
     }
 
-    pub(super) fn long(name: impl Into<String>, command: Command) -> Self {
-        Self { name: name.into(), part: Part::Host, work: Work::Long(command) }
-    }
-
     pub(super) fn miri(name: impl Into<String>, command: Command) -> Self {
         Self { name: name.into(), part: Part::Host, work: Work::Miri(command) }
     }
@@ -110,7 +104,7 @@ impl Step {
     pub(super) const fn lane(&self) -> Lane {
         match (self.part, &self.work) {
             (Part::Xen, _) => Lane::Boots,
-            (Part::Host, Work::Long(_) | Work::Miri(_)) => Lane::Long,
+            (Part::Host, Work::Miri(_)) => Lane::Miri,
             (Part::Host, _) => Lane::Builds,
         }
     }
@@ -142,9 +136,7 @@ impl Step {
 impl Work {
     fn describe(&self) -> String {
         match self {
-            Self::Quiet(command) | Self::Loud(command) | Self::Long(command) | Self::Miri(command) => {
-                process::describe(command)
-            }
+            Self::Quiet(command) | Self::Loud(command) | Self::Miri(command) => process::describe(command),
             Self::Mutants => "cargo xtask mutants".into(),
         }
     }
@@ -152,7 +144,7 @@ impl Work {
     fn run(self, name: &str, progress: &Progress, said: &Said) -> Result<Outcome> {
         match self {
             Self::Quiet(command) => silently(name, command, progress, said),
-            Self::Loud(command) | Self::Long(command) => loudly(name, command, progress, said),
+            Self::Loud(command) => loudly(name, command, progress, said),
             Self::Miri(command) => match miri::ensure(progress)? {
                 Ok(()) => loudly(name, command, progress, said),
                 Err(reason) => Ok(Outcome::NotRun(reason)),
