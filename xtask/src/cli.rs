@@ -177,9 +177,9 @@ pub struct Test {
 }
 
 const MUTANTS_HELP: &str = "\
-The guards and their tests are listed in tests/mutants/*.toml. Each is taken away in a copy of the workspace (under \
-target/mutants): its test must exist, pass before and fail then. A guard that no test misses has `survived`; a list that \
-is wrong (no such text or test, a change that does not compile) is `broken`.
+The guards and their tests are listed in tests/mutants/*.toml; those in tests/mutants/soak are tried where FILTER means them. \
+Each is taken away in a copy of the workspace (under target/mutants): its test must exist, pass before and fail then. A guard \
+that no test misses has `survived`; a list that is wrong (no such text or test, a change that does not compile) is `broken`.
 
 Exit status: 0 if a test noticed each, 1 if not, 2 if they could not be tried.";
 

@@ -27,6 +27,8 @@ use crate::{cli, interrupt, paths};
 
 /// Where the lists are.
 const LISTS: &str = "tests/mutants";
+/// Where those are for which a push has no time; they are tried where words mean them.
+const MORE: &str = "tests/mutants/soak";
 
 /// Tries mutants and returns 0 if tests noticed all of them.
 ///
@@ -104,6 +106,10 @@ impl Laboratory {
     /// When a list cannot be read, or no mutant is meant.
     pub fn mutants(&self, words: &[String]) -> Result<Vec<Mutant>> {
         let mut mutants = entry::load(&self.root.join(LISTS))?;
+        let more = self.root.join(MORE);
+        if !words.is_empty() && more.is_dir() {
+            mutants.extend(entry::load(&more)?);
+        }
         mutants.retain(|mutant| mutant.is_meant(words));
         match (mutants.is_empty(), words.is_empty()) {
             (false, _) => Ok(mutants),
