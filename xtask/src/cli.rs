@@ -122,7 +122,7 @@ pub struct Run {
     /// Gives the guest a network interface, 10.0.0.15
     #[arg(long, conflicts_with = "direct")]
     pub network: bool,
-    /// Passes connections to a port of this machine (127.0.0.1) on to one of the guest's, such as 8080:80; port 0 of this machine is for one that is free, `/udp` for datagrams; may be repeated
+    /// Passes connections to a port of this machine (127.0.0.1) on to one of the guest's, such as 8080:80; port 0 of this machine is for one that is free, `/udp` for datagrams (with --outside); may be repeated
     #[arg(long, value_name = "HOST:GUEST", conflicts_with = "direct")]
     pub forward: Vec<Forward>,
     /// Lets the guest reach the outside, and this machine's own services (10.0.0.2), through its network

@@ -1,7 +1,7 @@
 //! Answers ping, and prints every packet that comes.
 //!
 //! ```text
-//! cargo xtask run ping --config 'vif=["bridge=br0"]' -- ip=10.0.0.15/24
+//! cargo xtask run ping --network
 //! ```
 //!
 //! `quiet` on the command line prints no packets, `offload` leaves checksums to the backend. The guest ends when it is asked to, by

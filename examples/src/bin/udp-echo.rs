@@ -1,10 +1,10 @@
 //! Sends every UDP packet back to where it came from.
 //!
 //! ```text
-//! cargo xtask run udp-echo --config 'vif=["bridge=br0"]' -- ip=10.0.0.15/24 port=7
+//! cargo xtask run udp-echo --forward 7007:7/udp --outside
 //! ```
 //!
-//! In domain 0: `echo hello | nc -u -w 1 10.0.0.15 7`.
+//! Then, on this machine: `echo hello | nc -u -w 1 127.0.0.1 7007`. `port=` on the guest's command line is another port than 7.
 
 #![no_std]
 #![no_main]
