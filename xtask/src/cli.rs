@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::mutants::Share;
 use crate::network::Forward;
 use crate::spelling;
 
@@ -177,7 +178,7 @@ pub struct Test {
 }
 
 const MUTANTS_HELP: &str = "\
-The guards and their tests are listed in tests/mutants/*.toml; those in tests/mutants/soak are tried where FILTER means them. \
+The guards and their tests are listed in tests/mutants/*.toml. \
 Each is taken away in a copy of the workspace (under target/mutants): its test must exist, pass before and fail then. A guard \
 that no test misses has `survived`; a list that is wrong (no such text or test, a change that does not compile) is `broken`.
 
@@ -189,6 +190,9 @@ pub struct Mutants {
     /// Only those with one of these words in their id, file or package
     #[arg(value_name = "FILTER")]
     pub filter: Vec<String>,
+    /// Only a share of them, such as 2/5: the second of five. `cargo xtask test` tries one of five, the next with each commit
+    #[arg(long, value_name = "N/M", default_value_t = Share::ALL)]
+    pub share: Share,
 }
 
 const SOAK_HELP: &str = "\

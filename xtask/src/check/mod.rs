@@ -53,13 +53,14 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::mutants::Share;
 
     fn names(words: &[&str]) -> Result<Vec<String>> {
         let cli = Cli::try_parse_from(["xtask", "test"].iter().chain(words))?;
         let Command::Test(options) = cli.command else { bail!("another command") };
         let command = || std::process::Command::new("true");
         let steps =
-            vec![Step::quiet("clippy, host", command()), Step::mutants("mutants"), Step::xen("real Xen", command())];
+            vec![Step::quiet("clippy, host", command()), Step::mutants(Share::ALL), Step::xen("real Xen", command())];
         Ok(selected(steps, &options)?.into_iter().map(|step| step.name).collect())
     }
 
@@ -67,7 +68,7 @@ mod tests {
     fn words_and_halves_select_steps() {
         assert_eq!(names(&[]).unwrap().len(), 3);
         assert_eq!(names(&["xen", "CLIPPY"]).unwrap(), ["clippy, host", "real Xen"]);
-        assert_eq!(names(&["--host"]).unwrap(), ["clippy, host", "mutants"]);
+        assert_eq!(names(&["--host"]).unwrap(), ["clippy, host", "mutants, share 1/1"]);
         assert_eq!(names(&["--xen"]).unwrap(), ["real Xen"]);
     }
 

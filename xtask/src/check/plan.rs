@@ -5,9 +5,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::step::Step;
+use crate::mutants::{self, Share};
 use crate::storm::{self, Build, Disks};
 use crate::workspace::{self, GUEST_TARGET, Package};
-use crate::{loom, miri, mutants};
+use crate::{loom, miri};
 
 /// The package with the tests that boot real Xen.
 const XEN_TESTS: &str = "real-xen-tests";
@@ -34,6 +35,9 @@ const DISKS: [(&str, Disks); 2] = [
 /// The seed of all that has one, so that what fails here fails everywhere. (`soak` takes fresh ones.)
 const SEED: u64 = 15;
 
+/// In how many shares the mutants are tried, each commit the next: all of them take longer than a push has time for.
+const SHARES: usize = 5;
+
 /// Returns all steps; those for tests that the workspace does not have are left out.
 pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     let mut steps = lints(packages)?;
@@ -52,7 +56,7 @@ pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     steps.extend(miri_tests(packages)?);
     steps.extend(real_xen(packages)?);
     if mutants::any()? {
-        steps.push(Step::mutants("mutants"));
+        steps.push(Step::mutants(Share::of_commit(SHARES)));
     }
     Ok(steps)
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::interrupt::Interrupted;
+use crate::miri;
+use crate::mutants::{self, Share};
 use crate::process::{self, TimeLimitPassed};
 use crate::progress::Progress;
-use crate::{miri, mutants};
 
 /// How long a step may take: something that hangs is a failure to report, not to wait for. There may be another step beside it,
 /// on a machine with two processors, and it may have to wait until that has built.
@@ -52,8 +53,8 @@ enum Work {
     Loud(Command),
     /// The same, but it needs the nightly toolchain with Miri.
     Miri(Command),
-    /// All mutants.
-    Mutants,
+    /// A share of all mutants.
+    Mutants(Share),
 }
 
 /// How a step ended.
@@ -97,8 +98,8 @@ impl Step {
         Self { name: name.into(), part: Part::Xen, work: Work::Loud(command) }
     }
 
-    pub(super) fn mutants(name: impl Into<String>) -> Self {
-        Self { name: name.into(), part: Part::Host, work: Work::Mutants }
+    pub(super) fn mutants(share: Share) -> Self {
+        Self { name: format!("mutants, share {share}"), part: Part::Host, work: Work::Mutants(share) }
     }
 
     pub(super) const fn lane(&self) -> Lane {
@@ -137,7 +138,7 @@ impl Work {
     fn describe(&self) -> String {
         match self {
             Self::Quiet(command) | Self::Loud(command) | Self::Miri(command) => process::describe(command),
-            Self::Mutants => "cargo xtask mutants".into(),
+            Self::Mutants(share) => format!("cargo xtask mutants --share {share}"),
         }
     }
 
@@ -149,9 +150,9 @@ impl Work {
                 Ok(()) => loudly(name, command, progress, said),
                 Err(reason) => Ok(Outcome::NotRun(reason)),
             },
-            Self::Mutants => {
-                progress.note("test", format!("{name}: {}", Self::Mutants.describe()));
-                Ok(Outcome::of(mutants::judge_all(&[], progress, |report| said.note(report))?))
+            Self::Mutants(share) => {
+                progress.note("test", format!("{name}: {}", self.describe()));
+                Ok(Outcome::of(mutants::judge(&[], share, progress, |report| said.note(report))?))
             }
         }
     }

@@ -7,6 +7,7 @@
 mod entry;
 mod program;
 mod report;
+mod share;
 mod suite;
 mod tree;
 
@@ -21,14 +22,13 @@ use anyhow::{Result, bail};
 
 pub use self::entry::{Kind, Mutant};
 pub use self::report::Report;
+pub use self::share::Share;
 use self::suite::{Bench, Suite};
 use crate::progress::{Progress, Step};
 use crate::{cli, interrupt, paths};
 
 /// Where the lists are.
 const LISTS: &str = "tests/mutants";
-/// Where those are for which a push has no time; they are tried where words mean them.
-const MORE: &str = "tests/mutants/soak";
 
 /// Tries mutants and returns 0 if tests noticed all of them.
 ///
@@ -36,18 +36,18 @@ const MORE: &str = "tests/mutants/soak";
 ///
 /// When a list cannot be read, names no mutant that is meant, or the user interrupts.
 pub fn run(options: &cli::Mutants) -> Result<u8> {
-    let passed = judge_all(&options.filter, &Progress::new(), |_| ())?;
+    let passed = judge(&options.filter, options.share, &Progress::new(), |_| ())?;
     Ok(u8::from(!passed))
 }
 
-/// Tries the mutants that the words mean, prints the report, hands it on, and returns whether tests noticed all of them.
+/// Tries a share of the mutants that the words mean, prints the report, hands it on, and returns whether tests noticed all of them.
 ///
 /// # Errors
 ///
 /// As [`run`].
-pub fn judge_all(words: &[String], progress: &Progress, told: impl FnOnce(&str)) -> Result<bool> {
+pub fn judge(words: &[String], share: Share, progress: &Progress, told: impl FnOnce(&str)) -> Result<bool> {
     let laboratory = Laboratory { root: paths::workspace()?, folder: paths::target()?.join("mutants") };
-    let mutants = laboratory.mutants(words)?;
+    let mutants = share.of(laboratory.mutants(words)?);
     let report = laboratory.judge(&mutants, progress)?;
     let text = report.to_string();
     progress.text(&text);
@@ -106,10 +106,6 @@ impl Laboratory {
     /// When a list cannot be read, or no mutant is meant.
     pub fn mutants(&self, words: &[String]) -> Result<Vec<Mutant>> {
         let mut mutants = entry::load(&self.root.join(LISTS))?;
-        let more = self.root.join(MORE);
-        if !words.is_empty() && more.is_dir() {
-            mutants.extend(entry::load(&more)?);
-        }
         mutants.retain(|mutant| mutant.is_meant(words));
         match (mutants.is_empty(), words.is_empty()) {
             (false, _) => Ok(mutants),
