@@ -1,0 +1,1 @@
+//! Who gives addresses to machines that ask.
