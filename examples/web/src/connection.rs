@@ -108,14 +108,18 @@ impl<F: File> Connection<F> {
         self.limit
     }
 
-    /// Since when its client has done nothing, if that is long enough for it to be ended where others wait.
-    pub(crate) fn idle_since(&self, now: Duration) -> Option<Duration> {
+    /// How far down it is in the list of those that are ended where others wait; `None` if its client has done something lately.
+    ///
+    /// Those that are ended already come first: their clients do not say goodbye. Then those whose clients have done nothing for
+    /// longest.
+    pub(crate) fn rank(&self, now: Duration) -> Option<(bool, Duration)> {
         let patience = match self.phase {
             Phase::Listening | Phase::Cut => return None,
             Phase::Answering(_) => PATIENCE_WITH_ANSWERS,
             _ => PATIENCE,
         };
-        (now >= self.since.saturating_add(patience)).then_some(self.since)
+        let is_ended = matches!(self.phase, Phase::Closing(_));
+        (now >= self.since.saturating_add(patience)).then_some((!is_ended, self.since))
     }
 
     /// Ends it, since others wait.
@@ -231,6 +235,8 @@ impl<F: File> Connection<F> {
             Phase::Waiting if socket.send_queue() == 0 => self.close(socket, now),
             Phase::Reading => self.answer(site.reject(Status::REQUEST_TIMEOUT, now), now),
             Phase::Listening | Phase::Cut => {}
+            // It has taken all, and only does not say that it is done.
+            Phase::Closing(_) if socket.send_queue() == 0 => self.cut(socket, now),
             _ => {
                 site.counts.cut += 1;
                 self.cut(socket, now);

@@ -45,6 +45,18 @@ pub struct Options {
 impl Options {
     /// Port 80, 64 connections.
     pub const DEFAULT: Self = Self { port: 80, connections: 64, seed: 0 };
+
+    /// With so many connections.
+    #[must_use]
+    pub const fn with_connections(self, connections: usize) -> Self {
+        Self { connections, ..self }
+    }
+
+    /// With a seed.
+    #[must_use]
+    pub const fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
 }
 
 /// An HTTP server on a network device. Everything that it does is done by [`poll`](Self::poll).
@@ -189,9 +201,8 @@ impl<F: Files, G> Web<F, G> {
         let spare = (self.connections.len() / SPARE_ONE_IN).clamp(1, MOST_SPARE);
         let free = self.connections.iter().filter(|connection| connection.is_free(now)).count();
         for _ in free..spare {
-            let idle = |connection: &&mut Connection<F::File>| connection.idle_since(now);
-            let longest = self.connections.iter_mut().filter(|one| idle(one).is_some()).min_by_key(idle);
-            let Some(connection) = longest else { return };
+            let ranked = self.connections.iter_mut().filter_map(|one| Some((one.rank(now)?, one)));
+            let Some((_, connection)) = ranked.min_by_key(|(rank, _)| *rank) else { return };
             self.site.counts.cut += 1;
             connection.evict(self.sockets.get_mut(connection.handle), now);
         }

@@ -62,7 +62,7 @@ fn head_tells_what_get_would_send() {
     let mut lab = Lab::new();
     for target in ["/", "/large.bin", "/metrics", "/nothing", "/folder"] {
         let get = lab.get(target);
-        let peer = lab.client.connect(lab.now);
+        let peer = lab.client.connect();
         let request = format!("HEAD {target} HTTP/1.1\r\nHost: test\r\n\r\n");
         lab.client.say(peer, request.as_bytes());
         let head = lab.response_to(peer, SECOND, Content::None).unwrap();
@@ -94,7 +94,7 @@ fn a_file_that_the_client_has_is_not_sent_again() {
 #[test]
 fn requests_in_one_go_are_answered_in_order() {
     let mut lab = Lab::new();
-    let peer = lab.client.connect(lab.now);
+    let peer = lab.client.connect();
     let request = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n");
     let targets = ["/style.css", "/large.bin", "/nothing", "/style.css"];
     lab.client.say(peer, targets.map(request).concat().as_bytes());
@@ -113,7 +113,7 @@ fn the_connection_is_closed_where_the_client_asks_for_it() {
         ("GET / HTTP/1.1\r\nHost: test\r\n\r\n", "keep-alive"),
         ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "keep-alive"),
     ] {
-        let peer = lab.client.connect(lab.now);
+        let peer = lab.client.connect();
         lab.client.say(peer, request.as_bytes());
         assert_eq!(lab.response(peer, SECOND).unwrap().field("Connection"), Some(connection));
         let is_closed = lab.until(SECOND, |lab| !lab.client.is_connected(peer));
@@ -124,7 +124,7 @@ fn the_connection_is_closed_where_the_client_asks_for_it() {
 #[test]
 fn a_client_that_has_said_all_is_answered_all_the_same() {
     let mut lab = Lab::new();
-    let peer = lab.client.connect(lab.now);
+    let peer = lab.client.connect();
     lab.client.say(peer, b"GET /large.bin HTTP/1.1\r\nHost: test\r\n\r\n");
     lab.pass(Duration::from_micros(500));
     lab.client.close(peer);

@@ -82,8 +82,9 @@ impl<V: ExactSizeIterator<Item = u32> + Clone> core::fmt::Display for Line<V> {
     }
 }
 
-fn x(count: usize, place: usize) -> usize {
-    WIDTH - (count - 1 - place.min(count - 1)) * WIDTH / (SAMPLES - 1)
+const fn x(count: usize, place: usize) -> usize {
+    let after = count.saturating_sub(place + 1);
+    WIDTH - after * WIDTH / (SAMPLES - 1)
 }
 
 /// The smallest 1, 2 or 5 with zeros, in the unit that fits, that is not below a value.

@@ -8,6 +8,7 @@ use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
+use super::dhcp::Dhcp;
 use super::wire::Port;
 use super::{CLIENT, SERVER};
 
@@ -34,6 +35,7 @@ pub(crate) struct Client {
     pub(crate) interface: Interface,
     pub(crate) sockets: SocketSet<'static>,
     pub(crate) port: Port,
+    pub(crate) dhcp: Option<Dhcp>,
     peers: HashMap<Peer, Talk>,
     next_port: u16,
 }
@@ -45,15 +47,33 @@ impl Client {
         let mut interface = Interface::new(config, &mut port, Instant::ZERO);
         let [a, b, c, d] = CLIENT;
         interface.update_ip_addrs(|all| all.push(IpCidr::new(IpAddress::v4(a, b, c, d), 24)).expect("there is room"));
-        Self { interface, sockets: SocketSet::new(Vec::new()), port, peers: HashMap::new(), next_port: 49_152 }
+        Self {
+            interface,
+            sockets: SocketSet::new(Vec::new()),
+            port,
+            dhcp: None,
+            peers: HashMap::new(),
+            next_port: 49_152,
+        }
     }
 
-    pub(crate) fn connect(&mut self, now: Duration) -> Peer {
-        self.connect_with(now, Manners::Keen, 64 << 10)
+    /// Gives the server its address, for so many seconds at a time.
+    pub(crate) fn give_addresses(&mut self, lease: u32) {
+        self.dhcp = Some(Dhcp::new(&mut self.sockets, lease));
+    }
+
+    /// Forgets who has which address.
+    pub(crate) fn forget_neighbours(&mut self) {
+        // It does so where its own address changes.
+        self.interface.update_ip_addrs(|_| {});
+    }
+
+    pub(crate) fn connect(&mut self) -> Peer {
+        self.connect_with(Manners::Keen, 64 << 10)
     }
 
     /// `window`: what it takes without being asked.
-    pub(crate) fn connect_with(&mut self, _: Duration, manners: Manners, window: usize) -> Peer {
+    pub(crate) fn connect_with(&mut self, manners: Manners, window: usize) -> Peer {
         let mut socket = Socket::new(SocketBuffer::new(vec![0; window]), SocketBuffer::new(vec![0; 32 << 10]));
         socket.set_nagle_enabled(false);
         let [a, b, c, d] = SERVER;
@@ -108,6 +128,9 @@ impl Client {
 
     pub(crate) fn poll(&mut self, now: Duration) {
         self.interface.poll(instant(now), &mut self.port, &mut self.sockets);
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.poll(&mut self.sockets);
+        }
         let peers: Vec<Peer> = self.peers.keys().copied().collect();
         for peer in peers {
             self.talk(peer);

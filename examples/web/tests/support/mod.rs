@@ -49,6 +49,8 @@ pub(crate) struct Lab<F: Files> {
     pub(crate) port: Port,
     pub(crate) client: Client,
     pub(crate) now: Duration,
+    /// How often the server was polled.
+    pub(crate) polls: usize,
 }
 
 impl Lab<MemoryFiles> {
@@ -66,7 +68,7 @@ impl<F: Files> Lab<F> {
     pub(crate) fn serving(files: F, address: Address, options: Options) -> Self {
         let (mut port, other) = wire::pair();
         let web = Web::new(&mut port, [2, 0, 0, 0, 0, 2], address, files, snapshot as Source, options);
-        Self { web, port, client: Client::new(other), now: Duration::from_secs(1000) }
+        Self { web, port, client: Client::new(other), now: Duration::from_secs(1000), polls: 0 }
     }
 
     /// Lets everything go on until something is so; `false` if it is not so within some time.
@@ -75,6 +77,7 @@ impl<F: Files> Lab<F> {
         loop {
             self.client.poll(self.now);
             self.web.poll(&mut self.port, self.now);
+            self.polls += 1;
             if is_so(self) {
                 return true;
             }
@@ -94,7 +97,7 @@ impl<F: Files> Lab<F> {
 
     /// One request on a connection of its own, and its answer.
     pub(crate) fn ask(&mut self, request: &str) -> Response {
-        let peer = self.client.connect(self.now);
+        let peer = self.client.connect();
         self.client.say(peer, request.as_bytes());
         let response = self.response(peer, Duration::from_secs(60)).expect("there is an answer");
         self.client.abort(peer);

@@ -6,6 +6,9 @@ use std::rc::Rc;
 
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
+use smoltcp::wire::{IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, TcpPacket};
+
+use super::SERVER;
 
 /// So many packets are on the way at most.
 const MOST: usize = 256;
@@ -21,6 +24,8 @@ pub(crate) struct Port {
     outgoing: Queue,
     received: Seen,
     sent: Seen,
+    /// Of so many packets that are sent, one is lost; 0: none.
+    loss: u64,
 }
 
 /// Both ends.
@@ -31,6 +36,7 @@ pub(crate) fn pair() -> (Port, Port) {
         outgoing: Rc::clone(outgoing),
         received: Seen::default(),
         sent: Seen::default(),
+        loss: 0,
     };
     let (one, other) = (port(&left, &right), port(&right, &left));
     (Port { received: Rc::clone(&back), sent: Rc::clone(&there), ..one }, Port { received: there, sent: back, ..other })
@@ -52,9 +58,14 @@ impl Port {
         self.outgoing.borrow_mut().push_back(frame);
     }
 
-    /// Loses what is on the way to this end.
-    pub(crate) fn lose(&self) {
-        self.incoming.borrow_mut().clear();
+    /// From now on one of so many packets that are sent is lost.
+    pub(crate) const fn lose_every(&mut self, loss: u64) {
+        self.loss = loss;
+    }
+
+    /// Lets the cable be full.
+    pub(crate) fn fill(&self) {
+        self.outgoing.borrow_mut().resize(MOST, Vec::new());
     }
 }
 
@@ -95,7 +106,33 @@ impl TxToken for Room<'_> {
         let result = f(&mut frame);
         let (packets, bytes) = self.0.sent.get();
         self.0.sent.set((packets + 1, bytes + len as u64));
-        self.0.outgoing.borrow_mut().push_back(frame);
+        if self.0.loss == 0 || packets % self.0.loss != self.0.loss - 1 {
+            self.0.outgoing.borrow_mut().push_back(frame);
+        }
         result
     }
+}
+
+/// The packet that begins a connection, from an address that does not answer.
+pub(crate) fn handshake(from: [u8; 4], port: u16) -> Vec<u8> {
+    let (source, target) = (IpAddress::from(Ipv4Address::from(from)), IpAddress::from(Ipv4Address::from(SERVER)));
+    let mut frame = vec![0; 14 + 20 + 20];
+    frame[..14].copy_from_slice(b"\x02\0\0\0\0\x02\x02\0\0\0\0\x4d\x08\0");
+    let mut ip = Ipv4Packet::new_unchecked(&mut frame[14..]);
+    ip.set_version(4);
+    ip.set_header_len(20);
+    ip.set_total_len(40);
+    ip.set_hop_limit(64);
+    ip.set_next_header(IpProtocol::Tcp);
+    ip.set_src_addr(from.into());
+    ip.set_dst_addr(SERVER.into());
+    ip.fill_checksum();
+    let mut tcp = TcpPacket::new_unchecked(ip.payload_mut());
+    tcp.set_src_port(port + 1024);
+    tcp.set_dst_port(80);
+    tcp.set_header_len(20);
+    tcp.set_window_len(1000);
+    tcp.set_syn(true);
+    tcp.fill_checksum(&source, &target);
+    frame
 }
