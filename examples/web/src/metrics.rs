@@ -1,7 +1,7 @@
 //! The figures that are shown: on the page, as JSON, and for Prometheus.
 
 use alloc::string::String;
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use crate::figures::Snapshot;
@@ -48,34 +48,42 @@ pub(crate) enum Unit {
 /// All of them. Those of one name stand together.
 pub(crate) const METRICS: [Metric; 18] = [
     count("ok", "domu_http_responses_total{code=\"2xx\"}", "HTTP answers", |r| r.counts.succeeded),
-    count("redirected", "domu_http_responses_total{code=\"3xx\"}", "HTTP redirections, unchanged files", |r| {
-        r.counts.redirected
-    }),
-    count("refused", "domu_http_responses_total{code=\"4xx\"}", "HTTP refusals", |r| r.counts.refused),
-    count("failed", "domu_http_responses_total{code=\"5xx\"}", "HTTP failures", |r| r.counts.failed),
+    count("redirected", "domu_http_responses_total{code=\"3xx\"}", "HTTP answers", |r| r.counts.redirected),
+    count("refused", "domu_http_responses_total{code=\"4xx\"}", "HTTP answers", |r| r.counts.refused),
+    count("failed", "domu_http_responses_total{code=\"5xx\"}", "HTTP answers", |r| r.counts.failed),
     count("requests", "domu_http_requests_total", "HTTP requests", |r| r.counts.requests()),
-    count("accepted", "domu_http_connections_total", "Connections that were accepted", |r| r.counts.accepted),
-    count("cut", "domu_http_connections_cut_total", "Connections that were cut: too slow, or in others' way", |r| {
-        r.counts.cut
-    }),
-    level("connections", "domu_http_connections", "Connections that are open", |r| r.counts.open),
-    count("packets_in", "domu_network_packets_total{direction=\"received\"}", "Packets received", |r| {
-        r.guest.received.packets
-    }),
-    count("packets_out", "domu_network_packets_total{direction=\"sent\"}", "Packets sent", |r| r.guest.sent.packets),
-    bytes(count("bytes_in", "domu_network_bytes_total{direction=\"received\"}", "Bytes received", |r| {
-        r.guest.received.bytes
-    })),
-    bytes(count("bytes_out", "domu_network_bytes_total{direction=\"sent\"}", "Bytes sent", |r| r.guest.sent.bytes)),
+    count("accepted", "domu_http_connections_total", "Connections so far", |r| r.counts.accepted),
+    count("cut", "domu_http_connections_cut_total", "Connections cut: too slow, or in others' way", |r| r.counts.cut),
+    level("connections", "domu_http_connections", "Connections open", |r| r.counts.open),
+    count("packets_in", "domu_network_packets_total{direction=\"received\"}", "Packets", |r| r.guest.received.packets),
+    count("packets_out", "domu_network_packets_total{direction=\"sent\"}", "Packets", |r| r.guest.sent.packets),
+    bytes(count("bytes_in", "domu_network_bytes_total{direction=\"received\"}", "Bytes", |r| r.guest.received.bytes)),
+    bytes(count("bytes_out", "domu_network_bytes_total{direction=\"sent\"}", "Bytes", |r| r.guest.sent.bytes)),
     count("hypercalls", "domu_hypercalls_total", "Hypercalls", |r| r.guest.hypercalls),
     count("events", "domu_events_total", "Events", |r| r.guest.events),
     level("grants", "domu_grants_in_use", "Pages granted to other domains", |r| r.guest.grants.used),
-    level("ring", "domu_transmit_ring_slots_in_use", "Transmit ring slots in use", |r| r.guest.ring.used),
-    bytes(level("memory", "domu_memory_bytes{state=\"used\"}", "Memory in use", |r| r.guest.memory.used)),
-    bytes(level("memory_free", "domu_memory_bytes{state=\"free\"}", "Memory free", |r| {
+    level("ring", "domu_transmit_ring_slots_in_use", "Slots of the transmit ring in use", |r| r.guest.ring.used),
+    bytes(level("memory", "domu_memory_bytes{state=\"used\"}", "Memory", |r| r.guest.memory.used)),
+    bytes(level("memory_free", "domu_memory_bytes{state=\"free\"}", "Memory", |r| {
         r.guest.memory.of.saturating_sub(r.guest.memory.used)
     })),
 ];
+
+impl Metric {
+    /// What tells it from others of its name: `, received`.
+    pub(crate) fn which(&self) -> Which {
+        Which(self.name.split('"').nth(1))
+    }
+}
+
+/// The value of a label, as the end of a phrase.
+pub(crate) struct Which(Option<&'static str>);
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |value| write!(f, ", {value}"))
+    }
+}
 
 /// Where a figure stands among them.
 ///
@@ -91,6 +99,15 @@ pub(crate) const fn index(key: &str) -> usize {
         index += 1;
     }
     panic!("there is no such figure")
+}
+
+/// How much there is of something of which a part is in use.
+pub(crate) fn all(key: &str, reading: &Reading<'_>) -> u64 {
+    match key {
+        "memory" => reading.guest.memory.of,
+        "grants" => reading.guest.grants.of,
+        _ => reading.guest.ring.of,
+    }
 }
 
 /// As JSON: all totals, and the last minute.

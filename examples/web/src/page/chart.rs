@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::Marked;
 use super::number::Amount;
 use crate::history::{History, SAMPLES};
-use crate::metrics::{METRICS, Unit, index};
+use crate::metrics::{METRICS, Reading, Unit, all, index};
 
 /// The size of a chart's field, in its own units.
 const WIDTH: usize = 240;
@@ -16,43 +16,56 @@ const ABOVE: u64 = 3;
 
 /// One or two figures over the last minute.
 pub(super) struct Chart {
-    title: &'static str,
-    what: &'static str,
+    pub(super) title: &'static str,
+    pub(super) scale: Scale,
     /// Keys of figures of one unit, and what they are called here.
-    lines: &'static [(&'static str, &'static str)],
+    pub(super) lines: &'static [(&'static str, &'static str)],
+}
+
+/// What the top of a chart stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// So much a second: a round number, for all lines.
+    PerSecond,
+    /// All that there is, for each line its own.
+    Share,
 }
 
 impl Chart {
-    pub(super) const fn new(
-        title: &'static str,
-        what: &'static str,
-        lines: &'static [(&'static str, &'static str)],
-    ) -> Self {
-        Self { title, what, lines }
-    }
-
-    pub(super) fn write(&self, page: &mut String, history: &History) {
+    pub(super) fn write(&self, page: &mut String, reading: &Reading<'_>, history: &History) {
         let unit = METRICS[index(self.lines[0].0)].unit;
-        let top = top(self.lines.iter().flat_map(|(key, _)| history.of(index(key))).max().unwrap_or(0).into(), unit);
-        let _ = write!(page, "<figure><figcaption><h2>{} <small>{}</small></h2><p>", self.title, self.what);
+        let most = self.lines.iter().flat_map(|(key, _)| history.of(index(key))).max().unwrap_or(0);
+        let top = top(most.into(), unit);
+        let what = if self.scale == Scale::Share { "in use" } else { "per second" };
+        let _ = write!(page, "<figure><figcaption><h2>{} <small>{what}</small></h2><p>", self.title);
         for (key, name) in self.lines {
             let amount = Amount(history.last(index(key)).into(), unit);
-            let _ = write!(page, "<span><b{}>{amount}</b> {name}</span> ", Marked("r", key, unit));
+            let _ = write!(page, "<span><b{}>{amount}</b> ", Marked("r", key, unit));
+            if self.scale == Scale::Share {
+                let _ = write!(page, "of {} ", Amount(all(key, reading), unit));
+            }
+            let _ = write!(page, "{name}</span>");
         }
+        page.push_str("</p></figcaption><p class=top>");
+        let _ = match self.scale {
+            Scale::PerSecond => write!(page, "{}", Amount(top, unit)),
+            Scale::Share => write!(page, "all"),
+        };
         let bytes = if unit == Unit::Bytes { " data-bytes" } else { "" };
+        let share = if self.scale == Scale::Share { " data-share" } else { "" };
         let _ = write!(
             page,
-            "</p></figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=none role=img \
-             aria-label=\"{}, the last minute\"{bytes}><path class=grid d=\"M0 3H240M0 33.5H240M0 64H240\"/>",
+            "</p><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=none role=img \
+             aria-label=\"{}, the last minute\"{bytes}{share}><path class=grid d=\"M0 3H240M0 33.5H240M0 64H240\"/>",
             self.title,
         );
         for (key, _) in self.lines.iter().rev() {
-            let line = Line { values: history.of(index(key)), top };
-            let _ = write!(page, "<path class=area data-a={key} d=\"{line}L240 64L{} 64Z\"/>", line.start());
+            let top = if self.scale == Scale::Share { all(key, reading) } else { top };
+            let line = Line { values: history.of(index(key)), top: top.max(1) };
+            let _ = write!(page, "<path class=area d=\"{line}L240 64L{} 64Z\"/>", line.start());
             let _ = write!(page, "<path class=line data-l={key} d=\"{line}\"/>");
         }
-        let _ = write!(page, "</svg><p class=axis><span>1 min ago</span><span>top <b>{}</b></span>", Amount(top, unit));
-        page.push_str("<span>now</span></p></figure>");
+        page.push_str("</svg><p class=axis><span>1 min ago</span><span>now</span></p></figure>");
     }
 }
 
@@ -76,7 +89,7 @@ impl<V: ExactSizeIterator<Item = u32> + Clone> core::fmt::Display for Line<V> {
         let count = self.values.len();
         self.values.clone().enumerate().try_for_each(|(place, value)| {
             // In tenths.
-            let y = HEIGHT * 10 - u64::from(value) * (HEIGHT - ABOVE) * 10 / self.top;
+            let y = HEIGHT * 10 - u64::from(value).min(self.top) * (HEIGHT - ABOVE) * 10 / self.top;
             write!(f, "{}{} {}.{}", if place == 0 { 'M' } else { 'L' }, x(count, place), y / 10, y % 10)
         })
     }

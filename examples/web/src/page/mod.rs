@@ -10,7 +10,7 @@ use core::time::Duration;
 use crate::history::History;
 use crate::metrics::{METRICS, Reading, Unit, index};
 use crate::status::Status;
-use chart::Chart;
+use chart::{Chart, Scale};
 use number::{Amount, Text};
 
 /// The pages load nothing from anywhere, but for the figures.
@@ -20,15 +20,22 @@ pub(crate) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// What has a chart: what is counted per second, levels as they are.
 const CHARTS: [Chart; 6] = [
-    Chart::new("Requests", "per second", &[("requests", "answered")]),
-    Chart::new("Packets", "per second", &[("packets_in", "received"), ("packets_out", "sent")]),
-    Chart::new("Traffic", "per second", &[("bytes_in", "received"), ("bytes_out", "sent")]),
-    Chart::new("Hypervisor", "per second", &[("hypercalls", "hypercalls"), ("events", "events")]),
-    Chart::new("Memory", "in use", &[("memory", "used")]),
-    Chart::new("Shared with the backend", "in use", &[("grants", "pages granted"), ("ring", "ring slots")]),
+    rates("Requests", &[("requests", "answered")]),
+    rates("Packets", &[("packets_in", "received"), ("packets_out", "sent")]),
+    rates("Traffic", &[("bytes_in", "received"), ("bytes_out", "sent")]),
+    rates("Hypervisor", &[("hypercalls", "hypercalls"), ("events", "events")]),
+    shares("Memory", &[("memory", "")]),
+    shares("Shared with the backend", &[("grants", "pages"), ("ring", "slots")]),
 ];
+
+const fn rates(title: &'static str, lines: &'static [(&'static str, &'static str)]) -> Chart {
+    Chart { title, scale: Scale::PerSecond, lines }
+}
+
+const fn shares(title: &'static str, lines: &'static [(&'static str, &'static str)]) -> Chart {
+    Chart { title, scale: Scale::Share, lines }
+}
 
 /// The page.
 pub(crate) fn status(reading: &Reading<'_>, history: &History) -> String {
@@ -39,7 +46,7 @@ pub(crate) fn status(reading: &Reading<'_>, history: &History) -> String {
     tiles(&mut page, reading);
     page.push_str("<section class=charts aria-label=Charts>");
     for chart in &CHARTS {
-        chart.write(&mut page, history);
+        chart.write(&mut page, reading, history);
     }
     page.push_str("</section>");
     table(&mut page, reading);
@@ -83,8 +90,8 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 
 fn header(page: &mut String, uptime: Duration) {
     page.push_str(
-        "<header><div><h1>Live figures</h1><p class=muted>A kernel in Rust, alone on its virtual processor: a guest of Xen \
-         without an operating system.</p></div><p class=state id=state><i></i><span>as of now</span></p></header>",
+        "<header><div><h1>Live figures</h1><p class=state id=state><i></i><span>as loaded</span></p></div>\
+         <p class=muted>A kernel in Rust, alone on its virtual processor: a guest of Xen without an operating system.</p></header>",
     );
     let _ = write!(page, "<section class=tiles aria-label=Totals><div class=tile><h2>Up for</h2><p id=uptime>");
     let _ = write!(page, "{}</p></div>", number::Uptime(uptime));
@@ -93,7 +100,7 @@ fn header(page: &mut String, uptime: Duration) {
 /// What stands above the charts: totals since the start.
 fn tiles(page: &mut String, reading: &Reading<'_>) {
     const TILES: [(&str, &str); 3] =
-        [("Requests answered", "requests"), ("Connections open", "connections"), ("Memory free", "memory_free")];
+        [("Requests", "requests"), ("Connections open", "connections"), ("Memory free", "memory_free")];
     for (title, key) in TILES {
         let metric = &METRICS[index(key)];
         let amount = Amount((metric.value)(reading), metric.unit);
@@ -107,7 +114,7 @@ fn table(page: &mut String, reading: &Reading<'_>) {
     for metric in &METRICS {
         let amount = Amount((metric.value)(reading), metric.unit);
         let mark = Marked("n", metric.key, metric.unit);
-        let _ = write!(page, "<tr><th scope=row>{}<td{mark}>{amount}", metric.help);
+        let _ = write!(page, "<tr><th scope=row>{}{}<td{mark}>{amount}", metric.help, metric.which());
     }
     let _ = write!(
         page,

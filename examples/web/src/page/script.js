@@ -18,16 +18,16 @@ const top = (v, base) => {
   while (v / scale >= base) scale *= base;
   return [1, 2, 5, 10, 20, 50, 100, 200, 500, base].map(s => s * scale).find(t => t >= v);
 };
-const draw = (svg, minute) => {
+const draw = (svg, { minute, of }) => {
   const lines = [...svg.querySelectorAll("[data-l]")];
   const t = top(Math.max(0, ...lines.flatMap(l => minute[l.dataset.l])), svg.dataset.bytes === undefined ? 1000 : 1024);
   for (const l of lines) {
-    const v = minute[l.dataset.l], x = i => 240 - (v.length - 1 - i) * 240 / 59;
-    const d = v.length ? "M" + v.map((n, i) => x(i).toFixed(1) + " " + (64 - n * 61 / t).toFixed(1)).join("L") : "M240 64";
+    const key = l.dataset.l, v = minute[key], all = svg.dataset.share === undefined ? t : of[key] || 1, x = i => 240 - (v.length - 1 - i) * 240 / 59;
+    const d = v.length ? "M" + v.map((n, i) => x(i).toFixed(1) + " " + (64 - Math.min(n / all, 1) * 61).toFixed(1)).join("L") : "M240 64";
     l.setAttribute("d", d);
     l.previousElementSibling.setAttribute("d", v.length ? d + "L240 64L" + x(0) + " 64Z" : d);
   }
-  svg.nextElementSibling.querySelector("b").textContent = show(svg, t);
+  if (svg.dataset.share === undefined) svg.previousElementSibling.textContent = show(svg, t);
 };
 const say = (mode, text) => { state.className = "state " + mode; state.lastChild.textContent = text; };
 const tick = async () => {
@@ -38,7 +38,7 @@ const tick = async () => {
     document.getElementById("uptime").textContent = up(f.uptime_ms);
     all("[data-n]").forEach(e => e.textContent = show(e, f.now[e.dataset.n]));
     all("[data-r]").forEach(e => e.textContent = show(e, f.minute[e.dataset.r].at(-1) || 0));
-    all("figure svg").forEach(svg => draw(svg, f.minute));
+    all("figure svg").forEach(svg => draw(svg, f));
     say("live", "live");
   } catch (e) {
     say("lost", "no answer");

@@ -37,6 +37,7 @@ pub(crate) struct Client {
     pub(crate) port: Port,
     pub(crate) dhcp: Option<Dhcp>,
     peers: HashMap<Peer, Talk>,
+    aborted: Vec<Peer>,
     next_port: u16,
 }
 
@@ -53,6 +54,7 @@ impl Client {
             port,
             dhcp: None,
             peers: HashMap::new(),
+            aborted: Vec::new(),
             next_port: 49_152,
         }
     }
@@ -116,8 +118,11 @@ impl Client {
         self.socket(peer).close();
     }
 
+    /// Breaks a connection off, and forgets it once the server has been told.
     pub(crate) fn abort(&mut self, peer: Peer) {
         self.socket(peer).abort();
+        self.peers.remove(&peer);
+        self.aborted.push(peer);
     }
 
     /// Forgets a connection without a word.
@@ -134,6 +139,13 @@ impl Client {
         let peers: Vec<Peer> = self.peers.keys().copied().collect();
         for peer in peers {
             self.talk(peer);
+        }
+        for peer in self
+            .aborted
+            .extract_if(.., |peer| self.sockets.get::<Socket>(*peer).remote_endpoint().is_none())
+            .collect::<Vec<_>>()
+        {
+            self.sockets.remove(peer);
         }
         self.interface.poll(instant(now), &mut self.port, &mut self.sockets);
     }
