@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::figures::Snapshot;
 use crate::history::History;
+use crate::page;
 use crate::site::Counts;
 
 /// Everything that is known at one time.
@@ -110,7 +111,7 @@ pub(crate) fn all(key: &str, reading: &Reading<'_>) -> u64 {
     }
 }
 
-/// As JSON: all totals, and the last minute.
+/// As JSON: all totals, and the last minute of what has a chart.
 pub(crate) fn json(reading: &Reading<'_>, history: &History) -> String {
     let mut text = String::with_capacity(4096);
     let _ = write!(text, "{{\"uptime_ms\":{},\"of\":{{", reading.uptime.as_millis());
@@ -121,9 +122,9 @@ pub(crate) fn json(reading: &Reading<'_>, history: &History) -> String {
         let _ = write!(text, "{}\"{}\":{}", comma(index), metric.key, (metric.value)(reading));
     }
     text.push_str("},\"minute\":{");
-    for (index, metric) in METRICS.iter().enumerate() {
-        let _ = write!(text, "{}\"{}\":[", comma(index), metric.key);
-        for (place, value) in history.of(index).enumerate() {
+    for (number, key) in page::charted().enumerate() {
+        let _ = write!(text, "{}\"{key}\":[", comma(number));
+        for (place, value) in history.of(index(key)).enumerate() {
             let _ = write!(text, "{}{value}", comma(place));
         }
         text.push(']');

@@ -55,6 +55,11 @@ pub(crate) fn status(reading: &Reading<'_>, history: &History) -> String {
     page
 }
 
+/// The keys of the figures that have a chart.
+pub(crate) fn charted() -> impl Iterator<Item = &'static str> {
+    CHARTS.iter().flat_map(|chart| chart.lines.iter().map(|(key, _)| *key))
+}
+
 /// What a person sees who asked for something that is not to be had.
 pub(crate) fn error(status: Status, target: &str) -> String {
     let mut page = String::with_capacity(6 << 10);
