@@ -11,20 +11,16 @@
 mod support;
 
 use std::error::Error;
-use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use smoltcp::socket::tcp::State;
 use support::client::{Client, Manners, Peer};
 use support::wire::{self, Port};
-use xen_web_example::{File, Files, Level, OpenError, Options, ReadError, Snapshot, Traffic, Web};
+use xen_web_example::{Level, MemoryFiles, Options, Snapshot, Stack, Traffic, Web};
 
-/// The folder that is served.
-const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/site");
 /// How long this process sleeps where nothing happens.
 const NAP: Duration = Duration::from_micros(200);
 
@@ -35,8 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("http://{}/status", listener.local_addr()?);
     let (mut cable, other) = wire::pair();
     let mac = [2, 0, 0, 0, 0, 2];
+    let mut stack = Stack::new(&mut cable, mac, support::fixed(), 2);
     let mut web =
-        Web::new(&mut cable, mac, support::fixed(), Folder, figures as fn(&Port) -> Snapshot, Options::DEFAULT);
+        Web::new(&mut stack.sockets, MemoryFiles::new(&site()), figures as fn(&Port) -> Snapshot, Options::DEFAULT);
     let (mut client, mut bridges, start) = (Client::new(other), Vec::new(), Instant::now());
     loop {
         let now = start.elapsed();
@@ -45,7 +42,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         bridges.retain_mut(|bridge| bridge.carry(&mut client).unwrap_or(false) || bridge.end(&mut client));
         client.poll(now);
-        web.poll(&mut cable, now);
+        stack.receive(&mut cable, now);
+        web.poll(&mut stack.sockets, &cable, now);
+        stack.transmit(&mut cable, now);
         if !cable.is_busy() {
             sleep(NAP);
         }
@@ -108,41 +107,12 @@ fn figures(port: &Port) -> Snapshot {
     }
 }
 
-/// The files of a folder of this machine.
-struct Folder;
-
-impl Files for Folder {
-    type File = Whole;
-
-    fn open(&mut self, path: &str) -> Result<Whole, OpenError> {
-        let place = PathBuf::from(format!("{SITE}{path}"));
-        if place.is_dir() {
-            return Err(OpenError::IsFolder);
-        }
-        fs::read(place).map(Whole).map_err(|_| OpenError::NotFound)
-    }
-}
-
-/// A file that was read.
-struct Whole(Vec<u8>);
-
-impl File for Whole {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn tag(&self) -> u64 {
-        self.size()
-    }
-
-    fn modified(&self) -> Option<Duration> {
-        None
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> Result<usize, ReadError> {
-        let count = into.len().min(self.0.len());
-        into[..count].copy_from_slice(&self.0[..count]);
-        self.0.drain(..count);
-        Ok(count)
-    }
+/// The site that the scenario of the guest puts on a disk.
+fn site() -> Vec<(&'static str, &'static [u8])> {
+    let files = include_str!("../guest/web.sh").split("cat >$site").skip(1);
+    let file = |text: &'static str| {
+        let (name, rest) = text.split_once(" <<'END'\n")?;
+        Some((name, rest.split_once("END\n")?.0.as_bytes()))
+    };
+    files.filter_map(file).collect()
 }

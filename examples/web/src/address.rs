@@ -20,7 +20,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// What two words of a command line say: `ip=10.0.0.2/24` or `ip=dhcp`, and `gateway=10.0.0.1`. DHCP where the first is missing.
+    /// What two words of a command line say: `ip=10.0.0.2/24` or `ip=dhcp`, and `gw=10.0.0.1`. DHCP where the first is missing.
     ///
     /// # Errors
     ///
@@ -28,7 +28,7 @@ impl Address {
     pub fn read(ip: Option<&str>, gateway: Option<&str>) -> Result<Self, AddressError> {
         let Some(ip) = ip.filter(|ip| *ip != "dhcp") else { return Ok(Self::Dhcp) };
         let gateway = gateway.map(|gateway| gateway.parse().map_err(|_| AddressError::Gateway)).transpose()?;
-        Ok(Self::Static { address: cidr(ip).ok_or(AddressError::Ip)?, gateway })
+        Ok(Self::Static { address: ip.parse().map_err(|_| AddressError::Ip)?, gateway })
     }
 }
 
@@ -45,18 +45,12 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ip => "the address is to be as in `ip=10.0.0.2/24`, or `ip=dhcp`",
-            Self::Gateway => "the gateway is to be as in `gateway=10.0.0.1`",
+            Self::Gateway => "the gateway is to be as in `gw=10.0.0.1`",
         })
     }
 }
 
 impl Error for AddressError {}
-
-fn cidr(text: &str) -> Option<Ipv4Cidr> {
-    let (address, prefix) = text.split_once('/')?;
-    let prefix = prefix.parse().ok().filter(|prefix| *prefix <= 32)?;
-    Some(Ipv4Cidr::new(address.parse().ok()?, prefix))
-}
 
 #[cfg(test)]
 mod tests {

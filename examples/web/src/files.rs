@@ -16,6 +16,15 @@ pub trait Files {
     fn open(&mut self, path: &str) -> Result<Self::File, OpenError>;
 }
 
+/// Files that may not be there.
+impl<F: Files> Files for Option<F> {
+    type File = F::File;
+
+    fn open(&mut self, path: &str) -> Result<F::File, OpenError> {
+        self.as_mut().map_or(Err(OpenError::NotFound), |files| files.open(path))
+    }
+}
+
 /// A file that is read from its beginning to its end, once.
 pub trait File {
     /// Its bytes.

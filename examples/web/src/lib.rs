@@ -1,25 +1,30 @@
 //! The example `web`, less the guest around it: an HTTP server for a kernel that has one thread and no executor.
 //!
-//! * [`Web`]: the server. [`Web::poll`] does what there is to do and never waits; time is an argument.
+//! * [`Stack`]: what drives smoltcp on any [network device](smoltcp::phy::Device), with an address of its own or by DHCP.
+//! * [`Web`]: the server, on the sockets of a stack. [`Web::poll`] does what there is to do and never waits; time is an argument.
 //! * [`Files`]: what is served besides the figures: [`Ext4Files`] of a disk, [`MemoryFiles`] of the program itself.
 //! * [`Figures`]: what the kernel tells of itself, for `/status`, `/status.json` and `/metrics`.
 //!
-//! The network is any [`smoltcp::phy::Device`]. A client can ask for at most [`MOST_HEAD`] bytes of this server's attention, has a
-//! time limit for everything that it does, and loses its connection to others who wait if it does nothing.
+//! A client can send at most [`MOST_HEAD`] bytes for a request, has a time limit for everything that it does, and loses its
+//! connection to others who wait where it does nothing.
 //!
 //! ```
 //! use core::time::Duration;
 //! use smoltcp::phy::{Loopback, Medium};
-//! use xen_web_example::{Address, MemoryFiles, Options, Snapshot, Web};
+//! use xen_web_example::{Address, MemoryFiles, Options, Snapshot, Stack, Web};
 //!
 //! let files = MemoryFiles::new(&[("/index.html", b"<!DOCTYPE html><title>Hello</title>")]);
 //! let mut net = Loopback::new(Medium::Ethernet);
-//! let mac = [2, 0, 0, 0, 0, 1];
-//! let mut web = Web::new(&mut net, mac, Address::Dhcp, files, |_: &Loopback| Snapshot::default(), Options::DEFAULT);
+//! let mut stack = Stack::new(&mut net, [2, 0, 0, 0, 0, 1], Address::Dhcp, 1);
+//! let mut web = Web::new(&mut stack.sockets, files, |_: &Loopback| Snapshot::default(), Options::DEFAULT);
+//!
 //! let now = Duration::from_secs(1);
-//! web.poll(&mut net, now);
-//! let until = web.next_deadline(now);
+//! stack.receive(&mut net, now);
+//! stack.take_lease();
+//! web.poll(&mut stack.sockets, &net, now);
+//! stack.transmit(&mut net, now);
 //! // The kernel sleeps until then, or until the network device has an event.
+//! let until = stack.next_deadline(now).into_iter().fold(web.next_deadline(now), Duration::min);
 //! assert!(until <= now + Duration::from_secs(1));
 //! ```
 
@@ -43,6 +48,7 @@ mod page;
 mod path;
 mod request;
 mod site;
+mod stack;
 mod status;
 mod web;
 
@@ -52,4 +58,5 @@ pub use figures::{Figures, Level, Snapshot, Traffic};
 pub use files::{File, Files, MemoryFile, MemoryFiles, OpenError, ReadError};
 pub use request::MOST_HEAD;
 pub use site::Counts;
+pub use stack::{Lease, Stack};
 pub use web::{Options, Web};

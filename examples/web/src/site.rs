@@ -52,7 +52,7 @@ impl Counts {
 /// The files and the figures.
 #[derive(Debug)]
 pub(crate) struct Site<F, G> {
-    files: F,
+    pub(crate) files: F,
     figures: G,
     pub(crate) counts: Counts,
     history: History,

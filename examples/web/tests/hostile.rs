@@ -172,7 +172,7 @@ fn a_client_that_vanishes_is_forgotten() {
 
 #[test]
 fn a_handshake_that_is_not_finished_is_forgotten() {
-    let mut lab = Lab::with(few());
+    let mut lab = Lab::with(OPTIONS);
     for number in 0..FEW {
         lab.client.port.inject(support::wire::handshake([10, 0, 0, 77], number as u16));
     }
@@ -186,7 +186,7 @@ fn a_handshake_that_is_not_finished_is_forgotten() {
 fn clients_that_are_stuck_do_not_keep_others_out() {
     // Silent ones, ones in the middle of a request, ones that take nothing of their answer, ones that take nothing of its end.
     for request in [&b""[..], b"GET / HTTP/1.1\r\n", LARGE, b"GET /folder/ HTTP/1.0\r\n\r\n"] {
-        let mut lab = Lab::with(few());
+        let mut lab = Lab::with(OPTIONS);
         let stuck: Vec<Peer> = (0..3 * FEW).map(|_| lab.client.connect_with(Manners::Stuck, 64)).collect();
         for &peer in &stuck {
             lab.client.say(peer, request);
@@ -201,7 +201,7 @@ fn clients_that_are_stuck_do_not_keep_others_out() {
 
 #[test]
 fn those_who_are_busy_are_not_ended_for_others() {
-    let mut lab = Lab::with(few());
+    let mut lab = Lab::with(OPTIONS);
     let busy: Vec<Peer> = (0..FEW - 1).map(|_| lab.client.connect()).collect();
     for _ in 0..20 {
         for &peer in &busy {
@@ -263,10 +263,7 @@ fn a_file_that_cannot_be_read_is_told() {
 
 /// Few, so that they are soon used up.
 const FEW: usize = 16;
-
-const fn few() -> Options {
-    Options::DEFAULT.with_connections(FEW)
-}
+const OPTIONS: Options = Options { connections: FEW, ..Options::DEFAULT };
 
 /// Has every file, with its name in it.
 struct Everything;

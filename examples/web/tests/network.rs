@@ -15,14 +15,14 @@ const LEASE: u32 = 600;
 #[test]
 fn an_address_that_is_given_is_there_at_once() {
     let mut lab = Lab::new();
-    assert_eq!(lab.web.address(), Some(SERVER.into()));
+    assert_eq!(lab.stack.address(), Some(SERVER.into()));
     assert_eq!(lab.get("/").status, 200);
 }
 
 #[test]
 fn dhcp_gives_an_address_renews_it_and_takes_it_away() {
     let mut lab = dhcp();
-    assert!(lab.until(15 * SECOND, |lab| lab.web.address() == Some(Ipv4Address::from(SERVER))));
+    assert!(lab.until(15 * SECOND, |lab| lab.stack.address() == Some(Ipv4Address::from(SERVER))));
     assert_eq!(lab.get("/").status, 200);
     lab.pass(Duration::from_secs(3 * u64::from(LEASE)));
     let given = lab.client.dhcp.as_ref().unwrap().given;
@@ -30,22 +30,27 @@ fn dhcp_gives_an_address_renews_it_and_takes_it_away() {
     assert_eq!(lab.get("/").status, 200);
     lab.client.dhcp.as_mut().unwrap().mood = Mood::Silent;
     lab.pass(Duration::from_secs(LEASE.into()));
-    assert_eq!(lab.web.address(), None);
+    assert_eq!(lab.stack.address(), None);
     lab.client.dhcp.as_mut().unwrap().mood = Mood::Helpful;
-    assert!(lab.until(15 * SECOND, |lab| lab.web.address().is_some()));
+    assert!(lab.until(15 * SECOND, |lab| lab.stack.address().is_some()));
     assert_eq!(lab.get("/").status, 200);
 }
 
 #[test]
-fn a_device_that_was_connected_again_asks_for_its_address_again() {
+fn a_device_that_was_connected_again_keeps_its_address_and_its_connections() {
     let mut lab = dhcp();
-    assert!(lab.until(15 * SECOND, |lab| lab.web.address().is_some()));
-    let given = lab.client.dhcp.as_ref().unwrap().given;
-    lab.web.connected([2, 0, 0, 0, 0, 9]);
-    assert!(lab.until(15 * SECOND, |lab| lab.client.dhcp.as_ref().unwrap().given > given));
-    // The client still has the old address in its memory, and so has to ask as well.
-    lab.client.forget_neighbours();
-    assert_eq!(lab.get("/").status, 200);
+    assert!(lab.until(15 * SECOND, |lab| lab.stack.address().is_some()));
+    let peer = lab.client.connect();
+    for mtu in [1500, 9000, 600] {
+        lab.port.mtu = mtu;
+        lab.stack.connected(&mut lab.port, [2, 0, 0, 0, 0, 9]);
+        assert_eq!(lab.stack.address(), Some(SERVER.into()));
+        // Hosts hear of it by an announcement, which is the guest's.
+        lab.client.forget_neighbours();
+        lab.client.say(peer, b"GET /large.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(lab.response(peer, 10 * SECOND).unwrap().body.len(), 1_000_000, "{mtu}");
+    }
+    assert_eq!(lab.web.counts().accepted, 1);
 }
 
 #[test]
@@ -112,8 +117,8 @@ fn a_device_without_room_is_not_asked_all_the_time() {
     lab.port.fill();
     let start = lab.now;
     for _ in 0..1000 {
-        lab.web.poll(&mut lab.port, lab.now);
-        lab.now = lab.web.next_deadline(lab.now);
+        lab.turn();
+        lab.now = lab.next_deadline();
     }
     assert!(lab.now - start >= Duration::from_millis(900), "{:?}", lab.now - start);
 }

@@ -8,7 +8,7 @@ pub(crate) mod wire;
 
 use std::time::Duration;
 
-use xen_web_example::{Address, Files, Level, MemoryFiles, Options, Snapshot, Traffic, Web};
+use xen_web_example::{Address, Files, Level, MemoryFiles, Options, Snapshot, Stack, Traffic, Web};
 
 use client::Client;
 use wire::Port;
@@ -45,6 +45,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &[
 
 /// The server, a client, and the time.
 pub(crate) struct Lab<F: Files> {
+    pub(crate) stack: Stack,
     pub(crate) web: Web<F, Source>,
     pub(crate) port: Port,
     pub(crate) client: Client,
@@ -67,8 +68,9 @@ impl Lab<MemoryFiles> {
 impl<F: Files> Lab<F> {
     pub(crate) fn serving(files: F, address: Address, options: Options) -> Self {
         let (mut port, other) = wire::pair();
-        let web = Web::new(&mut port, [2, 0, 0, 0, 0, 2], address, files, snapshot as Source, options);
-        Self { web, port, client: Client::new(other), now: Duration::from_secs(1000), polls: 0 }
+        let mut stack = Stack::new(&mut port, [2, 0, 0, 0, 0, 2], address, 2);
+        let web = Web::new(&mut stack.sockets, files, snapshot as Source, options);
+        Self { stack, web, port, client: Client::new(other), now: Duration::from_secs(1000), polls: 0 }
     }
 
     /// Lets everything go on until something is so; `false` if it is not so within some time.
@@ -76,19 +78,32 @@ impl<F: Files> Lab<F> {
         let end = self.now + within;
         loop {
             self.client.poll(self.now);
-            self.web.poll(&mut self.port, self.now);
-            self.polls += 1;
+            self.turn();
             if is_so(self) {
                 return true;
             }
             if self.now >= end {
                 return false;
             }
-            let due = self.client.next_deadline(self.now).min(self.web.next_deadline(self.now));
+            let due = self.client.next_deadline(self.now).min(self.next_deadline());
             // A packet takes a moment, so that nothing goes round for ever.
             let soon = self.now + Duration::from_micros(50);
             self.now = if self.port.is_busy() { soon } else { due.clamp(soon, end.max(soon)) };
         }
+    }
+
+    /// What a guest does in one turn.
+    pub(crate) fn turn(&mut self) {
+        self.polls += 1;
+        self.stack.receive(&mut self.port, self.now);
+        self.stack.take_lease();
+        self.web.poll(&mut self.stack.sockets, &self.port, self.now);
+        self.stack.transmit(&mut self.port, self.now);
+    }
+
+    /// When the next turn is due.
+    pub(crate) fn next_deadline(&mut self) -> Duration {
+        self.stack.next_deadline(self.now).into_iter().fold(self.web.next_deadline(self.now), Duration::min)
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {

@@ -12,7 +12,6 @@ use super::SERVER;
 
 /// So many packets are on the way at most.
 const MOST: usize = 256;
-const FRAME: usize = 1514;
 
 type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
 /// Packets and bytes.
@@ -26,6 +25,7 @@ pub(crate) struct Port {
     sent: Seen,
     /// Of so many packets that are sent, one is lost; 0: none.
     loss: u64,
+    pub(crate) mtu: usize,
 }
 
 /// Both ends.
@@ -37,6 +37,7 @@ pub(crate) fn pair() -> (Port, Port) {
         received: Seen::default(),
         sent: Seen::default(),
         loss: 0,
+        mtu: 1500,
     };
     let (one, other) = (port(&left, &right), port(&right, &left));
     (Port { received: Rc::clone(&back), sent: Rc::clone(&there), ..one }, Port { received: there, sent: back, ..other })
@@ -85,7 +86,7 @@ impl Device for Port {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = FRAME;
+        capabilities.max_transmission_unit = self.mtu + 14;
         capabilities
     }
 }
