@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub memory: Level,
     /// Calls of the hypervisor.
     pub hypercalls: u64,
-    /// Events that have come.
+    /// Events that were sent, and that have come.
     pub events: u64,
     /// Pages that are granted to other domains.
     pub grants: Level,

@@ -45,7 +45,8 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
         }
         network.rest_until(web.next_deadline(now))?;
     }
-    println!("{:?}", web.counts());
+    let counts = web.counts();
+    println!("{} requests on {} connections", counts.requests(), counts.accepted);
     Ok(())
 }
 
@@ -69,7 +70,7 @@ fn figures(guest: &Guest, interface: &Netfront<Xen>) -> Snapshot {
         wall: guest.clock().wall(),
         memory: Level { used: 4096 * (usage.pages - usage.free_pages) as u64, of: 4096 * usage.pages as u64 },
         hypercalls: usage.hypercalls,
-        events: usage.upcalls,
+        events: usage.upcalls + all.notifications,
         grants: Level {
             used: table.accounts().map(|account| u64::from(account.held)).sum(),
             of: GRANTS * u64::from(table.statistics().frames),
