@@ -25,8 +25,6 @@ const GRACE: Duration = Duration::from_secs(15);
 const LEAST_BYTES_A_SECOND: u64 = 4 << 10;
 /// How long the end of a connection may take.
 const CLOSING: Duration = Duration::from_secs(5);
-/// How long the client is told of a connection that was cut.
-const CUT: Duration = Duration::from_secs(1);
 /// For how long a client may do nothing where others wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// For how long one may take nothing of its answer where others wait.
@@ -63,7 +61,7 @@ enum Phase<F> {
     Answering(Sending<F>),
     /// We have closed; so much has come since, and was ignored.
     Closing(usize),
-    /// The client is told that it was cut off.
+    /// It was cut off.
     Cut,
 }
 
@@ -157,7 +155,6 @@ impl<F: File> Connection<F> {
     /// Goes along with what has become of the socket.
     pub(crate) fn follow<S, G>(&mut self, socket: &mut Socket<'_>, site: &mut Site<S, G>, port: u16, now: Duration) {
         match (&self.phase, socket.state()) {
-            (Phase::Cut, State::Closed) if socket.remote_endpoint().is_some() && now < self.limit => {}
             (_, State::Closed | State::TimeWait) => {
                 self.head = Vec::new();
                 self.enter(Phase::Listening, now, Duration::MAX);
@@ -253,7 +250,8 @@ impl<F: File> Connection<F> {
     /// Ends it at once.
     fn cut(&mut self, socket: &mut Socket<'_>, now: Duration) {
         socket.abort();
-        self.enter(Phase::Cut, now, now + CUT);
+        // The stack tells the client, and then the socket is free.
+        self.enter(Phase::Cut, now, now);
     }
 
     fn enter(&mut self, phase: Phase<F>, now: Duration, limit: Duration) {
@@ -266,7 +264,7 @@ impl<F: File> Connection<F> {
 /// Takes what has come, as far as there is room for it, and answers how much that was.
 fn take(socket: &mut Socket<'_>, into: &mut Vec<u8>) -> usize {
     let before = into.len();
-    while socket.can_recv() && into.len() < MOST_HEAD {
+    while socket.can_recv() {
         let taken = socket.recv(|bytes| {
             let count = bytes.len().min(MOST_HEAD - into.len());
             into.extend_from_slice(&bytes[..count]);

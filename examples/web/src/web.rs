@@ -44,10 +44,11 @@ pub struct Web<F: Files, G> {
 }
 
 impl<F: Files, G> Web<F, G> {
-    /// A server. Its sockets are among `sockets` from now on.
+    /// A server. Its sockets are among `sockets` from now on, and listen.
     #[must_use]
     pub fn new(sockets: &mut SocketSet<'static>, files: F, figures: G, options: Options) -> Self {
-        let connections = (0..options.connections).map(|_| Connection::new(sockets.add(socket()))).collect();
+        let connections =
+            (0..options.connections).map(|_| Connection::new(sockets.add(listening(options.port)))).collect();
         Self { connections, site: Site::new(files, figures), port: options.port, turn: Turn::Done }
     }
 
@@ -119,10 +120,12 @@ impl<F: Files, G> core::fmt::Debug for Web<F, G> {
     }
 }
 
-fn socket() -> tcp::Socket<'static> {
+fn listening(port: u16) -> tcp::Socket<'static> {
     let buffer = |size| tcp::SocketBuffer::new(vec![0; size]);
     let mut socket = tcp::Socket::new(buffer(RECEIVE), buffer(SEND));
     // Answers are written whole, and nobody is to wait for their last piece.
     socket.set_nagle_enabled(false);
+    // It is new.
+    let _ = socket.listen(port);
     socket
 }

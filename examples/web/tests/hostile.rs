@@ -171,7 +171,52 @@ fn a_client_that_vanishes_is_forgotten() {
 }
 
 #[test]
-fn a_handshake_that_is_not_finished_is_forgotten() {
+fn a_client_whose_cable_is_cut_is_forgotten() {
+    let mut lab = Lab::new();
+    for request in [&b""[..], b"GET /", LARGE, b"GET / HTTP/1.0\r\n\r\n"] {
+        let peer = lab.client.connect_with(Manners::Stuck, 4096);
+        lab.client.say(peer, request);
+    }
+    lab.pass(10 * MILLISECOND);
+    assert_eq!(lab.web.counts().open, 4);
+    lab.client.port.lose_every(1);
+    lab.pass(30 * SECOND);
+    assert_eq!(lab.web.counts().open, 0);
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_request_is_let_go() {
+    let mut lab = Lab::new();
+    let peer = lab.client.connect();
+    lab.client.say(peer, b"GET / HTTP/1.1\r\nHo");
+    lab.pass(10 * MILLISECOND);
+    lab.client.close(peer);
+    lab.pass(SECOND);
+    assert_eq!((lab.web.counts().open, lab.web.counts().requests()), (0, 0));
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_has_a_time() {
+    let mut lab = Lab::new();
+    lab.client.port.inject(support::wire::handshake([10, 0, 0, 77], 1));
+    lab.pass(4 * SECOND);
+    assert_eq!(lab.web.counts().cut, 0);
+    lab.pass(2 * SECOND);
+    assert_eq!((lab.web.counts().cut, lab.web.counts().accepted), (1, 0));
+}
+
+#[test]
+fn no_more_clients_are_ended_than_others_need() {
+    let mut lab = Lab::with(OPTIONS);
+    let silent: Vec<Peer> = (0..FEW - 3).map(|_| lab.client.connect()).collect();
+    lab.pass(5 * SECOND);
+    let left = silent.iter().filter(|peer| lab.client.is_connected(**peer)).count();
+    // Four sockets are to be free.
+    assert_eq!((left, lab.web.counts().cut), (FEW - 4, 2));
+}
+
+#[test]
+fn handshakes_that_are_not_finished_do_not_keep_others_out() {
     let mut lab = Lab::with(OPTIONS);
     for number in 0..FEW {
         lab.client.port.inject(support::wire::handshake([10, 0, 0, 77], number as u16));
