@@ -23,8 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_secs(10);
 /// How often is looked whether the interface has come to rest.
 const TICK: Duration = Duration::from_millis(10);
-/// So many packets are taken in one turn at most.
-const BURST: usize = 64;
 /// The address of an interface that went away before it told its own.
 const UNKNOWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// How long the guest sleeps where nothing is to be done.
@@ -192,7 +190,7 @@ impl<'a> Network<'a> {
     fn take_packets(&mut self, seen: &mut impl FnMut(&[u8])) {
         let Some(interface) = self.interfaces.get_mut(self.number) else { return };
         let now = self.store.now();
-        for _ in 0..BURST {
+        for _ in 0..Stack::BURST {
             let Some(packet) = interface.receive() else { break };
             seen(packet.bytes());
             if self.stack.receive_one(interface, now) == PollIngressSingleResult::None {

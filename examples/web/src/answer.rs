@@ -31,7 +31,7 @@ pub(crate) enum Progress {
     Waits,
     /// The socket has all of it.
     IsDone,
-    /// It cannot be gone on with: its length was promised, and the file is at fault or the client is gone.
+    /// It cannot be gone on with: its length was promised, and the file is at fault.
     Broke,
 }
 
@@ -66,9 +66,6 @@ impl<F: File> Answer<F> {
     /// Gives the socket as much as there is room for.
     pub(crate) fn send(&mut self, socket: &mut Socket<'_>) -> Progress {
         while self.gone < self.text.len() || self.left > 0 {
-            if !socket.may_send() {
-                return Progress::Broke;
-            }
             if !socket.can_send() {
                 return Progress::Waits;
             }

@@ -11,10 +11,6 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address, Ipv4C
 
 use crate::address::Address;
 
-/// So many packets are taken in one turn at most.
-const BURST: usize = 64;
-/// How often the sockets send in one turn at most.
-const ROUNDS: usize = 16;
 /// How long the device is left alone that has no room.
 const BREATH: Duration = Duration::from_millis(1);
 
@@ -24,6 +20,7 @@ pub struct Stack {
     /// Bytes of a packet at most, as the stack knows it.
     most: usize,
     seed: u64,
+    own: Option<Ipv4Cidr>,
     gateway: Option<Ipv4Address>,
     /// What is on it.
     pub sockets: SocketSet<'static>,
@@ -40,12 +37,16 @@ pub enum Lease {
 }
 
 impl Stack {
+    /// So many packets are taken in one turn at most.
+    pub const BURST: usize = 64;
+
     /// A stack. `mac` is the device's address, and `seed` what nobody can guess: the numbers that begin connections come from it.
     #[must_use]
     pub fn new<D: Device>(device: &mut D, mac: [u8; 6], address: Address, seed: u64) -> Self {
         let interface = interface(device, mac, seed);
         let most = device.capabilities().max_transmission_unit;
-        let mut stack = Self { interface, most, seed, gateway: None, sockets: SocketSet::new(Vec::new()), dhcp: None };
+        let mut stack =
+            Self { interface, most, seed, own: None, gateway: None, sockets: SocketSet::new(Vec::new()), dhcp: None };
         match address {
             Address::Dhcp => stack.dhcp = Some(stack.sockets.add(dhcpv4::Socket::new())),
             Address::Static { address, gateway } => stack.set_address(Some(address), gateway),
@@ -68,14 +69,13 @@ impl Stack {
             return;
         }
         // It is asked once how long packets may be.
-        let address = self.cidr();
         self.interface = interface(device, mac, self.seed.wrapping_add(1));
-        self.set_address(address, self.gateway);
+        self.set_address(self.own, self.gateway);
     }
 
     /// Takes packets, but not for ever: a turn has an end, however fast they come.
     pub fn receive<D: Device>(&mut self, device: &mut D, now: Duration) {
-        for _ in 0..BURST {
+        for _ in 0..Self::BURST {
             if self.receive_one(device, now) == PollIngressSingleResult::None {
                 return;
             }
@@ -90,11 +90,8 @@ impl Stack {
     /// Sends what the sockets have, as far as there is room for it.
     pub fn transmit<D: Device>(&mut self, device: &mut D, now: Duration) {
         self.interface.poll_maintenance(instant(now));
-        for _ in 0..ROUNDS {
-            if self.interface.poll_egress(instant(now), device, &mut self.sockets) == PollResult::None {
-                return;
-            }
-        }
+        // It ends: there is no more than what the sockets hold.
+        while self.interface.poll_egress(instant(now), device, &mut self.sockets) != PollResult::None {}
     }
 
     /// Goes along with what DHCP says.
@@ -115,12 +112,8 @@ impl Stack {
         Some(now + Duration::from(delay).max(BREATH))
     }
 
-    fn cidr(&self) -> Option<Ipv4Cidr> {
-        self.interface.ip_addrs().iter().find_map(|IpCidr::Ipv4(address)| Some(*address))
-    }
-
     fn set_address(&mut self, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Address>) {
-        self.gateway = gateway;
+        (self.own, self.gateway) = (address, gateway);
         self.interface.update_ip_addrs(|addresses| {
             addresses.clear();
             // There is room for more than one.

@@ -106,7 +106,6 @@ fn figures_are_those_of_the_guest() {
     {
         assert!((least..most).contains(&figure(key)), "{key}: {}", figure(key));
     }
-    assert!(json.contains("\"grants\":259,"), "{json}");
 }
 
 #[test]

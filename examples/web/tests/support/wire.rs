@@ -91,7 +91,7 @@ impl Device for Port {
     }
 }
 
-pub(crate) struct Frame(Vec<u8>);
+pub(crate) struct Frame(pub(crate) Vec<u8>);
 
 impl RxToken for Frame {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
