@@ -12,7 +12,7 @@ cmp /tmp/style.css /tmp/site/style.css
 save_and_restore
 wait_for_line "resumed" 60
 rm /tmp/style.css
-wait_until 60 wget -q -T 5 -O /tmp/style.css http://10.0.0.15/style.css
+wait_until 60 timeout 5 wget -q -O /tmp/style.css http://10.0.0.15/style.css
 cmp /tmp/style.css /tmp/site/style.css
 say "uptime $(metric domu_uptime_seconds)"
 xl shutdown "$name"
