@@ -7,23 +7,24 @@ use core::error::Error;
 use core::fmt;
 use core::time::Duration;
 
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
-use smoltcp::socket::dhcpv4;
+use smoltcp::iface::{PollIngressSingleResult, SocketSet};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address, Ipv4Cidr};
 use xen_rt::netfront::{Event, Interfaces, Netfront, Options, announcement};
 use xen_rt::xenbus::Store;
 use xen_rt::xenbus::control::{Command, Epoch, Ready, Resumable as _};
-use xen_rt::{CommandLine, Guest, Suspended, Xen, println};
+use xen_rt::{Guest, Suspended, Xen, println};
+use xen_web_example::{Address, Lease, Stack};
 
 use crate::Requests;
 
 /// How long an interface may take to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long xenstore may take to come to rest before a suspend.
 const REST: Duration = Duration::from_secs(10);
 /// How often is looked whether the interface has come to rest.
 const TICK: Duration = Duration::from_millis(10);
+/// The address of an interface that went away before it told its own.
+const UNKNOWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// How long the guest sleeps where nothing is to be done.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -36,12 +37,8 @@ pub struct Network<'a> {
     requests: Requests,
     interfaces: Interfaces<Xen>,
     number: u32,
-    stack: Interface,
-    sockets: SocketSet<'static>,
-    dhcp: Option<SocketHandle>,
-    /// Bytes of a packet at most, as the stack knows it.
-    mtu: u16,
-    addresses: Option<Addresses>,
+    stack: Stack,
+    was_resumed: bool,
 }
 
 /// What a turn was about.
@@ -60,34 +57,44 @@ impl<'a> Network<'a> {
     ///
     /// There is no xenstore, no interface came, or the command line has a word for addresses that is none.
     pub fn up(guest: &'a Guest, options: Options) -> Result<Self, Box<dyn Error>> {
-        let addresses = Addresses::read(guest.boot().command_line)?;
+        let line = guest.boot().command_line;
+        let address = Address::read(line.value("ip"), line.value("gw"))?;
         let store = guest.store().ok_or("there is no xenstore here: start the guest as a domU, without --direct")?;
         let requests = Requests::new(&store)?;
         let mut interfaces = Interfaces::new(&store, options)?;
         println!("waiting up to {} s for a network interface", PATIENCE.as_secs());
         let number = connect(&store, &mut interfaces)?;
         let interface = interfaces.get_mut(number).ok_or("the interface went away at once")?;
-        let stack = Interface::new(config(interface), interface, instant(store.now()));
-        let mut sockets = SocketSet::new(alloc::vec![]);
-        let dhcp = addresses.is_none().then(|| sockets.add(dhcpv4::Socket::new()));
-        let mtu = mtu(interface);
-        let mut network =
-            Self { guest, store, requests, interfaces, number, stack, sockets, dhcp, mtu, addresses: None };
-        if addresses.is_some() {
-            network.set_addresses(addresses);
+        let mac = interface.link().map_or(UNKNOWN, |link| link.mac());
+        let stack = Stack::new(interface, mac, address, seed(guest));
+        let mut network = Self { guest, store, requests, interfaces, number, stack, was_resumed: false };
+        match address {
+            Address::Static { address, .. } => println!("address: {address}"),
+            Address::Dhcp => println!("no address yet: asking by DHCP"),
         }
+        network.announce();
         Ok(network)
     }
 
     /// What the sockets are.
     pub const fn sockets(&mut self) -> &mut SocketSet<'static> {
-        &mut self.sockets
+        &mut self.stack.sockets
+    }
+
+    /// The sockets, and the interface that they are on.
+    pub fn parts(&mut self) -> (&mut SocketSet<'static>, Option<&Netfront<Xen>>) {
+        (&mut self.stack.sockets, self.interfaces.get(self.number))
     }
 
     /// The interface.
     #[must_use]
     pub fn interface(&self) -> Option<&Netfront<Xen>> {
         self.interfaces.get(self.number)
+    }
+
+    /// Whether the guest was suspended and resumed since this was asked last: all other devices are others then.
+    pub const fn was_resumed(&mut self) -> bool {
+        core::mem::replace(&mut self.was_resumed, false)
     }
 
     /// What time it is, for sockets.
@@ -105,7 +112,7 @@ impl<'a> Network<'a> {
     pub fn turn(&mut self, mut seen: impl FnMut(&[u8])) -> Result<Turn, Box<dyn Error>> {
         self.take_events()?;
         self.take_packets(&mut seen);
-        self.ask_for_address();
+        self.take_lease();
         self.requests.listen();
         match self.requests.command()? {
             None => {}
@@ -121,12 +128,21 @@ impl<'a> Network<'a> {
     ///
     /// Xen does not let the guest wait.
     pub fn rest(&mut self) -> Result<(), Box<dyn Error>> {
+        self.rest_until(self.store.now() + LONG)
+    }
+
+    /// As [`rest`](Self::rest), and no longer than until a time.
+    ///
+    /// # Errors
+    ///
+    /// Xen does not let the guest wait.
+    pub fn rest_until(&mut self, due: Duration) -> Result<(), Box<dyn Error>> {
         let now = self.store.now();
         self.give();
         // What the stack would send has to wait while there is nobody to take it.
         let is_up = self.interface().and_then(Netfront::link).is_some();
-        let next = is_up.then(|| self.stack.poll_at(instant(now), &self.sockets).map(duration)).flatten();
-        let dues = [next, self.requests.next_deadline(), Some(now + LONG)];
+        let next = is_up.then(|| self.stack.next_deadline(now)).flatten();
+        let dues = [next, self.requests.next_deadline(), Some(due)];
         self.interfaces.wait(dues.into_iter().flatten().min().unwrap_or(now))?;
         Ok(())
     }
@@ -150,37 +166,34 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// A stack asks once how long packets may be: where that has changed it is made anew. Sockets and their connections stay.
+    /// The interface may have another address and another MTU.
     fn fit_stack(&mut self) {
         let Some(interface) = self.interfaces.get_mut(self.number) else { return };
-        let mtu = mtu(interface);
-        if core::mem::replace(&mut self.mtu, mtu) != mtu {
-            self.stack = Interface::new(config(interface), interface, instant(self.store.now()));
-            self.set_addresses(self.addresses);
+        if let Some(mac) = interface.link().map(|link| link.mac()) {
+            self.stack.connected(interface, mac);
         }
     }
 
     /// Tells other hosts where the address is now.
     fn announce(&mut self) {
-        let (Some(interface), Some(own)) = (self.interfaces.get_mut(self.number), self.stack.ipv4_addr()) else {
+        let (Some(interface), Some(own)) = (self.interfaces.get_mut(self.number), self.stack.address()) else {
             return;
         };
         let Some(mac) = interface.link().map(|link| link.mac()) else { return };
-        self.stack.set_hardware_addr(HardwareAddress::Ethernet(EthernetAddress(mac)));
         let packet = announcement(mac, own.octets());
         if let Some(room) = interface.transmit() {
             room.consume(packet.len(), |into| into.copy_from_slice(&packet));
         }
     }
 
-    /// Hands what has come to the stack.
+    /// Hands what has come to the stack, but not for ever.
     fn take_packets(&mut self, seen: &mut impl FnMut(&[u8])) {
         let Some(interface) = self.interfaces.get_mut(self.number) else { return };
-        let now = instant(self.store.now());
-        while let Some(packet) = interface.receive() {
+        let now = self.store.now();
+        for _ in 0..Stack::BURST {
+            let Some(packet) = interface.receive() else { break };
             seen(packet.bytes());
-            let taken = self.stack.poll_ingress_single(now, interface, &mut self.sockets);
-            if taken == PollIngressSingleResult::None {
+            if self.stack.receive_one(interface, now) == PollIngressSingleResult::None {
                 // There is no room to answer.
                 break;
             }
@@ -191,41 +204,19 @@ impl<'a> Network<'a> {
     /// Has the stack send what it has.
     fn give(&mut self) {
         let Some(interface) = self.interfaces.get_mut(self.number) else { return };
-        let now = instant(self.store.now());
-        self.stack.poll_maintenance(now);
-        self.stack.poll_egress(now, interface, &mut self.sockets);
+        self.stack.transmit(interface, self.store.now());
         interface.flush_notifications();
     }
 
-    fn ask_for_address(&mut self) {
-        let Some(handle) = self.dhcp else { return };
-        match self.sockets.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
+    fn take_lease(&mut self) {
+        match self.stack.take_lease() {
             None => {}
-            Some(dhcpv4::Event::Deconfigured) => self.set_addresses(None),
-            Some(dhcpv4::Event::Configured(lease)) => {
-                let addresses = Addresses { own: lease.address, gateway: lease.router };
-                self.set_addresses(Some(addresses));
+            Some(Lease::Ended) => println!("no address any more: asking by DHCP"),
+            Some(Lease::Is(address)) => {
+                println!("address: {address}");
+                self.announce();
             }
         }
-    }
-
-    fn set_addresses(&mut self, addresses: Option<Addresses>) {
-        self.addresses = addresses;
-        let own = addresses.map(|addresses| addresses.own);
-        self.stack.update_ip_addrs(|addresses| {
-            addresses.clear();
-            // There is room for one at least.
-            let _ = own.map(|own| addresses.push(IpCidr::Ipv4(own)));
-        });
-        self.stack.routes_mut().remove_default_ipv4_route();
-        if let Some(gateway) = addresses.and_then(|addresses| addresses.gateway) {
-            let _ = self.stack.routes_mut().add_default_ipv4_route(gateway);
-        }
-        match own {
-            Some(own) => println!("address: {own}"),
-            None => println!("no address yet: asking by DHCP"),
-        }
-        self.announce();
     }
 
     /// What was sent goes out; the guest is suspended; the interface is another one then, which is found and goes on.
@@ -239,6 +230,7 @@ impl<'a> Network<'a> {
         match suspended {
             Ok(Suspended::Resumed) => {
                 self.interfaces.resumed(Epoch(self.store.epoch().into()), now);
+                self.was_resumed = true;
                 println!("resumed");
             }
             not => {
@@ -270,41 +262,14 @@ fn connect(store: &Store<Xen>, interfaces: &mut Interfaces<Xen>) -> Result<u32, 
     Err(format!("no network interface came{trouble}; give one: --config 'vif=[\"bridge=br0\"]'").into())
 }
 
-fn config(interface: &Netfront<Xen>) -> Config {
-    let mac = interface.link().map_or([2, 0, 0, 0, 0, 1], |link| link.mac());
-    Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)))
-}
-
-fn mtu(interface: &Netfront<Xen>) -> u16 {
-    interface.link().map_or(1500, |link| link.mtu())
+/// What others cannot guess easily: when this is, in nanoseconds.
+fn seed(guest: &Guest) -> u64 {
+    let clock = guest.clock();
+    clock.wall().unwrap_or_default().saturating_add(clock.now()).as_nanos() as u64
 }
 
 fn instant(time: Duration) -> Instant {
     Instant::from_micros(time.as_micros() as i64)
-}
-
-fn duration(instant: Instant) -> Duration {
-    Duration::from_micros(instant.total_micros().max(0).cast_unsigned())
-}
-
-/// Whom the guest is, and who is asked for the rest.
-#[derive(Clone, Copy)]
-struct Addresses {
-    own: Ipv4Cidr,
-    gateway: Option<Ipv4Address>,
-}
-
-impl Addresses {
-    fn read(line: CommandLine) -> Result<Option<Self>, String> {
-        let word = |key: &str| line.words().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-        let Some(own) = word("ip").filter(|own| *own != "dhcp") else { return Ok(None) };
-        let wrong = |text: &str| format!("what is {text:?}? There are ip=10.0.0.15/24, ip=dhcp and gw=10.0.0.1");
-        let gateway = match word("gw") {
-            Some(text) => Some(text.parse().map_err(|_| wrong(text))?),
-            None => None,
-        };
-        Ok(Some(Self { own: own.parse().map_err(|_| wrong(own))?, gateway }))
-    }
 }
 
 /// An event, in words.

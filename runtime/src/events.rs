@@ -7,6 +7,7 @@ use xen_hypercall::abi::VcpuId;
 
 use crate::boot::CommandLine;
 use crate::clock::Clock;
+use crate::usage::UPCALLS;
 use crate::xen::{XEN, Xen};
 
 /// The guest's event channels. They are opened as [`Channel`]s of [`Guest::xen`](crate::Guest::xen).
@@ -69,5 +70,6 @@ fn preference(line: CommandLine) -> Preference {
 
 /// What the upcall calls, again for as long as Xen has set the pending flag.
 pub(crate) extern "C" fn upcall() {
+    UPCALLS.add_one();
     dispatch(&XEN, VcpuId(0));
 }

@@ -19,6 +19,7 @@ use crate::pages;
 use crate::platform::{self, Memory};
 use crate::store;
 use crate::suspend::{SuspendError, Suspended};
+use crate::usage::Usage;
 use crate::xen::{XEN, Xen};
 
 unsafe extern "Rust" {
@@ -55,6 +56,12 @@ impl Guest {
     #[must_use]
     pub const fn memory(&self) -> &[Region] {
         &self.memory
+    }
+
+    /// What the guest uses, and what it has done so far.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage::now()
     }
 
     /// The page that Xen shares with the guest, for code that keeps to the rules of its fields: event words are reached

@@ -69,6 +69,7 @@ running! {
     mod shared_info;
     mod store;
     mod suspend;
+    mod usage;
     mod xen;
 
     pub use clock::Clock;
@@ -77,6 +78,7 @@ running! {
     pub use guest::{Guest, exit};
     pub use memory::{Access, Region};
     pub use suspend::{SuspendError, Suspended};
+    pub use usage::Usage;
     pub use xen::Xen;
 }
 

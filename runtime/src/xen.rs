@@ -12,7 +12,7 @@ use xen_hypercall::{Arg, Clock, Errno, Frame, Hypercall, Pages, grant_table};
 
 use crate::pages::{self, PAGE};
 use crate::suspend::{self, SuspendError, Suspended};
-use crate::{clock, platform};
+use crate::{clock, platform, usage};
 
 /// This guest, as the crates of the SDK see it: calls Xen, hands out pages, and holds the guest's grant table and event
 /// channels. A value of no size; all are alike.
@@ -48,6 +48,7 @@ impl Xen {
 unsafe impl Hypercall for Xen {
     #[inline(always)]
     unsafe fn call<const N: usize>(&self, number: Number, arguments: [Arg; N]) -> isize {
+        usage::HYPERCALLS.add_one();
         // SAFETY: the caller's promise.
         unsafe { platform::ISSUE.call(number, arguments) }
     }

@@ -15,7 +15,7 @@ use crate::{paths, spelling};
 /// What a guest is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It shows something: it lies in the folder `examples`.
+    /// It shows something: it lies in or below the folder `examples`.
     Example,
     /// Tests boot it.
     Test,
@@ -43,7 +43,7 @@ pub fn list() -> Result<Vec<Guest>> {
     let examples = paths::workspace()?.join("examples");
     let mut guests = Vec::new();
     for package in workspace::packages()?.into_iter().filter(workspace::Package::is_guest) {
-        let role = if package.folder == examples { Role::Example } else { Role::Test };
+        let role = if package.folder.starts_with(&examples) { Role::Example } else { Role::Test };
         for (name, source) in package.programs {
             guests.push(Guest { name, package: package.name.clone(), role, summary: summary(&source) });
         }

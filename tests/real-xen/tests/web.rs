@@ -1,0 +1,118 @@
+//! The example `web`: what it serves from its disk and of itself, to this machine and to domain 0, before and after a suspend.
+
+use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::Duration;
+
+use real_xen_tests::{expect, fetch_in_background, guest, in_scenario, outcome_of, succeeded};
+use xtask::boot::{self, Ending, GuestSpec, Outcome};
+use xtask::network::{Forward, Network};
+
+/// The disk, and what is on it.
+const DISK: &str = include_str!("../../../examples/web/guest/web.sh");
+/// Clients, and what each asks for.
+const CLIENTS: usize = 4;
+const REQUESTS: usize = 250;
+const LIMIT: Duration = Duration::from_secs(300);
+
+static RUN: LazyLock<Run> = LazyLock::new(run);
+
+/// What came of it all.
+struct Run {
+    outcomes: Vec<Outcome>,
+    /// By the names that were asked for.
+    pages: Vec<(&'static str, String)>,
+    /// Of the many requests: how many were answered as they should be.
+    answered: usize,
+}
+
+fn run() -> Run {
+    let forward = Forward::to_tcp(80).expect("a port is free");
+    let asker = thread::spawn(move || ask(forward.host));
+    let network = Some(Network { forwards: vec![forward], ..Network::default() });
+    let guest = GuestSpec { network, ..guest("web", "") };
+    let scenario = format!("{DISK}\n{}", include_str!("../scenarios/web.sh"));
+    let outcomes = boot::full(&[in_scenario("web", guest, &scenario)]).expect("the boot can be tried");
+    let (pages, answered) = asker.join().expect("it does not panic");
+    Run { outcomes, pages, answered }
+}
+
+fn ask(port: u16) -> (Vec<(&'static str, String)>, usize) {
+    let fetch = |path| Some((path, fetch_in_background(port, path, LIMIT).join().ok()??));
+    let pages = ["/", "/style.css", "/status", "/status.json", "/nothing"].into_iter().map_while(fetch).collect();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| thread::spawn(move || ask_often(port).unwrap_or(0))).collect();
+    (pages, clients.into_iter().map(|client| client.join().expect("it does not panic")).sum())
+}
+
+/// Asks again and again on one connection, and answers how often the answer was the file.
+fn ask_often(port: u16) -> Result<usize> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut good = 0;
+    for _ in 0..REQUESTS {
+        stream.write_all(b"GET /style.css HTTP/1.1\r\nHost: web\r\n\r\n")?;
+        let (head, body) = answer(&mut stream)?;
+        good += usize::from(head.starts_with("HTTP/1.1 200 ") && is_file(&body, "style.css"));
+    }
+    Ok(good)
+}
+
+fn answer(stream: &mut TcpStream) -> Result<(String, String)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok());
+    let mut body = vec![0; length.ok_or(ErrorKind::InvalidData)?];
+    stream.read_exact(&mut body)?;
+    Ok((head, String::from_utf8(body).map_err(|_| Error::from(ErrorKind::InvalidData))?))
+}
+
+/// Whether a text is what the scenario has written into this file.
+fn is_file(text: &str, name: &str) -> bool {
+    DISK.contains(&format!("/{name} <<'END'\n{text}END\n"))
+}
+
+fn page(path: &str) -> (&'static str, &'static str) {
+    let page = RUN.pages.iter().find(|(name, _)| *name == path).unwrap_or_else(|| panic!("{path} was not answered"));
+    page.1.split_once("\r\n\r\n").expect("there is a head")
+}
+
+#[test]
+fn files_of_the_disk_are_served() {
+    for (path, name) in [("/", "index.html"), ("/style.css", "style.css")] {
+        let (head, body) = page(path);
+        assert!(head.starts_with("HTTP/1.1 200 ") && is_file(body, name), "{path}: {head}\n{body}");
+    }
+    assert!(page("/nothing").0.starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn figures_are_those_of_the_guest() {
+    assert!(page("/status").1.contains("of 16.0 MiB"));
+    let json = page("/status.json").1;
+    let figure = |key: &str| -> u64 {
+        let rest = json.split_once(&format!("\"{key}\":")).unwrap_or_else(|| panic!("no {key} in {json}")).1;
+        rest.split([',', '}']).next().and_then(|number| number.parse().ok()).expect("it is a number")
+    };
+    // What the page shows of the interface, of grants and of hypercalls.
+    for (key, least, most) in
+        [("packets_in", 10, 1000), ("hypercalls", 100, 100_000), ("memory_free", 8 << 20, 16 << 20)]
+    {
+        assert!((least..most).contains(&figure(key)), "{key}: {}", figure(key));
+    }
+}
+
+#[test]
+fn a_thousand_requests_are_answered_and_a_suspend_is_survived() {
+    let outcome = outcome_of(&RUN.outcomes, "web");
+    let scenario = succeeded(outcome);
+    assert_eq!(RUN.answered, CLIENTS * REQUESTS);
+    assert_eq!((scenario.value("failed"), scenario.value("cut")), (Some("0"), Some("0")));
+    expect(outcome, &Ending::Exited(0), &["ready: port 80", "resumed", " requests on "]);
+}
