@@ -70,8 +70,9 @@ pub enum Command {
 }
 
 const RUN_HELP: &str = "\
-Without a name, the examples are listed. The guest's console is standard output, all else is on standard error; \
-what is typed (or piped in) goes to the guest's console.
+Without a name, the example `web` is started with a disk, a network and a port of this machine; where, and how long each step of the boot \
+took, is shown when it is up. The guest's console is standard output, all else is on standard error; what is typed (or piped in) goes to \
+the guest's console. Ctrl-C asks the guest to end, as `xl shutdown` does (with --direct it ends it at once).
 
 A scenario is a shell script that runs in domain 0 while the guest runs, with `$name` for xl and functions to wait for \
 lines of the guest's console, to use its part of xenstore, to save and restore it, for disks and networks: `library.sh`, \
@@ -89,6 +90,7 @@ Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or
 failed, 124 when the time limit passed, 130 after Ctrl-C, 2 when the guest could not be started.
 
 Examples:
+  cargo xtask run
   cargo xtask run hello
   cargo xtask run hello --direct -- one two
   cargo xtask run ping --network
@@ -100,8 +102,14 @@ Examples:
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// An example; without one, they are listed
+    /// An example; without one, the web server with all that belongs to it
     pub example: Option<String>,
+    /// Only lists the examples
+    #[arg(long)]
+    pub list: bool,
+    /// Without an example: fetches the pages, checks them, and ends the guest
+    #[arg(long, conflicts_with_all = ["example", "elf", "direct", "scenario"])]
+    pub smoke: bool,
     /// Boots this PV ELF file instead of an example
     #[arg(long, value_name = "PATH", conflicts_with = "example")]
     pub elf: Option<PathBuf>,
@@ -114,9 +122,9 @@ pub struct Run {
     /// The guest's virtual processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32), conflicts_with = "direct")]
     pub vcpus: u32,
-    /// How long the guest may run, in seconds; 0 is for no limit
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub timeout: u64,
+    /// How long the guest may run, in seconds; 0 is for no limit [default: 60; without an example none]
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
     /// Makes virtual time count instructions: slower, but figures repeat exactly
     #[arg(long)]
     pub icount: bool,

@@ -32,6 +32,12 @@ pub fn install() {
     });
 }
 
+/// Returns whether the user asked to stop, and forgets it: who calls this does something about it.
+#[must_use]
+pub fn take() -> bool {
+    REQUESTED.swap(false, Ordering::Relaxed)
+}
+
 /// Fails with [`Interrupted`] once the user asked to stop.
 ///
 /// # Errors

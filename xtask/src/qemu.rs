@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
@@ -10,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::interrupt;
 use crate::packages::{self, QEMU};
@@ -49,7 +52,8 @@ pub struct Machine<'a> {
     pub kernel: (&'a Path, String),
     /// Multiboot modules with their command lines.
     pub modules: Vec<(PathBuf, String)>,
-    /// Where the serial port is written; the stream is then a virtio port, else the serial port itself.
+    /// Where the serial port is written; the stream is then a virtio port, and there is another one for orders, else it is the serial
+    /// port itself.
     pub com1_log: Option<&'a Path>,
     /// Words for more devices.
     pub devices: Vec<String>,
@@ -74,6 +78,7 @@ pub struct Qemu {
     process: Guarded,
     stream: Receiver<Vec<u8>>,
     input: Option<ChildStdin>,
+    orders: UnixStream,
 }
 
 impl Qemu {
@@ -84,13 +89,16 @@ impl Qemu {
     /// When there is no QEMU or it cannot be started.
     pub fn start(machine: &Machine<'_>, program: &Program) -> Result<Self> {
         let mut command = program.command();
-        command.args(arguments(machine));
+        let (orders, theirs) = UnixStream::pair()?;
+        // QEMU inherits it.
+        fcntl_setfd(&theirs, FdFlags::empty())?;
+        command.args(arguments(machine, theirs.as_raw_fd()));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.stderr(File::create(machine.messages).context("cannot write QEMU's log")?);
         let mut process = Guarded::spawn(command)?;
         let input = process.child().stdin.take();
         let output = process.child().stdout.take().context("QEMU has no output")?;
-        Ok(Self { process, stream: read_in_background(output), input })
+        Ok(Self { process, stream: read_in_background(output), input, orders })
     }
 
     /// Waits for bytes, at most for `patience`.
@@ -110,6 +118,11 @@ impl Qemu {
     /// Takes the writing end of the stream port; it is closed when the machine ends.
     pub const fn take_input(&mut self) -> Option<ChildStdin> {
         self.input.take()
+    }
+
+    /// Writes a line to the port of orders, where there is one; a machine that is gone takes none.
+    pub fn order(&mut self, line: &str) {
+        let _ = self.orders.write_all(format!("{line}\n").as_bytes());
     }
 
     /// Says why a machine ended without being asked to.
@@ -225,7 +238,7 @@ pub fn send_in_background(mut port: ChildStdin, mut source: impl std::io::Read +
     });
 }
 
-fn arguments(machine: &Machine<'_>) -> Vec<String> {
+fn arguments(machine: &Machine<'_>, orders: i32) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut add = |text: &str| words.extend(text.split_whitespace().map(str::to_owned));
     add("-nodefaults -no-user-config -display none -vga none -net none -monitor none -no-reboot");
@@ -238,7 +251,7 @@ fn arguments(machine: &Machine<'_>) -> Vec<String> {
     }
     add(&format!("-m {} -smp {}", machine.memory, machine.cpus));
     add("-chardev stdio,id=stream,signal=off");
-    words.extend(ports(machine.com1_log));
+    words.extend(ports(machine.com1_log, orders));
     words.extend(machine.devices.iter().cloned());
     words.extend(["-kernel".into(), machine.kernel.0.display().to_string()]);
     words.extend(["-append".into(), machine.kernel.1.clone()]);
@@ -248,15 +261,17 @@ fn arguments(machine: &Machine<'_>) -> Vec<String> {
     words
 }
 
-/// Connects the stream, which QEMU's own input and output carry.
-fn ports(com1_log: Option<&Path>) -> Vec<String> {
+/// Connects the stream, which QEMU's own input and output carry, and the orders, which a socket carries.
+fn ports(com1_log: Option<&Path>, orders: i32) -> Vec<String> {
     let Some(log) = com1_log else {
         return ["-serial", "chardev:stream"].map(str::to_owned).to_vec();
     };
     let serial = format!("file:{}", comma(&log.display().to_string()));
     // A second UART would cost a trap for each byte; a virtio port takes thousands at once.
-    let port = "virtserialport,chardev=stream,name=domu";
-    ["-serial", &serial, "-device", "virtio-serial-pci", "-device", port].map(str::to_owned).to_vec()
+    let (stream, orders) = ("virtserialport,chardev=stream", format!("socket,id=orders,fd={orders}"));
+    let mut words = vec!["-serial", &serial, "-device", "virtio-serial-pci", "-device", stream];
+    words.extend(["-chardev", &orders, "-device", "virtserialport,chardev=orders"]);
+    words.into_iter().map(str::to_owned).collect()
 }
 
 /// Returns multiboot modules as QEMU wants them: separated by commas, a comma inside doubled.

@@ -11,7 +11,11 @@ use crate::cli::Run;
 use crate::guests::{Guest, Role};
 use crate::network::{Network, Outside};
 use crate::progress::Progress;
+use crate::showcase::{self, Showcase};
 use crate::{crash, diagnose, elf, guests};
+
+/// How long a guest may run, in seconds, if nobody says.
+const LIMIT: u64 = 60;
 
 /// Runs a guest and returns its exit status.
 ///
@@ -20,14 +24,18 @@ use crate::{crash, diagnose, elf, guests};
 /// When the guest cannot be built or started, or the user interrupts.
 pub fn run(options: &Run) -> Result<u8> {
     let progress = Progress::new();
-    if options.example.is_none() && options.elf.is_none() {
+    if options.list {
         return list();
     }
     let guest = guest(options, &progress)?;
+    let mut showcase = is_showcase(options).then(|| Showcase::new(&guest, options.smoke, progress.clone()));
     for forward in guest.network.iter().flat_map(|network| &network.forwards) {
         progress.note("network", forward.to_string());
     }
     let mut session = session(options, progress.clone());
+    if let Some(showcase) = &mut showcase {
+        session.watcher = Box::new(|timeline, logs| showcase.look(timeline, logs));
+    }
     let outcome = if options.direct {
         boot::direct_with(&guest, &mut session)?
     } else {
@@ -38,7 +46,17 @@ pub fn run(options: &Run) -> Result<u8> {
     if options.timeline {
         tell_times(&outcome, &progress)?;
     }
-    Ok(outcome.exit_status())
+    match showcase.filter(|_| options.smoke).map_or(Ok(()), Showcase::verdict) {
+        Ok(()) => Ok(outcome.exit_status()),
+        Err(error) => {
+            progress.note("smoke", format!("FAILED: {error:#}"));
+            Ok(outcome.exit_status().max(1))
+        }
+    }
+}
+
+const fn is_showcase(options: &Run) -> bool {
+    options.example.is_none() && options.elf.is_none() && !options.direct
 }
 
 fn list() -> Result<u8> {
@@ -65,23 +83,24 @@ fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {
     let (name, path) = match (&options.elf, &options.example) {
         (Some(path), _) => (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), path.clone()),
         (None, name) => {
-            let guest = guests::find(name.as_deref().unwrap_or_default())?;
+            let guest = guests::find(name.as_deref().unwrap_or(showcase::EXAMPLE))?;
             let path = guests::build(&guest, progress)?;
             (guest.name, path)
         }
     };
     elf::check_guest(&path)?;
-    Ok(GuestSpec {
+    let guest = GuestSpec {
         arguments: options.arguments.join(" "),
         memory: options.memory,
         vcpus: options.vcpus,
-        timeout: limit(options.timeout),
+        timeout: limit(options.timeout.unwrap_or(if is_showcase(options) { 0 } else { LIMIT })),
         input: Input::Stdin,
         network: network(options)?,
         config: options.config.clone(),
         scenario: options.scenario.as_deref().map(scenario).transpose()?,
         ..GuestSpec::new(plain_name(&name), path)
-    })
+    };
+    if is_showcase(options) { showcase::furnish(guest) } else { Ok(guest) }
 }
 
 fn scenario(path: &Path) -> Result<String> {
@@ -108,7 +127,7 @@ fn session(options: &Run, progress: Progress) -> Session<'static> {
         output: Box::new(show),
         verbose: options.verbose,
         icount: options.icount,
-        timeline: options.timeline,
+        timeline: options.timeline || is_showcase(options),
         ..Session::default()
     }
 }

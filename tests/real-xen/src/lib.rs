@@ -4,16 +4,14 @@
 //! the full mode share one boot (see `tests/full.rs`).
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use xtask::boot::{self, Ending, GuestSpec, Outcome, Scenario, Session};
-use xtask::guests;
 use xtask::progress::Progress;
+use xtask::{fetch, guests};
 
 /// A guest of the workspace, built, with its command line.
 ///
@@ -53,26 +51,8 @@ pub fn outcome_of<'a>(all: &'a [Outcome], name: &str) -> &'a Outcome {
 /// Asks for a page at a port of this machine's, again and again until there is an answer; within the limit.
 #[must_use]
 pub fn fetch_in_background(port: u16, path: &str, limit: Duration) -> JoinHandle<Option<String>> {
-    let (request, deadline) = (format!("GET {path} HTTP/1.0\r\n\r\n"), Instant::now() + limit);
-    thread::spawn(move || {
-        while Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(200));
-            if let Ok(answer) = fetch(port, &request) {
-                return Some(answer);
-            }
-        }
-        None
-    })
-}
-
-/// QEMU takes a connection before there is a guest, and tries to pass it on.
-fn fetch(port: u16, request: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    if answer.is_empty() { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
+    let path = path.to_owned();
+    thread::spawn(move || fetch::page_within(port, &path, limit).ok())
 }
 
 /// Builds a program when it is first asked for: cargo, asked for each boot, would wait for other builds each time.

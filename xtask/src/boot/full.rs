@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::logs::Logs;
 use super::recorder::Recorder;
 use super::{
-    BOOT_LIMIT, DOM0_BEGINS, Ending, FIRST_OUTPUT, GUEST, GuestSpec, Input, Outcome, QEMU, Reason, Scenario, Session,
-    XEN, accelerator, logs,
+    BOOT_LIMIT, DOM0_BEGINS, Ending, FIRST_OUTPUT, GUEST, GuestSpec, Input, Order, Outcome, QEMU, Reason, Scenario,
+    Session, XEN, accelerator,
 };
 use crate::channel::{Item, Parser};
 use crate::dom0::{self, Dom0};
@@ -17,7 +18,7 @@ use crate::network::Uplink;
 use crate::progress::Step;
 use crate::qemu::{self, Accelerator, Activity, Machine, Program, Qemu};
 use crate::timeline::{Side, Timeline};
-use crate::{diagnose, xen_log};
+use crate::{diagnose, interrupt, xen_log};
 
 /// Domain 0's memory in mebibytes.
 const DOM0_MEMORY: u32 = 320;
@@ -33,6 +34,8 @@ const XEN_OPTIONS: &str = "console=com1 com1=115200 loglvl=all guest_loglvl=all 
 /// Linux without what costs time and is of no use here.
 const LINUX_OPTIONS: &str = "console=hvc0 quiet audit=0 cryptomgr.notests";
 const TICK: Duration = Duration::from_millis(50);
+/// How long a guest may take to end after it was asked to.
+const FAREWELL: Duration = Duration::from_secs(20);
 /// A step of the timeline that takes long where other guests come first.
 const TURN: &str = "waiting for its turn";
 
@@ -115,29 +118,6 @@ fn words<'a>(token: &'a str, uplink: Option<&Uplink>, session: &Session<'_>) -> 
     words
 }
 
-/// The files of a boot.
-struct Logs {
-    folder: PathBuf,
-    xen: PathBuf,
-    qemu: PathBuf,
-    initramfs: PathBuf,
-}
-
-impl Logs {
-    fn new(name: &str) -> Result<Self> {
-        let folder = logs::folder(name)?;
-        let file = |name| folder.join(name);
-        Ok(Self { xen: file("xen.log"), qemu: file("qemu.log"), initramfs: file("dom0.cpio"), folder })
-    }
-}
-
-impl Drop for Logs {
-    fn drop(&mut self) {
-        // It is large, and made anew for each boot.
-        let _ = std::fs::remove_file(&self.initramfs);
-    }
-}
-
 /// A boot under way.
 struct Boot<'a> {
     guests: &'a [GuestSpec],
@@ -150,6 +130,7 @@ struct Boot<'a> {
     deadline: Instant,
     /// The guest that runs.
     running: Option<Recorder>,
+    asked_to_end: bool,
     /// Where in Xen's log the time of the current guest begins.
     log_start: usize,
     /// What came of the current guest's scenario so far.
@@ -181,6 +162,7 @@ impl<'a> Boot<'a> {
             step: Some(session.progress.step("xen", "booting Xen and Linux")),
             deadline: Instant::now() + BOOT_LIMIT,
             running: None,
+            asked_to_end: false,
             log_start: 0,
             scenario: Scenario::default(),
             refusal: Vec::new(),
@@ -192,6 +174,7 @@ impl<'a> Boot<'a> {
 
     fn watch(mut self, session: &mut Session<'_>) -> Result<Vec<Outcome>> {
         while !self.done && self.outcomes.len() < self.guests.len() {
+            self.obey_user(session);
             let activity = self.qemu.next(TICK)?;
             self.log.read();
             self.look_at_xen();
@@ -204,6 +187,26 @@ impl<'a> Boot<'a> {
         }
         self.qemu.end();
         Ok(self.outcomes)
+    }
+
+    /// The first Ctrl-C asks the guest to end, as `xl shutdown` does; the next one ends all.
+    fn obey_user(&mut self, session: &mut Session<'_>) {
+        if self.running.is_none() {
+            return;
+        }
+        if !self.asked_to_end && interrupt::take() {
+            session.progress.note("xl", "shutdown; Ctrl-C again ends it at once");
+            self.shut_down();
+        }
+        if (session.watcher)(&mut self.timeline, &self.logs.folder) == Some(Order::ShutDown) {
+            self.shut_down();
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.asked_to_end = true;
+        self.deadline = self.deadline.min(Instant::now() + FAREWELL);
+        self.qemu.order("shutdown");
     }
 
     fn take(&mut self, bytes: &[u8], session: &mut Session<'_>) -> Result<()> {
@@ -274,6 +277,7 @@ impl<'a> Boot<'a> {
         self.finish_step(&text);
         self.deadline = super::deadline(self.guest().timeout);
         self.running = Some(Recorder::start());
+        self.asked_to_end = false;
         self.type_input();
     }
 

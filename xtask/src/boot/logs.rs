@@ -42,3 +42,26 @@ fn numbered(logs: &Path) -> Result<Vec<(u32, PathBuf)>> {
     found.sort();
     Ok(found)
 }
+
+/// The files of a boot in full mode.
+pub(super) struct Logs {
+    pub(super) folder: PathBuf,
+    pub(super) xen: PathBuf,
+    pub(super) qemu: PathBuf,
+    pub(super) initramfs: PathBuf,
+}
+
+impl Logs {
+    pub(super) fn new(name: &str) -> Result<Self> {
+        let folder = folder(name)?;
+        let file = |name| folder.join(name);
+        Ok(Self { xen: file("xen.log"), qemu: file("qemu.log"), initramfs: file("dom0.cpio"), folder })
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        // It is large, and made anew for each boot.
+        let _ = std::fs::remove_file(&self.initramfs);
+    }
+}

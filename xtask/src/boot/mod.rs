@@ -12,7 +12,7 @@ mod outcome;
 mod recorder;
 mod splitter;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -22,6 +22,7 @@ pub use self::outcome::{Ending, Outcome, Reason, Scenario};
 use crate::network::Network;
 use crate::packages::{self, HYPERVISOR};
 use crate::progress::Progress;
+use crate::timeline::Timeline;
 use crate::{cache, elf};
 
 /// What Xen logs when it leaves the processor to domain 0.
@@ -104,6 +105,16 @@ impl GuestSpec {
 /// A receiver of console bytes.
 pub type Output<'a> = Box<dyn FnMut(&[u8]) + 'a>;
 
+/// Looks at a guest again and again while it runs; what it answers is done.
+pub type Watcher<'a> = Box<dyn FnMut(&mut Timeline, &Path) -> Option<Order> + 'a>;
+
+/// What domain 0 is to do with the guest that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// To ask it to end, by `xl shutdown`.
+    ShutDown,
+}
+
 /// How a boot is done and who watches it.
 pub struct Session<'a> {
     /// Where steps are shown.
@@ -116,6 +127,8 @@ pub struct Session<'a> {
     pub icount: bool,
     /// Has domain 0 ping a guest that has a network until it answers, for [`Outcome::timeline`] (full mode).
     pub timeline: bool,
+    /// Looks at the times of the boot, and at the folder of its logs, while a guest runs (full mode).
+    pub watcher: Watcher<'a>,
     /// More options for Xen's command line.
     pub xen_options: String,
 }
@@ -128,6 +141,7 @@ impl Default for Session<'_> {
             verbose: false,
             icount: false,
             timeline: false,
+            watcher: Box::new(|_, _| None),
             xen_options: String::new(),
         }
     }

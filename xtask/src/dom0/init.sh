@@ -2,12 +2,13 @@
 # Domain 0's init: starts the toolstack, then each guest in turn, and tells everything on a virtio port.
 #
 # The port carries the console bytes of the guest that runs, in order with events. An event is one line:
-# byte 1e, the token of this boot, a space, a word, and what belongs to the word.
+# byte 1e, the token of this boot, a space, a word, and what belongs to the word. Another port carries orders to here.
 
 export PATH=/bin
 # Where libxl looks otherwise depends on Xen's version.
 export LIBXL_SAVE_HELPER=/bin/libxl-save-helper
 port=/dev/vport0p1
+orders=/dev/vport0p2
 consoles=/var/log/xen/console
 . /domu/events.sh
 . /domu/modules.sh
@@ -113,6 +114,13 @@ time_ping() {
 	event answered
 }
 
+# Does what the runner wants while a guest runs: its user may press Ctrl-C.
+take_orders() {
+	while read -r order; do
+		case $order in shutdown) xl shutdown "$1" >/dev/null 2>&1 ;; esac
+	done <$orders
+}
+
 run_guest() {
 	name=$(cat "$1/name")
 	log=$consoles/guest-$name.log
@@ -137,6 +145,8 @@ run_guest() {
 		time_ping &
 		pinger=$!
 	fi
+	take_orders "$name" &
+	ear=$!
 	[ -e "$1/input" ] && connect_input "$domain" "$1/input"
 	if [ -e "$1/scenario" ]; then
 		# The domain that xl created may be saved, and go on as another one: the scenario's end is what counts.
@@ -151,6 +161,7 @@ run_guest() {
 	[ -n "$typist" ] && kill "$typist"
 	typist=
 	[ -n "$pinger" ] && kill "$pinger"
+	kill "$ear"
 	xl destroy "$name" 2>/dev/null
 }
 

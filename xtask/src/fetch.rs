@@ -1,0 +1,71 @@
+//! Pages of a guest's HTTP server, through a forwarded port.
+
+use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the server may take with an answer before it is asked again: QEMU takes a connection before there is a guest.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Returns what a server at a port of 127.0.0.1 answers when it is asked for a path: head and body.
+///
+/// # Errors
+///
+/// When nobody answers in a few seconds, or with nothing.
+pub fn page(port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.is_empty() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
+}
+
+/// As [`page`], again and again until there is an answer or the limit is over.
+///
+/// # Errors
+///
+/// The last one.
+pub fn page_within(port: u16, path: &str, limit: Duration) -> Result<String> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match page(port, path) {
+            Err(_) if Instant::now() < deadline => thread::sleep(PAUSE),
+            answer => return answer,
+        }
+    }
+}
+
+/// Returns the body of an answer that is good.
+///
+/// # Errors
+///
+/// Says which answer it is instead.
+pub fn body(answer: &str) -> Result<&str> {
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| Error::other("an answer without a head"))?;
+    let status = head.lines().next().unwrap_or_default();
+    let is_good = status.split(' ').nth(1) == Some("200");
+    if is_good { Ok(body) } else { Err(Error::other(format!("the answer is {status:?}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_good_or_told() {
+        assert_eq!(body("HTTP/1.1 200 OK\r\nA: b\r\n\r\ntext").unwrap(), "text");
+        assert!(body("HTTP/1.1 404 Not Found\r\n\r\n").unwrap_err().to_string().contains("404 Not Found"));
+        assert!(body("200").is_err());
+    }
+
+    #[test]
+    fn nobody_is_an_error_in_time() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        assert!(page_within(port, "/", Duration::ZERO).is_err());
+    }
+}
