@@ -1,5 +1,6 @@
 //! Grants: what works, and what Xen answers to each misuse.
 
+#[path = "it/common/mod.rs"]
 mod common;
 
 use std::num::NonZeroUsize;

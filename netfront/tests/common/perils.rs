@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
-#[path = "../../../xenbus/tests/suspended/mod.rs"]
+#[path = "../../../xenbus/tests/it/suspended/mod.rs"]
 pub(crate) mod suspended;
 
 use std::collections::BTreeSet;

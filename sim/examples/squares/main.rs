@@ -1,5 +1,5 @@
 //! A driver's tests in the simulator, as `docs/simulator.md` explains them. `cargo run -p xen-sim --example squares`
-//! runs them with the seed in `XEN_SIM_SEED`; `sim/tests/guide.rs` with many.
+//! runs them with the seed in `XEN_SIM_SEED`; `sim/tests/it/guide.rs` with many.
 
 #[allow(unreachable_pub, reason = "as in a driver's own crate")]
 mod driver;

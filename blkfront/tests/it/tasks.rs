@@ -1,0 +1,367 @@
+//! A disk for tasks, run by the smallest executor that there can be.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use xen_blkfront::{
+    AsyncDisk, Blkfront, Buffer, Discard, Event, Flushed, IoError, Options, Rejection, Sector512, Vanishing,
+};
+use xen_hypercall::sched;
+use xen_sim::blkback::{Control, Fault, Options as Offer, Restart, Which};
+use xen_sim::{Domain, When};
+use xen_xenbus::Store;
+use xen_xenbus::bus::{Change, End, Enumerator, Vanished};
+use xen_xenbus::control::{Resumed, SuspendStep, Suspender};
+use xen_xenbus::store::Quiet;
+
+use crate::common::{Rig, contents};
+use crate::suspended;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What tasks have.
+#[derive(Clone)]
+struct World {
+    store: Store<Domain>,
+    disk: AsyncDisk<Domain>,
+    control: Control,
+    spawned: Rc<RefCell<Vec<Task>>>,
+    suspend: Rc<Cell<bool>>,
+}
+
+/// Whether a task is to be run.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl World {
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.spawned.borrow_mut().push(Box::pin(task));
+    }
+
+    fn filled(&self, bytes: usize, fill: u8) -> Buffer<Domain> {
+        let mut buffer = self.disk.buffer(bytes).unwrap();
+        buffer.copy_in(0, &vec![fill; bytes]);
+        buffer
+    }
+
+    /// An executor for one vCPU: runs until a task has said that all is done.
+    fn execute(&self, is_done: &Cell<bool>) {
+        let (mut tasks, end) = (Vec::new(), self.store.now() + 300 * SECOND);
+        while !is_done.get() {
+            assert!(self.store.now() < end, "it does not end: {:?}", self.disk);
+            let new = std::mem::take(&mut *self.spawned.borrow_mut());
+            tasks.extend(new.into_iter().map(|task| (task, Arc::new(Flag(AtomicBool::new(true))))));
+            if self.suspend.take() {
+                self.suspended(&mut tasks);
+            }
+            if !turn(&mut tasks) {
+                self.rest();
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do. Upcalls run in between: they wake tasks.
+    fn rest(&self) {
+        let next = [self.store.next_deadline(), self.disk.next_deadline()].into_iter().flatten().min();
+        // What came before the sleep is not heard by it.
+        let longest = self.store.now() + MILLISECOND;
+        let until = next.map_or(longest, |next| next.min(longest));
+        let _ = sched::poll(self.store.platform(), &[], Some(until));
+        let now = self.store.now();
+        if self.disk.next_deadline().is_some_and(|next| next <= now) {
+            self.disk.poll(now);
+        }
+        if self.store.next_deadline().is_some_and(|next| next <= now) {
+            self.store.poll();
+        }
+    }
+
+    /// Takes the domain through a suspend; the tasks go on until it comes.
+    fn suspended(&self, tasks: &mut Vec<(Task, Arc<Flag>)>) {
+        let (mut suspender, mut quiet, mut disk) =
+            (Suspender::new(20 * SECOND), None::<Quiet<Domain>>, self.disk.clone());
+        suspender.request();
+        loop {
+            let now = self.store.now();
+            match suspender.poll(&mut [&mut disk], now) {
+                SuspendStep::Rest { until } => {
+                    quiet = self.store.quiesce(until.saturating_sub(now)).ok();
+                    suspender.rested(quiet.as_ref().map(drop).ok_or(()));
+                }
+                SuspendStep::Suspend => {
+                    let quiet = quiet.take().expect("the store is at rest");
+                    let resumed = suspended::suspend_domain(self.store.platform(), quiet);
+                    assert_eq!(resumed, Resumed::Anew);
+                    return suspender.came_back(resumed, &mut [&mut disk], self.store.now());
+                }
+                SuspendStep::Wait(_) if turn(tasks) => {}
+                SuspendStep::Wait(_) => self.rest(),
+                step => panic!("{step:?}"),
+            }
+        }
+    }
+}
+
+/// Runs each task that was woken; answers whether there was one.
+fn turn(tasks: &mut Vec<(Task, Arc<Flag>)>) -> bool {
+    let mut worked = false;
+    tasks.retain_mut(|(task, flag)| {
+        if !flag.0.swap(false, Ordering::AcqRel) {
+            return true;
+        }
+        worked = true;
+        let waker = Waker::from(Arc::clone(flag));
+        task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+    });
+    worked
+}
+
+/// Runs a task with a disk, beside its backend, and answers with what is left.
+fn run<T: Send + 'static>(
+    seed: u64,
+    options: Options,
+    offer: Offer,
+    task: impl AsyncFnOnce(World) -> T + Send + 'static,
+) -> (T, Rig) {
+    let mut rig = Rig::plugged(seed, options, offer);
+    let (control, mut back) = (rig.control(), rig.back.take().unwrap());
+    let other = Blkfront::open(&rig.store, rig.front.device().clone(), options).unwrap();
+    let front = std::mem::replace(&mut rig.front, other);
+    let (is_over, mut answer) = (AtomicBool::new(false), None);
+    let (machine, store, answer_place) = (&rig.machine, rig.store.clone(), &mut answer);
+    let outcome = machine.run(|vcpus| {
+        vcpus.spawn(&rig.guest, |_| {
+            let (spawned, suspend) = (Rc::default(), Rc::default());
+            let world = World { store, disk: AsyncDisk::new(front), control, spawned, suspend };
+            *answer_place = Some(main(&world, task));
+            world.spawned.take();
+            is_over.store(true, Ordering::Release);
+        });
+        vcpus.spawn(&rig.domain, |_| back.serve_until(|_, _| is_over.load(Ordering::Acquire)));
+    });
+    outcome.unwrap();
+    rig.back = Some(back);
+    (answer.expect("the task has ended"), rig)
+}
+
+fn main<T: 'static>(world: &World, task: impl AsyncFnOnce(World) -> T + 'static) -> T {
+    let (here, is_done, answer) = (world.clone(), Rc::new(Cell::new(false)), Rc::new(Cell::new(None)));
+    world.spawn(async move {
+        here.store.serve().await;
+    });
+    let here = world.clone();
+    world.spawn(async move {
+        here.disk.serve().await;
+    });
+    let (here, done, place) = (world.clone(), Rc::clone(&is_done), Rc::clone(&answer));
+    world.spawn(async move {
+        here.disk.connected().await.expect("the disk has not ended");
+        place.set(Some(task(here).await));
+        done.set(true);
+    });
+    world.execute(&is_done);
+    answer.take().expect("it is there when all is done")
+}
+
+/// Polls a future once.
+async fn once<T>(future: &mut Pin<Box<impl Future<Output = T>>>) -> Poll<T> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+#[test]
+fn requests_are_awaited() {
+    run(1, Options::DEFAULT, Offer::DEFAULT, async |world| {
+        let disk = &world.disk;
+        let (result, buffer) = disk.write_from(Sector512(8), world.filled(8192, 7)).await;
+        assert_eq!((result, buffer.len()), (Ok(()), 8192));
+        let (result, buffer) = disk.read_into(Sector512(8), world.filled(8192, 0)).await;
+        assert_eq!((result, contents(&buffer)), (Ok(()), vec![7; 8192]));
+        let data: Vec<u8> = (0..3 << 20).map(|index: u32| (index / 5) as u8).collect();
+        disk.write(Sector512(64), &data).await.unwrap();
+        disk.write_barrier(Sector512(0), &[1; 512]).await.unwrap();
+        let mut read = vec![0; data.len()];
+        disk.read(Sector512(64), &mut read).await.unwrap();
+        assert!(read == data);
+        assert_eq!(disk.flush().await, Ok(Flushed::Durable));
+        disk.discard(Sector512(8), 8, Discard::Plain).await.unwrap();
+        let (result, buffer) = disk.read_into(Sector512(u64::MAX), world.filled(512, 0)).await;
+        assert!(matches!(result, Err(IoError::Rejected(Rejection::BeyondEnd { .. }))));
+        assert_eq!(buffer.len(), 512, "it comes back");
+        assert!(matches!(disk.event().await, Event::Connected));
+        assert_eq!(disk.pending(), 0);
+    });
+}
+
+#[test]
+fn more_tasks_than_there_is_room_for_take_turns() {
+    let offer = Offer { latency: MILLISECOND..9 * MILLISECOND, ..Offer::DEFAULT };
+    let (_, rig) = run(2, Options { depth: 4, ..Options::DEFAULT }, offer, async |world| {
+        let left = Rc::new(Cell::new(40));
+        for number in 0..40_u64 {
+            let (disk, left) = (world.disk.clone(), Rc::clone(&left));
+            world.spawn(async move {
+                disk.write(Sector512(16 * number), &[number as u8; 4096]).await.unwrap();
+                left.set(left.get() - 1);
+            });
+        }
+        while left.get() > 0 {
+            // Takes turns with the others.
+            assert_eq!(world.disk.flush().await, Ok(Flushed::Durable));
+        }
+        assert_eq!(world.disk.pending(), 0);
+    });
+    for number in 0..40_u64 {
+        assert_eq!(rig.on_disk(16 * number, 4096), vec![number as u8; 4096]);
+    }
+}
+
+#[test]
+fn a_future_that_is_dropped_forgets_interest_and_nothing_else() {
+    let offer = Offer { latency: 20 * MILLISECOND..30 * MILLISECOND, ..Offer::DEFAULT };
+    let (_, rig) = run(3, Options::DEFAULT, offer, async |world| {
+        let disk = &world.disk;
+        let mut task = Box::pin(disk.write_from(Sector512(0), world.filled(1 << 20, 5)));
+        assert!(once(&mut task).await.is_pending());
+        drop(task);
+        assert_eq!(disk.pending(), 1, "it goes on");
+        assert_eq!(disk.flush().await, Ok(Flushed::Durable));
+        assert_eq!(disk.pending(), 0);
+        // One that was never polled was never sent.
+        drop(disk.write(Sector512(0), &[6; 512]));
+        let mut read = [0; 512];
+        disk.read(Sector512(0), &mut read).await.unwrap();
+        assert_eq!(read, [5; 512]);
+        // As often as there is memory for a few times only.
+        for _ in 0..40 {
+            let mut task = Box::pin(disk.write_from(Sector512(0), world.filled(1 << 20, 5)));
+            assert!(once(&mut task).await.is_pending());
+            drop(task);
+            disk.flush().await.unwrap();
+        }
+        disk.close();
+        while !matches!(disk.event().await, Event::Ended(End::Closed)) {}
+    });
+    rig.machine.settle();
+    let _ = xen_grant_table::GrantTable::reap(&rig.guest, u32::MAX);
+    let statistics = xen_grant_table::Memory::grant_table(&rig.guest).statistics();
+    assert_eq!((statistics.quarantined, statistics.free), (0, statistics.common));
+}
+
+#[test]
+fn a_request_without_an_answer_is_given_up() {
+    let options = Options { patience: 2 * SECOND, depth: 128, ..Options::DEFAULT };
+    run(4, options, Offer::DEFAULT, async |world| {
+        world.control.on(Which::All, When::Always, Fault::Hang);
+        let left = Rc::new(Cell::new(100));
+        for number in 0..100 {
+            let (disk, left) = (world.disk.clone(), Rc::clone(&left));
+            world.spawn(async move {
+                assert_eq!(disk.write(Sector512(16 * number), &[1; 512]).await, Err(IoError::Abandoned));
+                left.set(left.get() - 1);
+            });
+        }
+        let since = world.store.now();
+        assert_eq!(world.disk.flush().await, Err(IoError::Abandoned));
+        let took = world.store.now() - since;
+        assert!((2 * SECOND..3 * SECOND).contains(&took), "{took:?}");
+        world.control.clear();
+        world.control.go_on();
+        while left.get() > 0 {
+            let _ = world.disk.read(Sector512(0), &mut [0; 512]).await;
+        }
+        assert_eq!(world.disk.flush().await, Ok(Flushed::Durable), "it lives");
+    });
+}
+
+#[test]
+fn tasks_go_on_when_the_backend_restarts() {
+    for seed in 10..14 {
+        let options = Options { journal: 1 << 20, ..Options::DEFAULT };
+        let offer = Offer { latency: MILLISECOND..3 * MILLISECOND, ..Offer::DEFAULT };
+        let (connections, _) = run(seed, options, offer, async move |world| {
+            for round in 0..30_u8 {
+                if round % 10 == 5 {
+                    world.control.restart(Restart::Orderly);
+                }
+                world.disk.write(Sector512(8 * u64::from(round)), &[round; 4096]).await.unwrap();
+            }
+            assert_eq!(world.disk.flush().await, Ok(Flushed::Durable));
+            world.disk.statistics().connections
+        });
+        assert!(connections > 1, "seed {seed}: {connections}");
+    }
+}
+
+/// Looks for the device until it is there, and has the disk go on with it.
+async fn reattach(world: &World, enumerator: &mut Enumerator) {
+    loop {
+        let changes = enumerator.look_async(&world.store).await.unwrap_or_default();
+        let device = changes.into_iter().find_map(|change| match change {
+            Change::Added(device) | Change::Replaced { new: device, .. } => Some(device),
+            _ => None,
+        });
+        if let Some(device) = device {
+            return world.disk.reattach(device).await.unwrap();
+        }
+    }
+}
+
+#[test]
+fn tasks_go_on_after_each_migration() {
+    for seed in 0..4 {
+        let offer = Offer { latency: MILLISECOND..20 * MILLISECOND, ..Offer::DEFAULT };
+        let (connections, rig) = run(seed, Options::DEFAULT, offer, async |world| {
+            world.store.platform().migrate_on_suspend();
+            let mut enumerator = Enumerator::new();
+            enumerator.look_async(&world.store).await.unwrap();
+            for round in 1..=3_u8 {
+                for block in 0..40 {
+                    let world = world.clone();
+                    world.clone().spawn(async move {
+                        world.disk.write(Sector512(16 * block), &[round; 4096]).await.unwrap();
+                    });
+                }
+                world.suspend.set(true);
+                while !matches!(world.disk.event().await, Event::Detached(End::Suspended)) {}
+                enumerator.resumed();
+                reattach(&world, &mut enumerator).await;
+                assert_eq!(world.disk.flush().await, Ok(Flushed::Durable));
+            }
+            world.disk.statistics().connections
+        });
+        assert_eq!(connections, 4);
+        for block in 0..40 {
+            assert_eq!(rig.on_disk(16 * block, 4096), vec![3; 4096], "seed {seed}, block {block}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_disk_is_the_end_of_those_who_wait_for_it() {
+    let options = Options { vanished: Vanishing::Fail, ..Options::DEFAULT };
+    let offer = Offer { latency: SECOND..2 * SECOND, ..Offer::DEFAULT };
+    run(5, options, offer, async |world| {
+        let mut task = Box::pin(world.disk.write(Sector512(0), &[1; 512]));
+        assert!(once(&mut task).await.is_pending());
+        world.store.remove(world.disk.device().path()).await.unwrap();
+        assert_eq!(task.await, Err(IoError::OutcomeUnknown));
+        assert_eq!(world.disk.connected().await, None);
+        while !matches!(world.disk.event().await, Event::Ended(End::Vanished(Vanished::Unplugged))) {}
+        assert_eq!(world.disk.serve().await, End::Vanished(Vanished::Unplugged));
+        assert_eq!(world.disk.flush().await, Err(IoError::Rejected(Rejection::NotConnected)));
+    });
+}
