@@ -3,6 +3,8 @@
 //! A direct boot takes a second and a half, so each test has its own. A Linux dom0 takes much longer, so that all guests of
 //! the full mode share one boot (see `tests/full.rs`).
 
+pub mod browser;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, PoisonError};

@@ -1,11 +1,14 @@
-//! The example `web`: what it serves from its disk and of itself, to this machine and to domain 0, before and after a suspend.
+//! The example `web`: what it serves from its disk and of itself, to this machine, to its browser and to domain 0, before and after a
+//! suspend.
 
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
+use real_xen_tests::browser::Browser;
 use real_xen_tests::{expect, fetch_in_background, guest, in_scenario, outcome_of, succeeded};
 use xtask::boot::{self, Ending, GuestSpec, Outcome};
 use xtask::network::{Forward, Network};
@@ -16,6 +19,10 @@ const DISK: &str = include_str!("../../../examples/web/guest/web.sh");
 const CLIENTS: usize = 4;
 const REQUESTS: usize = 250;
 const LIMIT: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What moves on the page: how long the guest is up, its hypercalls, the lines of the charts.
+const FIGURES: &str = "[document.getElementById('uptime').textContent, document.querySelector('[data-n=hypercalls]').textContent, \
+    ...[...document.querySelectorAll('[data-l]')].map(line => line.getAttribute('d'))]";
 
 static RUN: LazyLock<Run> = LazyLock::new(run);
 
@@ -24,8 +31,19 @@ struct Run {
     outcomes: Vec<Outcome>,
     /// By the names that were asked for.
     pages: Vec<(&'static str, String)>,
+    /// What the browser saw.
+    seen: anyhow::Result<Seen>,
     /// Of the many requests: how many were answered as they should be.
     answered: usize,
+}
+
+/// What a browser saw.
+struct Seen {
+    headline: String,
+    has_picture: bool,
+    /// Figures and lines of the charts, as shown first and later.
+    before: String,
+    after: String,
 }
 
 fn run() -> Run {
@@ -35,15 +53,37 @@ fn run() -> Run {
     let guest = GuestSpec { network, ..guest("web", "") };
     let scenario = format!("{DISK}\n{}", include_str!("../scenarios/web.sh"));
     let outcomes = boot::full(&[in_scenario("web", guest, &scenario)]).expect("the boot can be tried");
-    let (pages, answered) = asker.join().expect("it does not panic");
-    Run { outcomes, pages, answered }
+    let (pages, seen, answered) = asker.join().expect("it does not panic");
+    Run { outcomes, pages, seen, answered }
 }
 
-fn ask(port: u16) -> (Vec<(&'static str, String)>, usize) {
+fn ask(port: u16) -> (Vec<(&'static str, String)>, anyhow::Result<Seen>, usize) {
     let fetch = |path| Some((path, fetch_in_background(port, path, LIMIT).join().ok()??));
     let pages = ["/", "/style.css", "/status", "/status.json", "/nothing"].into_iter().map_while(fetch).collect();
+    let seen = browse(port);
     let clients: Vec<_> = (0..CLIENTS).map(|_| thread::spawn(move || ask_often(port).unwrap_or(0))).collect();
-    (pages, clients.into_iter().map(|client| client.join().expect("it does not panic")).sum())
+    (pages, seen, clients.into_iter().map(|client| client.join().expect("it does not panic")).sum())
+}
+
+/// Looks at the first page, follows its link to the figures, waits until they move, and takes a picture.
+fn browse(port: u16) -> anyhow::Result<Seen> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
+    let mut browser = Browser::start(&folder)?;
+    browser.open(&format!("http://127.0.0.1:{port}/"), 1200, 860)?;
+    let headline = browser.value("document.querySelector('h1').textContent")?.to_string();
+    let has_picture = browser.value("document.querySelector('img').naturalWidth > 0")? == true;
+    browser.value("document.querySelector('a[href=\"/status\"]').click()")?;
+    let live = "document.readyState === 'complete' && document.querySelector('#state.live') !== null";
+    browser.wait_until(live, PATIENCE)?;
+    let before = browser.value(FIGURES)?.to_string();
+    // Long enough for a chart that has something to show.
+    thread::sleep(Duration::from_secs(8));
+    browser.wait_until(live, PATIENCE)?;
+    let after = browser.value(FIGURES)?.to_string();
+    let picture = folder.join("status.png");
+    std::fs::write(&picture, browser.picture()?)?;
+    println!("what the browser shows: {}", picture.display());
+    Ok(Seen { headline, has_picture, before, after })
 }
 
 /// Asks again and again on one connection, and answers how often the answer was the file.
@@ -90,6 +130,16 @@ fn files_of_the_disk_are_served() {
         assert!(head.starts_with("HTTP/1.1 200 ") && is_file(body, name), "{path}: {head}\n{body}");
     }
     assert!(page("/nothing").0.starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn a_browser_shows_the_disks_page_and_figures_that_move() {
+    let seen = RUN.seen.as_ref().unwrap_or_else(|error| panic!("{error:#}"));
+    assert!(seen.headline.contains("This page is a file") && seen.has_picture, "{}", seen.headline);
+    let parts = |text: &str| serde_json::from_str::<Vec<String>>(text).expect("it is a list");
+    let (before, after) = (parts(&seen.before), parts(&seen.after));
+    assert!(before[0] != after[0] && before[1] != after[1] && before[2..] != after[2..], "{before:?}\n{after:?}");
+    assert!(after.len() > 4, "there are charts: {after:?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Bench {
             // What makes a build fast counts more than what makes a model fast: it is built once for each mutant.
             Kind::Loom => loom::configure(&mut command, &target).env("RUSTFLAGS", "--cfg loom --cap-lints=warn"),
         };
-        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "1");
         self.settings(&mut command)?;
         command.current_dir(self.tree.folder()).arg("test").args(arguments);
         command.args(if kind == Kind::Loom { &["--release"][..] } else { &[] });

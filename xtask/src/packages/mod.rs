@@ -97,6 +97,15 @@ pub const AARCH64_COMPILER: Set = Set {
 /// The tool that counts instructions, for machines where it is not installed.
 pub const VALGRIND: Set = Set { name: "valgrind", roots: &[Named("valgrind")], programs: &[], libraries: &[] };
 
+/// A browser, for machines where it is not installed, with letters.
+pub const BROWSER: Set = Set {
+    name: "browser",
+    roots: &[Named("chromium"), Named("chromium-common"), Named("fonts-dejavu-core")],
+    programs: &["chromium"],
+    // It looks for certificates' store by name.
+    libraries: &[("libsoftokn3.so", "libnss3")],
+};
+
 /// Returns a folder that contains Xen's public headers (`xen/xen.h`), from the distribution's libxen-dev.
 ///
 /// # Errors
@@ -142,6 +151,27 @@ pub fn valgrind() -> Result<Command> {
     let mut command = Command::new(tree.elf("valgrind.bin")?);
     let tools = tree.files("callgrind-amd64-linux").pop().context("the package valgrind holds no callgrind")?;
     command.env("VALGRIND_LIB", parent(&tools));
+    Ok(command)
+}
+
+/// Returns a command that starts Chromium: the installed one, else the distribution's. `folder` is for what it writes.
+///
+/// # Errors
+///
+/// When it is not installed, and its packages are not there and cannot be fetched.
+pub fn browser(folder: &Path) -> Result<Command> {
+    if let Some(program) = process::find("chromium") {
+        return Ok(Command::new(program));
+    }
+    let tree = ensure(&BROWSER, &Progress::new()).context("chromium is not installed")?;
+    let mut command = Command::new(tree.elf("chromium")?);
+    command.env("LD_LIBRARY_PATH", library_path(&tree, "chromium")?);
+    let letters = tree.path("usr/share/fonts").context("there are no letters")?;
+    let settings = folder.join("fonts.conf");
+    let text =
+        format!("<fontconfig><dir>{}</dir><cachedir>{}</cachedir></fontconfig>", letters.display(), folder.display());
+    fs::write(&settings, text)?;
+    command.env("FONTCONFIG_FILE", settings);
     Ok(command)
 }
 
