@@ -10,7 +10,7 @@ use xen_xenbus::bus::{Device, End, Pilot};
 use xen_xenbus::store::StoreError;
 
 use crate::Platform;
-use crate::connection::{Connection, Written};
+use crate::connection::Connection;
 use crate::event::Event;
 use crate::life::{Life, Question, Stop};
 use crate::link::Link;
@@ -41,8 +41,6 @@ pub struct Netfront<P: Platform> {
     pub(crate) stop: Stop,
     /// The domain is to be suspended by then.
     pub(crate) suspend: Option<Duration>,
-    /// Keys that were written once and have to be kept true.
-    pub(crate) written: Written,
     pub(crate) connection: Option<Connection<P>>,
     /// The interface as it was last known.
     pub(crate) known: Option<Link>,
@@ -85,7 +83,6 @@ impl<P: Platform> Netfront<P> {
             life: Life::New,
             stop: Stop::No,
             suspend: None,
-            written: Written::default(),
             connection: None,
             known: None,
             notes: VecDeque::new(),

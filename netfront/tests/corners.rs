@@ -172,7 +172,10 @@ fn hc_156_a_packet_that_comes_before_a_suspend_costs_no_processor() {
     assert_eq!(rig.front.prepare(now), Ready::NotYet);
     let waits = waits(&mut rig, |front| assert!(front.receive_and_transmit().is_none()));
     assert!(waits < 50, "{waits}");
-    rig.front.cancelled(rig.now());
+    let now = rig.now();
+    rig.front.cancelled(now);
+    rig.front.wait(now + SECOND).unwrap();
+    assert!(rig.now() - now < MS, "it is there");
     assert_eq!(rig.front.receive_and_transmit().expect("it has stayed").0.len(), 100);
 }
 
@@ -333,4 +336,21 @@ fn fault_21_what_is_finished_before_a_close_has_its_time_when_the_clock_jumps() 
     rig.control().go_on();
     assert!(rig.until(SECOND * 10, |rig| rig.front.is_ended()));
     assert_eq!(rig.front.statistics().sent.lost, 0, "it was answered in time");
+}
+
+/// Another kernel, or another driver, was here before, with other options.
+#[test]
+fn fault_27_what_an_earlier_front_has_written_is_not_taken_for_ours() {
+    for (first, then) in [(4, 1), (1, 4), (4, 2)] {
+        let mut rig = Rig::new(1, Options { queues: first, ..Options::DEFAULT }, Offer::DEFAULT);
+        for (queues, channels) in [(then, Channels::Split), (then, Channels::One), (first, Channels::Split)] {
+            rig.front.close();
+            assert!(rig.until(SECOND * 10, |rig| rig.front.is_ended()));
+            let options = Options { queues, channels, ..Options::DEFAULT };
+            rig.front = Netfront::open(&rig.store, rig.front.device().clone(), options).unwrap();
+            assert!(rig.until(SECOND * 10, |rig| rig.front.link().is_some()), "{:?}", rig.back().last_error());
+            assert_eq!(rig.back().queues(), queues as usize);
+            Traffic::default().flows(&mut rig);
+        }
+    }
 }
