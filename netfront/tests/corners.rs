@@ -6,126 +6,15 @@ mod perils;
 
 use std::time::Duration;
 
-use common::{Rig, SECOND, packet};
+use common::{Rig, SECOND, SMALL, packet};
 use perils::{MS, Traffic};
 use xen_hypercall::abi::Port;
 use xen_hypercall::abi::io::netif::Status;
 use xen_hypercall::abi::io::xs_wire::MessageType;
 use xen_netfront::{Channels, Event, Netfront, Options};
 use xen_sim::netback::{Carrier as Link, Fault, Options as Offer, Packet, Restart, Which};
-use xen_sim::{Domain, Reaction, Requests, When};
+use xen_sim::{Reaction, Requests, When};
 use xen_xenbus::control::{Ready, Resumable};
-
-impl Rig {
-    fn steps(&mut self, count: u32) {
-        let back = self.back.as_mut().expect("there is a backend");
-        (0..count).for_each(|_| {
-            let _ = back.step();
-        });
-    }
-}
-
-/// How often an owner who only waits comes back within half a second.
-fn waits(rig: &mut Rig, mut look: impl FnMut(&mut Netfront<Domain>)) -> usize {
-    let (end, mut waits) = (rig.now() + SECOND / 2, 0);
-    while rig.now() < end && waits < 2000 {
-        while rig.front.poll(rig.store.now()).is_some() {}
-        look(&mut rig.front);
-        rig.front.wait(end).expect("Xen lets guests wait");
-        waits += 1;
-    }
-    waits
-}
-
-/// Everything that waits comes back at once while a watch has fired that nobody looks at.
-#[test]
-fn an_interface_that_is_gone_does_not_end_waits_at_once() {
-    let mut rig = Rig::new(1, Options::DEFAULT, Offer::DEFAULT);
-    rig.machine.xenstore().remove_device(&rig.device);
-    assert!(rig.until(SECOND, |rig| rig.front.is_detached()), "{:?}", rig.events);
-    rig.machine.xenstore().plug(&rig.device);
-    let detached = waits(&mut rig, |_| ());
-    assert!(detached < 50, "{detached}");
-    rig.front.close();
-    assert!(rig.until(SECOND, |rig| rig.front.is_ended()));
-    rig.machine.xenstore().write(&format!("{}/state", rig.device.back_path()), "5");
-    let ended = waits(&mut rig, |_| ());
-    assert!(ended < 50, "{ended}");
-}
-
-/// An interface that has made its offer, to a backend that does not answer it.
-fn offered(options: Options, before: impl FnOnce(&mut Rig)) -> Rig {
-    let mut rig = Rig::plugged(1, options, Offer::DEFAULT, |device| device);
-    let state = format!("{}/state", rig.device.back_path());
-    let ready = |rig: &Rig| rig.machine.xenstore().read_text(&state).as_deref() == Some("2");
-    while !ready(&rig) {
-        rig.steps(1);
-    }
-    rig.control().hang();
-    before(&mut rig);
-    let state = format!("{}/state", rig.device.front_path());
-    assert!(rig.until(SECOND, |rig| rig.machine.xenstore().read_text(&state).as_deref() == Some("4")));
-    rig
-}
-
-fn port(rig: &Rig, key: &str) -> Port {
-    let text = rig.machine.xenstore().read_text(&format!("{}/{key}", rig.device.front_path()));
-    Port(text.and_then(|text| text.parse().ok()).expect("there is one"))
-}
-
-#[test]
-fn hc_092_a_backend_that_signals_and_does_not_connect_costs_no_processor() {
-    let mut rig = offered(Options::DEFAULT, |_| ());
-    for key in ["event-channel-tx", "event-channel-rx"] {
-        rig.machine.spurious_event(&rig.guest, port(&rig, key));
-    }
-    let waits = waits(&mut rig, |_| ());
-    assert!(waits < 50, "{waits}");
-    rig.control().go_on();
-    rig.connect();
-    rig.assert_works();
-}
-
-#[test]
-fn fault_16_pages_that_are_missing_while_the_backend_does_not_connect_cost_no_processor() {
-    let options = Options { transmit_pages: 18, receive_pages: 256, ..Options::DEFAULT };
-    let mut rig = offered(options, |rig| {
-        let used = (0..).find(|limit| {
-            rig.machine.faults().limit(&rig.guest, xen_sim::Limit::Pages(*limit));
-            xen_grant_table::Page::alloc(rig.guest.clone()).is_some()
-        });
-        rig.machine.faults().limit(&rig.guest, xen_sim::Limit::Pages(used.unwrap() + 100));
-    });
-    assert!(rig.front.statistics().received.starved > 0);
-    let waits = waits(&mut rig, |_| ());
-    assert!(waits < 50, "{waits}");
-}
-
-/// A stack that answers at once has packets only together with room.
-#[test]
-fn hc_033_a_packet_without_room_for_an_answer_costs_no_processor() {
-    let mut rig = Rig::new(1, Options::DEFAULT, Offer::DEFAULT);
-    rig.control().on(Which::Transmit, When::Always, Fault::Hang);
-    while rig.send(&packet(100, 1)) {}
-    rig.port.send(Packet::new(packet(100, 2)));
-    rig.steps(10);
-    let mut came = 0;
-    let mut answer = |front: &mut Netfront<Domain>| {
-        while let Some((packet, _room)) = front.receive_and_transmit() {
-            packet.discard();
-            came += 1;
-        }
-    };
-    let waits_in_vain = waits(&mut rig, &mut answer);
-    assert!(waits_in_vain < 50, "{waits_in_vain}");
-    // It comes as soon as there is room, or as somebody asks for it alone.
-    rig.control().clear();
-    rig.control().go_on();
-    rig.steps(10);
-    assert!(waits(&mut rig, &mut answer) < 50);
-    assert_eq!(came, 1);
-    rig.assert_works();
-}
 
 /// A queue that is full keeps nobody from what came in another one.
 #[test]
@@ -143,40 +32,6 @@ fn hc_033_a_packet_without_room_does_not_keep_those_of_other_queues() {
     }
     assert!((4..28).contains(&came), "about half of them: {came}");
     assert_eq!(std::iter::from_fn(|| rig.front.receive().map(|packet| packet.discard())).count(), 32 - came);
-}
-
-/// Whoever polls once more between the try to send and the sleep is told of the room nonetheless.
-#[test]
-fn room_that_was_found_meanwhile_ends_the_next_wait() {
-    let mut rig = Rig::new(1, Options::DEFAULT, Offer::DEFAULT);
-    while rig.send(&packet(100, 1)) {}
-    rig.steps(10);
-    while rig.front.poll(rig.store.now()).is_some() {}
-    let start = rig.now();
-    rig.front.wait(start + SECOND).unwrap();
-    assert!(rig.now() - start < MS, "{:?}", rig.now() - start);
-    assert!(rig.front.transmit().is_some());
-    // Once it was told, it is not told again.
-    rig.front.wait(start + SECOND / 20).unwrap();
-    assert!(rig.now() - start >= SECOND / 20);
-}
-
-#[test]
-fn hc_156_a_packet_that_comes_before_a_suspend_costs_no_processor() {
-    let mut rig = Rig::new(1, Options::DEFAULT, Offer::DEFAULT);
-    rig.control().on(Which::Transmit, When::Always, Fault::Hang);
-    assert!(rig.send(&packet(100, 1)));
-    rig.port.send(Packet::new(packet(100, 2)));
-    rig.steps(1);
-    let now = rig.now();
-    assert_eq!(rig.front.prepare(now), Ready::NotYet);
-    let waits = waits(&mut rig, |front| assert!(front.receive_and_transmit().is_none()));
-    assert!(waits < 50, "{waits}");
-    let now = rig.now();
-    rig.front.cancelled(now);
-    rig.front.wait(now + SECOND).unwrap();
-    assert!(rig.now() - now < MS, "it is there");
-    assert_eq!(rig.front.receive_and_transmit().expect("it has stayed").0.len(), 100);
 }
 
 /// What is received says nothing of what is sent.
@@ -228,7 +83,7 @@ fn hc_121_a_backend_that_has_one_channel_now_is_told_its_number() {
     let old = Offer { split_event_channels: false, ..Offer::DEFAULT };
     for first in [Offer::DEFAULT, old.clone()] {
         for queues in [1, 3] {
-            let mut rig = Rig::new(1, Options { queues, ..Options::DEFAULT }, first.clone());
+            let mut rig = Rig::new(1, Options { queues, ..SMALL }, first.clone());
             for round in 2..6 {
                 let split = round % 2 == 0;
                 rig.control().offer(if split { Offer::DEFAULT } else { old.clone() });
@@ -238,9 +93,9 @@ fn hc_121_a_backend_that_has_one_channel_now_is_told_its_number() {
                 let [one, sends, receives] =
                     ["event-channel", "event-channel-tx", "event-channel-rx"].map(|key| format!("{prefix}{key}"));
                 if !split {
-                    let one = port(&rig, &one);
-                    assert!(rig.guest.open_ports().contains(&one), "round {round}");
-                    assert_eq!((port(&rig, &sends), port(&rig, &receives)), (one, one));
+                    let one = rig.front_number(&one);
+                    assert!(rig.guest.open_ports().contains(&Port(one)), "round {round}");
+                    assert_eq!((rig.front_number(&sends), rig.front_number(&receives)), (one, one));
                 }
                 let expected = if split { Channels::Split } else { Channels::One };
                 assert_eq!(rig.front.link().unwrap().channels(), expected);
@@ -342,11 +197,11 @@ fn fault_21_what_is_finished_before_a_close_has_its_time_when_the_clock_jumps() 
 #[test]
 fn fault_27_what_an_earlier_front_has_written_is_not_taken_for_ours() {
     for (first, then) in [(4, 1), (1, 4), (4, 2)] {
-        let mut rig = Rig::new(1, Options { queues: first, ..Options::DEFAULT }, Offer::DEFAULT);
+        let mut rig = Rig::new(1, Options { queues: first, ..SMALL }, Offer::DEFAULT);
         for (queues, channels) in [(then, Channels::Split), (then, Channels::One), (first, Channels::Split)] {
             rig.front.close();
             assert!(rig.until(SECOND * 10, |rig| rig.front.is_ended()));
-            let options = Options { queues, channels, ..Options::DEFAULT };
+            let options = Options { queues, channels, ..SMALL };
             rig.front = Netfront::open(&rig.store, rig.front.device().clone(), options).unwrap();
             assert!(rig.until(SECOND * 10, |rig| rig.front.link().is_some()), "{:?}", rig.back().last_error());
             assert_eq!(rig.back().queues(), queues as usize);

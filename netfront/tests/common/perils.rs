@@ -90,6 +90,26 @@ fn numbered(way: u8, number: u32) -> Vec<u8> {
     packet
 }
 
+/// A small source of chance.
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9) | 1)
+    }
+
+    pub(crate) const fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    pub(crate) const fn toss(&mut self) -> bool {
+        self.below(2) == 0
+    }
+}
+
 impl Rig {
     /// Goes on until it is connected so many times in all, and says how long that took.
     #[track_caller]
