@@ -11,7 +11,7 @@ use perils::{MS, Traffic};
 use xen_grant_table::{GrantTable, Memory as _};
 use xen_netfront::{Event, Options};
 use xen_sim::When;
-use xen_sim::netback::{Carrier as Link, Fault, Notify, Options as Offer, Packet, Restart, Which};
+use xen_sim::netback::{Carrier as Link, Fault, Options as Offer, Restart, Which};
 use xen_xenbus::bus::End;
 
 /// A connection that is lost is there again after so long: pauses and handshakes, no time limit of anything.
@@ -126,25 +126,6 @@ fn fault_03_a_backend_that_hangs_is_told_of_and_goes_on() {
     rig.control().hang();
     traffic.send(&mut rig, 1);
     assert!(rig.until(SECOND * 5, |rig| rig.count(|event| *event == Event::Stalled) == 2), "{:?}", rig.events);
-}
-
-#[test]
-fn fault_18_a_backend_that_never_signals_is_looked_at() {
-    for notify in [Notify::Never, Notify::Every(2), Notify::Every(7)] {
-        let mut rig =
-            Rig::new(22, Options { transmit_pages: 18, ..Options::DEFAULT }, Offer { notify, ..Offer::DEFAULT });
-        for round in 0..20 {
-            let start = rig.now();
-            rig.receives(Packet::new(packet(100, round)));
-            // The owner waits for room.
-            while rig.front.transmit().is_some() {
-                assert!(rig.send(&packet(100, round)));
-            }
-            assert!(rig.until(SECOND * 3, |rig| rig.front.pending() == 0));
-            let took = rig.now() - start;
-            assert!(took < SECOND * 2, "hc_093: {took:?}, {notify:?}");
-        }
-    }
 }
 
 #[test]
