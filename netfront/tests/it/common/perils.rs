@@ -2,13 +2,10 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
-#[path = "../../../xenbus/tests/it/suspended/mod.rs"]
-pub(crate) mod suspended;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub(crate) use suspended::Ending;
+pub(crate) use crate::suspended::Ending;
 use xen_netfront::Event;
 use xen_sim::Domain;
 use xen_sim::netback::{Netback, Options as Offer, Packet};
@@ -16,6 +13,7 @@ use xen_xenbus::Store;
 use xen_xenbus::control::Resumable;
 
 use crate::common::{Rig, SECOND, look, packet, vif};
+use crate::suspended;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 

@@ -1,14 +1,12 @@
 //! What a backend and the tools write to xenstore: cases 109 to 111, 119, 121 and 124 to 126 of the catalogue.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
-use common::{MAC, Rig, SECOND, SMALL};
-use perils::Traffic;
 use xen_netfront::{Channels, Checksums, Event, Link, Offer as Yes, Options};
 use xen_sim::netback::{Carrier, Options as Offer, Restart};
 use xen_xenbus::bus::Problem;
+
+use crate::common;
+use crate::common::{MAC, Rig, SECOND, SMALL};
+use crate::perils::Traffic;
 
 const ALL: Options = Options { queues: 16, checksums: Checksums::Offload, segmentation: Yes::Yes, ..SMALL };
 

@@ -1,17 +1,14 @@
 //! What an interface makes of states that its backend writes, or does not write: cases 100 to 108 of the catalogue.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::time::Duration;
 
-use common::{Rig, SECOND, SMALL, packet};
-use perils::{MS, Traffic};
 use xen_hypercall::abi::io::xenbus::State;
 use xen_netfront::Event;
 use xen_sim::netback::{Netback, Options as Offer, Restart};
 use xen_xenbus::bus::{DeviceError, End, Problem, Vanished};
+
+use crate::common::{Rig, SECOND, SMALL, packet};
+use crate::perils::{MS, Traffic};
 
 fn slow() -> Offer {
     Offer { latency: MS..2 * MS, ..Offer::DEFAULT }

@@ -1,18 +1,15 @@
 //! What an interface does when its backend restarts, dies, hangs, or is taken away.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::time::Duration;
 
-use common::{Rig, SECOND, SMALL, packet};
-use perils::{MS, Traffic};
 use xen_grant_table::{GrantTable, Memory as _};
 use xen_netfront::{Event, Options};
 use xen_sim::When;
 use xen_sim::netback::{Carrier as Link, Fault, Options as Offer, Restart, Which};
 use xen_xenbus::bus::End;
+
+use crate::common::{Rig, SECOND, SMALL, packet};
+use crate::perils::{MS, Traffic};
 
 /// A connection that is lost is there again after so long: pauses and handshakes, no time limit of anything.
 const RECOVERY: Duration = Duration::from_millis(500);

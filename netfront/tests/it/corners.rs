@@ -1,13 +1,7 @@
 //! Sequences that a review has found to go wrong: each of these tests failed once.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::time::Duration;
 
-use common::{Rig, SECOND, SMALL, packet};
-use perils::{MS, Traffic};
 use xen_hypercall::abi::Port;
 use xen_hypercall::abi::io::netif::Status;
 use xen_hypercall::abi::io::xs_wire::MessageType;
@@ -15,6 +9,10 @@ use xen_netfront::{Channels, Event, Netfront, Options};
 use xen_sim::netback::{Carrier as Link, Fault, Options as Offer, Packet, Restart, Which};
 use xen_sim::{Reaction, Requests, When};
 use xen_xenbus::control::{Ready, Resumable};
+
+use crate::common;
+use crate::common::{Rig, SECOND, SMALL, packet};
+use crate::perils::{MS, Traffic};
 
 /// A queue that is full keeps nobody from what came in another one.
 #[test]

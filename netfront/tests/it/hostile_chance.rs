@@ -4,15 +4,12 @@
 //! when it is honest again packets go both ways, and when the interface is closed nothing is left behind. `DOMU_SEEDS` makes it
 //! longer, and `DOMU_SEED` other.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
-use common::{MAC, Rig, SECOND, seeds};
-use perils::{Chance, MS, Traffic};
 use xen_netfront::{Channels, Checksums, Made, Offer as Yes, Options, Order};
 use xen_sim::netback::{Form, NetOracle, Options as Offer, Restart, Way};
 use xen_sim::{Access, When};
+
+use crate::common::{MAC, Rig, SECOND, seeds};
+use crate::perils::{Chance, MS, Traffic};
 
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 

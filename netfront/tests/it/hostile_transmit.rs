@@ -1,17 +1,13 @@
 //! Answers to what is sent that no honest backend gives: cases 001 to 033 of the catalogue, as far as they are the driver's.
 
-mod common;
-#[path = "common/hostile.rs"]
-mod hostile;
-#[path = "common/perils.rs"]
-mod perils;
-
-use common::{Rig, SMALL, packet, tcp};
-use hostile::OFFLOADS;
-use perils::{MS, Traffic};
 use xen_netfront::{Gso, GsoKind, Made, Options, Order};
 use xen_sim::When;
 use xen_sim::netback::{Fault, Misdeed, Options as Offer, Order as Answers, Which};
+
+use crate::common::{Rig, SMALL, packet, tcp};
+use crate::hostile::OFFLOADS;
+use crate::perils;
+use crate::perils::{MS, Traffic};
 
 /// A packet is with the backend, one is answered as it should be, and one by a misdeed.
 fn sent(misdeed: Misdeed) -> Rig {

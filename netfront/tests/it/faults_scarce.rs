@@ -1,19 +1,17 @@
 //! What an interface does where grants, event channels or memory are scarce.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::collections::BTreeSet;
 
-use common::{Rig, SECOND, packet};
-use perils::{MS, Traffic};
 use xen_event_channel::Channel;
 use xen_grant_table::{Account, Limits, Memory as _, Page};
 use xen_netfront::{Channels, Event, Netfront, Options};
 use xen_sim::netback::{Netback, Options as Offer, Packet, Restart};
 use xen_sim::{Domain, Limit};
 use xen_xenbus::bus::Problem;
+
+use crate::common;
+use crate::common::{Rig, SECOND, packet};
+use crate::perils::{MS, Traffic};
 
 /// Why the last connection was given up.
 fn trouble(rig: &Rig) -> Option<&str> {

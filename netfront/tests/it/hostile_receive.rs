@@ -1,18 +1,13 @@
 //! Packets that no honest backend gives: cases 034 to 058, 154 and 155 of the catalogue. Each is dropped and counted by its reason, its pages are
 //! used again, and the next packet comes.
 
-mod common;
-#[path = "common/hostile.rs"]
-mod hostile;
-#[path = "common/perils.rs"]
-mod perils;
-
-use common::{Rig, SMALL, packet, tcp};
-use hostile::OFFLOADS;
-use perils::MS;
 use xen_netfront::{Checksum, Dropped, Gso, GsoKind, Options};
 use xen_sim::When;
 use xen_sim::netback::{Fault, Misdeed, Options as Offer, Packet, Which};
+
+use crate::common::{Rig, SMALL, packet, tcp};
+use crate::hostile::OFFLOADS;
+use crate::perils::MS;
 
 /// A packet comes by a misdeed, and one as it should.
 fn receive(options: Options, misdeed: Misdeed, data: &[u8]) -> Rig {

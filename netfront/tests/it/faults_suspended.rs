@@ -1,18 +1,15 @@
 //! An interface in a domain that is suspended.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::time::Duration;
 
-use common::{Rig, SECOND, SMALL, look, packet};
-use perils::{Ending, MS, Traffic};
 use xen_grant_table::{GrantTable, Memory as _};
 use xen_netfront::{Carrier, Channels, Event, Options};
 use xen_sim::netback::{Carrier as Link, Options as Offer, Restart};
 use xen_xenbus::bus::End;
 use xen_xenbus::control::{Epoch, Ready, Resumable};
+
+use crate::common::{Rig, SECOND, SMALL, look, packet};
+use crate::perils::{Ending, MS, Traffic};
 
 fn slow() -> Offer {
     Offer { latency: 2 * MS..3 * MS, ..Offer::DEFAULT }

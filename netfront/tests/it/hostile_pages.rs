@@ -1,19 +1,16 @@
 //! A backend that does with pages what it should not: cases 021, 022, 079, 082 to 084 of the catalogue.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::collections::BTreeSet;
 
-use common::{Rig, SECOND, packet};
-use perils::{MS, Traffic};
 use xen_grant_table::{Account, GrantTable, Limits, Memory as _, Page};
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_netfront::{Event, Options};
 use xen_sim::netback::{Fault, Misdeed, Options as Offer, Packet, Restart, Which};
 use xen_sim::{Access, Held, When};
 use xen_xenbus::bus::Problem;
+
+use crate::common::{Rig, SECOND, packet};
+use crate::perils::{MS, Traffic};
 
 const SMALL: Options = Options { transmit_pages: 18, receive_pages: 32, ..Options::DEFAULT };
 

@@ -1,19 +1,16 @@
 //! What a backend can read: cases 164 to 170 of the catalogue. At every look, all pages that it could map are searched.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::collections::BTreeSet;
 
-use common::{Rig, SECOND, packet, tcp};
-use perils::MS;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{ExtraGso, ExtraType, GsoType, RxRequest, TxFlags, TxRequest};
 use xen_netfront::{Checksums, Gso, GsoKind, Made, Offer as Yes, Options, Order};
 use xen_sim::netback::{Fault, Options as Offer, Packet, Restart, Which};
 use xen_sim::{Access, Readable, When};
 use zerocopy::FromBytes;
+
+use crate::common::{Rig, SECOND, packet, tcp};
+use crate::perils::MS;
 
 /// What no other backend may ever read.
 const SECRET: &[u8] = b"nobody else's business";

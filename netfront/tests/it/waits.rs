@@ -1,16 +1,13 @@
 //! Sleeping: what ends a wait, and what must not. An owner who is woken for nothing again and again has no processor left for others.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
-use common::{Rig, SECOND, packet};
-use perils::MS;
 use xen_hypercall::abi::Port;
 use xen_netfront::{Netfront, Options};
 use xen_sim::netback::{Fault, Options as Offer, Packet, Which};
 use xen_sim::{Domain, When};
 use xen_xenbus::control::{Ready, Resumable};
+
+use crate::common::{Rig, SECOND, packet};
+use crate::perils::MS;
 
 /// How often an owner who only waits comes back within half a second.
 fn waits(rig: &mut Rig, mut look: impl FnMut(&mut Netfront<Domain>)) -> usize {

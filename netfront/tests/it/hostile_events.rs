@@ -1,18 +1,15 @@
 //! Events that are too many, or missing, or come to the wrong place: cases 090 to 097 of the catalogue.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::time::Duration;
 
-use common::{Rig, SECOND, packet};
-use perils::{MS, Traffic};
 use xen_hypercall::Errno;
 use xen_hypercall::abi::event_channel::Command;
 use xen_netfront::{Channels, Event, Options};
 use xen_sim::netback::{Options as Offer, Packet};
 use xen_sim::{EventFault, Target, When};
+
+use crate::common::{Rig, SECOND, packet};
+use crate::perils::{MS, Traffic};
 
 /// Has the backend signal without an end, and says how often the owner, who only sleeps, was woken in that time, and what the longest
 /// time was that a packet took to come.

@@ -1,13 +1,13 @@
 //! Two guests that reach each other through a switch.
 
-mod common;
-
-use common::{SECOND, kernel, tcp, vif};
 use xen_netfront::{Checksum, Checksums, Event, Gso, GsoKind, Made, Netfront, Offer as Yes, Options, Order};
 use xen_sim::netback::{Netback, Options as Offer, Switch};
 use xen_sim::{Domain, Machine};
 use xen_xenbus::Store;
 use xen_xenbus::bus::Enumerator;
+
+use crate::common;
+use crate::common::{SECOND, kernel, tcp, vif};
 
 const OFFLOADS: Options = Options { checksums: Checksums::Offload, segmentation: Yes::Yes, ..Options::DEFAULT };
 

@@ -1,15 +1,12 @@
 //! Faults in the middle of others. `DOMU_SEEDS` makes it longer, and `DOMU_SEED` other.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::time::Duration;
 
-use common::{Rig, SECOND, seeds};
-use perils::{Chance, MS, Traffic};
 use xen_netfront::{Channels, Checksums, Offer as Yes, Options};
 use xen_sim::netback::{Carrier, Options as Offer, Restart};
+
+use crate::common::{Rig, SECOND, seeds};
+use crate::perils::{Chance, MS, Traffic};
 
 /// One of the faults that end a connection.
 fn strike(rig: &mut Rig, chance: &mut Chance) {

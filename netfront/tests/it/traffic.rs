@@ -1,11 +1,10 @@
 //! What an interface does with an honest backend.
 
-mod common;
-
-use common::{MAC, Rig, SECOND, SMALL, packet, tcp};
 use xen_hypercall::abi::io::netif::GsoType;
 use xen_netfront::{Carrier, Channels, Checksum, Checksums, Event, Gso, GsoKind, Made, Offer as Yes, Options, Order};
 use xen_sim::netback::{Carrier as Link, Checksum as Told, Gso as ToCut, Options as Offer, Packet, Restart};
+
+use crate::common::{MAC, Rig, SECOND, SMALL, packet, tcp};
 
 const OFFLOADS: Options = Options { checksums: Checksums::Offload, segmentation: Yes::Yes, ..SMALL };
 

@@ -1,14 +1,8 @@
 //! Interfaces that come, go, and come back.
 
-mod common;
-#[path = "../../xenbus/tests/it/suspended/mod.rs"]
-mod suspended;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{SECOND, kernel, packet, vif};
-use suspended::Ending;
 use xen_grant_table::{GrantTable, Memory as _};
 use xen_netfront::{Event, Interfaces, Netfront, Options};
 use xen_sim::netback::{Netback, Options as Offer, Packet, Port};
@@ -16,6 +10,10 @@ use xen_sim::{Device, Domain, Machine};
 use xen_xenbus::Store;
 use xen_xenbus::bus::{End, Vanished};
 use xen_xenbus::control::Resumable;
+
+use crate::common::{SECOND, kernel, packet, vif};
+use crate::suspended;
+use crate::suspended::Ending;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
