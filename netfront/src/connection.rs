@@ -10,7 +10,7 @@ use xen_event_channel::OpenError;
 use xen_grant_table::{Account, Limits, Refusal};
 use xen_hypercall::abi::DomId;
 use xen_shared_ring::PeerError;
-use xen_xenbus::bus::{Attempt, Offer};
+use xen_xenbus::bus::{Attempt, Keys, Offer};
 
 use crate::Platform;
 use crate::link::{Layout, Link};
@@ -37,8 +37,9 @@ pub(crate) struct Connection<P: Platform> {
     _account: Arc<Account<P>>,
 }
 
-/// Keys that an earlier connection has written, and that the next ones have to write, too: nobody removes them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Keys of an earlier connection that stand in our directory, and that the next ones have to write, too: nobody removes them. They may
+/// be another kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
     /// `multi-queue-num-queues`
     queues: bool,
@@ -86,11 +87,13 @@ impl<P: Platform> Connection<P> {
     }
 
     /// What the backend is told.
-    pub(crate) fn offer(&self, options: &Options, written: &mut Written) -> Offer {
+    pub(crate) fn offer(&self, options: &Options, written: Written) -> Offer {
         let offloads = options.checksums == Checksums::Offload;
         let flag = |yes: bool| u32::from(yes);
-        written.queues |= self.queues.len() > 1;
-        written.split |= self.queues.iter().any(Queue::is_split);
+        let written = Written {
+            queues: written.queues || self.queues.len() > 1,
+            split: written.split || self.layout.channels == Channels::Split,
+        };
         let offer = Offer::connected()
             .with("request-rx-copy", 1)
             .with("feature-rx-notify", 1)
@@ -101,9 +104,9 @@ impl<P: Platform> Connection<P> {
             .with("feature-ipv6-csum-offload", flag(offloads));
         let offer = if written.queues { offer.with("multi-queue-num-queues", self.queues.len()) } else { offer };
         match self.queues.as_slice() {
-            [queue] => queue.describe(offer, "", *written),
+            [queue] => queue.describe(offer, "", written),
             queues => (0..).zip(queues).fold(offer, |offer, (index, queue): (u32, _)| {
-                queue.describe(offer, &format!("queue-{index}/"), *written)
+                queue.describe(offer, &format!("queue-{index}/"), written)
             }),
         }
     }
@@ -182,6 +185,16 @@ impl<P: Platform> Connection<P> {
     pub(crate) fn set_broken(&mut self, violation: PeerError) {
         self.broken = self.broken.or(Some(violation));
         self.queues.iter_mut().for_each(|queue| queue.set_broken(violation));
+    }
+}
+
+impl Written {
+    pub(crate) fn read(front: &Keys) -> Self {
+        let stands = |name: &str| front.u32(name) != Ok(None);
+        Self {
+            queues: stands("multi-queue-num-queues"),
+            split: stands("event-channel-tx") || stands("queue-0/event-channel-tx"),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use xen_xenbus::bus::{Device, End, Pilot};
 use xen_xenbus::store::StoreError;
 
 use crate::Platform;
-use crate::connection::{Connection, Written};
+use crate::connection::Connection;
 use crate::event::Event;
 use crate::life::{Life, Question, Stop};
 use crate::link::Link;
@@ -18,6 +18,7 @@ use crate::options::Options;
 use crate::receive::RxToken;
 use crate::sentry::Sentry;
 use crate::statistics::Statistics;
+use crate::suspend::Suspend;
 use crate::transmit::{Transmit, TxToken};
 
 /// How soon, and how late at the latest, the rings are looked at although no event came.
@@ -39,10 +40,7 @@ pub struct Netfront<P: Platform> {
     pub(crate) sentry: Sentry<P>,
     pub(crate) life: Life,
     pub(crate) stop: Stop,
-    /// The domain is to be suspended by then.
-    pub(crate) suspend: Option<Duration>,
-    /// Keys that were written once and have to be kept true.
-    pub(crate) written: Written,
+    pub(crate) suspend: Suspend,
     pub(crate) connection: Option<Connection<P>>,
     /// The interface as it was last known.
     pub(crate) known: Option<Link>,
@@ -84,8 +82,7 @@ impl<P: Platform> Netfront<P> {
             sentry,
             life: Life::New,
             stop: Stop::No,
-            suspend: None,
-            written: Written::default(),
+            suspend: Suspend::No,
             connection: None,
             known: None,
             notes: VecDeque::new(),
@@ -211,7 +208,7 @@ impl<P: Platform> Netfront<P> {
 
     /// Whether the backend may be given something new.
     pub(crate) fn may_send(&self) -> bool {
-        self.stop == Stop::No && self.suspend.is_none()
+        self.stop == Stop::No && self.suspend == Suspend::No
     }
 
     #[inline]

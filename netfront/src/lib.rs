@@ -54,7 +54,7 @@
 //!
 //! It can keep packets, and send any that it likes. What it breaks of the protocol's rules ends the connection, which is made anew
 //! after a pause that doubles; a packet that makes no sense is dropped and counted by its [reason](Dropped). It sees what it is sent,
-//! and zeros. (Tests `hc_023` to `hc_058` in `tests/`, and the receive ring's grammar in `src/chain/tests.rs`.)
+//! and zeros. `docs/netfront.md` names the test of each of these.
 
 #![no_std]
 #![forbid(unsafe_code)]

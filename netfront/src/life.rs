@@ -127,7 +127,6 @@ impl<P: Platform> Netfront<P> {
         self.sentry = sentry;
         // The enumerator may have seen first that the old one is gone.
         self.release();
-        self.written = Written::default();
         match self.life {
             Life::Closing => self.pilot.front_mut().close(),
             _ if self.known.is_some() => self.life = Life::Up,
@@ -156,15 +155,16 @@ impl<P: Platform> Netfront<P> {
 
     /// The backend says what it offers: rings and channels are made for it.
     fn connect(&mut self, attempt: Attempt, keys: Result<Vec<Keys>, String>, now: Duration) -> Result<(), TooLate> {
-        let layout = match read(keys, |back, front| Layout::read(back, front, &self.options)) {
-            Ok(layout) => layout,
+        let read = read(keys, |back, front| Ok((Layout::read(back, front, &self.options)?, Written::read(front))));
+        let (layout, written) = match read {
+            Ok(read) => read,
             Err(Unusable::Unanswered(reason)) => return self.pilot.front_mut().give_up(attempt, reason, now),
             Err(Unusable::Refused(reason)) => return self.pilot.front_mut().refuse(attempt, reason, now),
         };
         let peer = self.device().backend().domain;
         match Connection::open(self.store.platform(), peer, attempt, &self.options, layout) {
             Ok(connection) => {
-                let offer = connection.offer(&self.options, &mut self.written);
+                let offer = connection.offer(&self.options, written);
                 self.connection = Some(connection);
                 self.pilot.front_mut().offer(attempt, offer, now)
             }

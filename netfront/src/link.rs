@@ -22,8 +22,9 @@ pub(crate) const BACK_KEYS: &[&str] = &[
     "carrier",
 ];
 
-/// What the tools write in our own directory.
-pub(crate) const FRONT_KEYS: &[&str] = &["mac", "mtu"];
+/// What stands in our own directory: of the tools, and of earlier connections.
+pub(crate) const FRONT_KEYS: &[&str] =
+    &["mac", "mtu", "multi-queue-num-queues", "event-channel-tx", "queue-0/event-channel-tx"];
 
 /// What a backend may change while it is connected.
 pub(crate) const CARRIER_KEYS: &[&str] = &["carrier"];

@@ -54,11 +54,15 @@ impl<P: Platform> Netfront<P> {
             _ => self.pilot.next_deadline(),
         };
         let queues = self.queues().filter_map(Queue::next_deadline).min();
-        let stall = self.progress.since.filter(|_| !self.progress.told);
-        let stall = stall.map(|since| since.saturating_add(self.options.patience));
-        let carrier = self.link().and_then(|_| self.sentry.deadline());
-        let times = [front, queues, stall, carrier, self.watchdog.deadline(), self.stop.by(), self.suspend];
+        let of_link = self.link().and_then(|_| [self.stall(), self.sentry.deadline()].into_iter().flatten().min());
+        let times = [front, queues, of_link, self.watchdog.deadline(), self.stop.by(), self.suspend.by()];
         times.into_iter().flatten().min()
+    }
+
+    /// When to tell that the backend does nothing.
+    fn stall(&self) -> Option<Duration> {
+        let since = self.progress.since.filter(|_| !self.progress.told)?;
+        Some(since.saturating_add(self.options.patience))
     }
 
     /// What to wait for: channels, with the counts of their events that were seen.

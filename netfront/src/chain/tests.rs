@@ -44,6 +44,7 @@ fn alphabet() -> Vec<RxResponse> {
         response(0, i16::MIN, &[MORE, EXTRA]),
         response(0, 60, &[RxFlags::GSO_PREFIX]),
         response(0, 60, &[RxFlags::DATA_VALIDATED]),
+        response(0, 1000, &[EXTRA, RxFlags::DATA_VALIDATED]),
         gso(536, GsoType::TCPV4, last),
         gso(536, GsoType::TCPV4, again),
         gso(0, GsoType::TCPV4, last),

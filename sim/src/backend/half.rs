@@ -50,12 +50,7 @@ impl<K: Kind> Half<K> {
         let changed = Arc::new(AtomicBool::new(true));
         for path in [device.back_path(), device.front_path()] {
             // A backend that is gone is told nothing.
-            let changed = Arc::downgrade(&changed);
-            machine.xenstore().watch(&path, move |_, _| {
-                if let Some(changed) = changed.upgrade() {
-                    changed.store(true, Ordering::Relaxed);
-                }
-            });
+            machine.xenstore().notice(&path, &changed);
         }
         Self {
             domain: back.clone(),

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use rand::RngExt;
 use xen_hypercall::Errno;
@@ -105,6 +107,8 @@ type Work = Box<dyn FnMut(&mut Nodes<'_>, &str) + Send>;
 struct Handler {
     path: String,
     work: Option<Work>,
+    /// What its program has noticed; one that is gone is told nothing any more. `None` for one that never ends.
+    notice: Option<Weak<AtomicBool>>,
 }
 
 impl fmt::Debug for Handler {
@@ -131,15 +135,33 @@ impl Handlers {
 
 impl Store {
     pub(super) fn add_handler(&mut self, path: &str, work: Work) {
-        self.handlers.all.push(Handler { path: path.to_owned(), work: Some(work) });
-        let handler = self.handlers.all.len() - 1;
-        self.tell(handler, path);
+        self.push_handler(Handler { path: path.to_owned(), work: Some(work), notice: None });
+    }
+
+    /// Has `notice` set, for as long as it is there, when a node or one below it changes, some steps later.
+    pub(super) fn add_notice(&mut self, path: &str, notice: &Arc<AtomicBool>) {
+        let notice = Arc::downgrade(notice);
+        let seen = notice.clone();
+        let work: Work = Box::new(move |_, _| {
+            if let Some(seen) = seen.upgrade() {
+                seen.store(true, Ordering::Relaxed);
+            }
+        });
+        self.push_handler(Handler { path: path.to_owned(), work: Some(work), notice: Some(notice) });
+    }
+
+    fn push_handler(&mut self, handler: Handler) {
+        let path = handler.path.clone();
+        self.handlers.all.push(handler);
+        self.tell(self.handlers.all.len() - 1, &path);
     }
 
     /// Has the programs that watch a node know of a change, some steps later.
     pub(super) fn tell_handlers(&mut self, change: &Change) {
         for handler in 0..self.handlers.all.len() {
-            if path::is_within(&change.path, &self.handlers.all[handler].path) {
+            let Handler { path, notice, .. } = &self.handlers.all[handler];
+            let is_gone = notice.as_ref().is_some_and(|notice| notice.strong_count() == 0);
+            if !is_gone && path::is_within(&change.path, path) {
                 self.tell(handler, &change.path);
             }
         }

@@ -1,5 +1,7 @@
 //! The daemon, as a test has hold of it.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use xen_hypercall::abi::io::xs_wire::{RingError, ServerFeatures};
@@ -160,6 +162,11 @@ impl Xenstore<'_> {
     /// is gone.
     pub fn watch(&self, path: &str, work: impl FnMut(&mut Nodes<'_>, &str) + Send + 'static) {
         self.with(|store| store.add_handler(path, Box::new(work)));
+    }
+
+    /// Has a flag set, for as long as it is there, when a node, or one below it, changes, some steps later; and once at the start.
+    pub(crate) fn notice(&self, path: &str, flag: &Arc<AtomicBool>) {
+        self.with(|store| store.add_notice(path, flag));
     }
 
     /// Has the toolstack of another host do something when the domain is next resumed there, before it goes on: other devices,

@@ -151,6 +151,10 @@ impl Frontend {
             return;
         }
         self.shunned = None;
+        if self.theirs == State::CLOSING && self.ours != Some(State::CLOSED) {
+            // Nothing was agreed upon, and it waits for us nonetheless, as do the tools.
+            return self.begin_close(Next::Park, now);
+        }
         // One that is closed and not to be removed may be waiting for us: Linux's backends go on from there when we initialise.
         let waits = self.theirs == State::CLOSED || reaction(State::CLOSED, self.theirs) == Reaction::Reopen;
         if waits && self.online {

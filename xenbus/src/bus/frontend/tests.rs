@@ -279,6 +279,21 @@ fn a_driver_that_refuses_is_asked_again_when_the_backend_has_changed() {
 }
 
 #[test]
+fn fault_04_a_backend_that_was_refused_and_closes_is_not_kept_waiting() {
+    let mut scene = Scene::fresh(Driver::Mute);
+    scene.run();
+    scene.front.refuse(Attempt(1), "a sector size of 7", scene.now).unwrap();
+    scene.run();
+    scene.front.released(scene.now).unwrap();
+    scene.backend(State::CLOSING);
+    assert_eq!(scene.told(), "connect trouble:Refused release:Unused =6");
+    scene.backend(State::CLOSED);
+    scene.wait(SECOND);
+    scene.backend(State::INIT_WAIT);
+    assert_eq!(scene.told(), "=1 connect");
+}
+
+#[test]
 fn a_driver_that_gives_up_is_connected_again() {
     let mut scene = Scene::connected(Driver::Disk);
     scene.front.give_up(Attempt(1), "an answer to no request", scene.now).unwrap();

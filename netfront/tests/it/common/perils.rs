@@ -2,13 +2,10 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
-#[path = "../../../xenbus/tests/it/suspended/mod.rs"]
-pub(crate) mod suspended;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub(crate) use suspended::Ending;
+pub(crate) use crate::suspended::Ending;
 use xen_netfront::Event;
 use xen_sim::Domain;
 use xen_sim::netback::{Netback, Options as Offer, Packet};
@@ -16,6 +13,7 @@ use xen_xenbus::Store;
 use xen_xenbus::control::Resumable;
 
 use crate::common::{Rig, SECOND, look, packet, vif};
+use crate::suspended;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
@@ -88,6 +86,26 @@ fn numbered(way: u8, number: u32) -> Vec<u8> {
     packet[14] = way;
     packet[15..19].copy_from_slice(&number.to_be_bytes());
     packet
+}
+
+/// A small source of chance.
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9) | 1)
+    }
+
+    pub(crate) const fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    pub(crate) const fn toss(&mut self) -> bool {
+        self.below(2) == 0
+    }
 }
 
 impl Rig {

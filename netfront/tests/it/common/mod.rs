@@ -9,7 +9,7 @@ use std::time::Duration;
 use xen_event_channel::Channel;
 use xen_grant_table::{GrantTable, Memory as _};
 use xen_netfront::{Event, Netfront, Options, Order};
-use xen_sim::netback::{Control, Netback, Options as Offer, Packet, Port};
+use xen_sim::netback::{Control, Netback, Options as Offer, Packet, Port, Progress};
 use xen_sim::{Device, Domain, Machine};
 use xen_xenbus::Store;
 use xen_xenbus::bus::{Change, Enumerator};
@@ -19,10 +19,13 @@ pub(crate) const MAC: [u8; 6] = [0x00, 0x16, 0x3e, 0, 0, 1];
 /// How many pages the guest has.
 const PAGES: NonZeroUsize = NonZeroUsize::new(4500).unwrap();
 
-/// A turn in which nothing happens takes so long.
-const NAP: Duration = Duration::from_millis(1);
+/// A turn in which nothing happens takes so long, at first and when nothing has happened for a while.
+const NAPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// Few pages, for who connects often.
+pub(crate) const SMALL: Options = Options { transmit_pages: 64, receive_pages: 64, ..Options::DEFAULT };
 
 pub(crate) struct Rig {
     pub(crate) machine: Machine,
@@ -40,6 +43,7 @@ pub(crate) struct Rig {
     pub(crate) received: Vec<(Vec<u8>, xen_netfront::Meta)>,
     /// What the clock says when the domain runs again after a suspend, if that is not the time.
     pub(crate) wakes_at: Cell<Option<Duration>>,
+    nap: Duration,
 }
 
 impl Rig {
@@ -71,8 +75,8 @@ impl Rig {
         let found = look(&mut enumerator, &store).expect("the device is there");
         let front = Netfront::open(&store, found, options).expect("xenstore answers");
         let (events, received, wakes_at) = (Vec::new(), Vec::new(), Cell::new(None));
-        let back = Some(back);
-        Self { machine, guest, store, domain, device, back, port, enumerator, front, events, received, wakes_at }
+        let (back, nap) = (Some(back), NAPS.0);
+        Self { machine, guest, store, domain, device, back, port, enumerator, front, events, received, wakes_at, nap }
     }
 
     pub(crate) const fn back(&self) -> &Netback {
@@ -89,10 +93,12 @@ impl Rig {
 
     /// Lets both halves do what they can, and time pass if that is nothing.
     pub(crate) fn turn(&mut self) {
+        self.turn_until(Duration::MAX);
+    }
+
+    fn turn_until(&mut self, end: Duration) {
         let had = (self.received.len(), self.events.len());
-        if let Some(back) = &mut self.back {
-            back.step();
-        }
+        let progress = self.back.as_mut().map_or(Progress::Idle, Netback::step);
         while let Some(event) = self.front.poll(self.store.now()) {
             self.events.push(event);
         }
@@ -100,9 +106,31 @@ impl Rig {
             let meta = packet.meta();
             self.received.push((packet.consume(<[u8]>::to_vec), meta));
         }
-        if had == (self.received.len(), self.events.len()) {
-            self.front.wait(self.store.now() + NAP).expect("Xen lets guests wait");
+        let is_quiet = had == (self.received.len(), self.events.len());
+        if !is_quiet || progress == Progress::Worked {
+            self.nap = NAPS.0;
         }
+        if is_quiet {
+            let due = if let Progress::Until(due) = progress { due } else { end };
+            let until = (self.store.now() + self.nap).min(end).min(due);
+            self.front.wait(until).expect("Xen lets guests wait");
+            self.nap = NAPS.1.min(self.nap * 2);
+        }
+    }
+
+    /// Lets the backend alone do what it can.
+    pub(crate) fn steps(&mut self, count: u32) {
+        let back = self.back.as_mut().expect("there is a backend");
+        (0..count).for_each(|_| {
+            let _ = back.step();
+        });
+    }
+
+    /// A number that the front has written.
+    #[track_caller]
+    pub(crate) fn front_number(&self, key: &str) -> u32 {
+        let text = self.machine.xenstore().read_text(&format!("{}/{key}", self.device.front_path()));
+        text.and_then(|text| text.parse().ok()).expect("there is one")
     }
 
     /// Goes on until something is so; says whether it is in time.
@@ -112,7 +140,7 @@ impl Rig {
             if self.store.now() >= end {
                 return false;
             }
-            self.turn();
+            self.turn_until(end);
         }
         true
     }
@@ -166,7 +194,7 @@ impl Rig {
     #[track_caller]
     pub(crate) fn assert_works(&mut self) {
         let _ = self.sent();
-        let packet = packet(100, 7);
+        let packet = packet(60, 7);
         assert_eq!(self.sends(&packet).data, packet);
         assert_eq!(self.receives(Packet::new(packet.clone())).0, packet);
     }
@@ -200,6 +228,13 @@ impl Rig {
     pub(crate) fn count(&self, which: impl Fn(&Event) -> bool) -> usize {
         self.events.iter().filter(|event| which(event)).count()
     }
+}
+
+/// Seeds of what is random: as many as `DOMU_SEEDS` says, from `DOMU_SEED` on.
+pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
+    let number = |name, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let first = number("DOMU_SEED", 1);
+    first..first + number("DOMU_SEEDS", few)
 }
 
 /// A guest that can have interfaces.

@@ -1,19 +1,17 @@
 //! What an interface does where grants, event channels or memory are scarce.
 
-mod common;
-#[path = "common/perils.rs"]
-mod perils;
-
 use std::collections::BTreeSet;
 
-use common::{Rig, SECOND, packet};
-use perils::{MS, Traffic};
 use xen_event_channel::Channel;
 use xen_grant_table::{Account, Limits, Memory as _, Page};
 use xen_netfront::{Channels, Event, Netfront, Options};
 use xen_sim::netback::{Netback, Options as Offer, Packet, Restart};
 use xen_sim::{Domain, Limit};
 use xen_xenbus::bus::Problem;
+
+use crate::common;
+use crate::common::{Rig, SECOND, packet};
+use crate::perils::{MS, Traffic};
 
 /// Why the last connection was given up.
 fn trouble(rig: &Rig) -> Option<&str> {
@@ -62,6 +60,19 @@ fn fault_14_what_an_interface_needs_is_set_aside_for_it() {
     }
     traffic.flows(&mut rig);
     assert_eq!(traffic.out.came.len(), traffic.out.sent as usize, "nothing that was taken is lost");
+    // Others take what is free, also while a page is the guest's own.
+    let (mut others, guest, domain) = (Vec::new(), rig.guest.clone(), rig.domain.id());
+    for round in 0..20 {
+        rig.port.send(Packet::new(packet(1000, round)));
+        while rig.front.receive().is_none() {
+            rig.steps(1);
+        }
+        let came = rig.front.receive().expect("it stays");
+        others.extend(Account::open(guest.clone(), domain, Limits::exactly(1)));
+        came.discard();
+    }
+    assert_eq!(others.len(), 0, "nothing is free");
+    rig.pass(SECOND);
     assert_eq!((rig.front.statistics().received.starved, rig.front.statistics().connections), (0, 1));
 }
 

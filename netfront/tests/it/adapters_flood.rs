@@ -1,14 +1,13 @@
 //! What an adapter does with packets without end.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Rig, tcp};
 use smoltcp::phy::Device;
 use smoltcp::time::Instant;
 use xen_netfront::{Checksums, Options, RING_SLOTS};
 use xen_sim::netback::{Options as Offer, Packet};
+
+use crate::common::{Rig, tcp};
 
 /// They come as fast as they are dropped: the backend is beside the guest.
 #[test]

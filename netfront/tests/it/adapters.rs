@@ -1,11 +1,8 @@
 //! Interfaces as other crates want them.
 
-mod common;
-
 use std::num::NonZeroUsize;
 use std::task::{Context, Waker};
 
-use common::{Rig, SECOND, packet, tcp};
 use embassy_net_driver::{Driver as _, LinkState, RxToken as _, TxToken as _};
 use smoltcp::phy::{Device as _, TxToken as _};
 use smoltcp::time::Instant;
@@ -14,6 +11,9 @@ use xen_netfront::{Checksums, EmbassyDriver, Event, Options, SharedInterfaces};
 use xen_sim::netback::{Checksum as Told, Netback, Options as Offer, Packet};
 use xen_sim::{Device, Domain, Machine};
 use xen_xenbus::Store;
+
+use crate::common;
+use crate::common::{Rig, SECOND, packet, tcp};
 
 const OFFLOAD: Options = Options { checksums: Checksums::Offload, ..Options::DEFAULT };
 
