@@ -198,13 +198,13 @@ pub struct Mutants {
     /// Only those with one of these words in their id, file or package
     #[arg(value_name = "FILTER")]
     pub filter: Vec<String>,
-    /// Only a share of them, such as 2/5: the second of five. `cargo xtask test` tries one of five, the next with each commit
+    /// Only a share of them, such as 2/5: the second of five. `cargo xtask test` tries a tenth, the next with each commit
     #[arg(long, value_name = "N/M", default_value_t = Share::ALL)]
     pub share: Share,
 }
 
 const SOAK_HELP: &str = "\
-A round is: hostile steps on rings (native, under AddressSanitizer and under Miri), random faults around disks, the property tests of all packages, \
+A round is: hostile steps on rings (native, under AddressSanitizer and under Miri), random faults around disks and interfaces, the property tests of all packages, \
 the storms of the simulator and of the crates above it, and, in the first round, the models of several processors with \
 larger bounds. Each exercise prints its seed, how much it did, and the command that repeats it. The first finding ends \
 the run; a round that has begun is finished when the time is over.

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::cli::Soak;
 use crate::process::{self, Guarded};
 use crate::progress::Progress;
-use crate::storm::{self, Build, Disks};
+use crate::storm::{self, Build, Disks, Interfaces};
 use crate::workspace::{self, Package};
 use crate::{loom, miri};
 
@@ -97,6 +97,11 @@ fn exercises(packages: &[Package], round: Round) -> Result<Vec<Exercise>> {
         let seeds = (round.steps / 10_000).max(1);
         let faults = storm::disks(Disks::Faults { seeds, seed: round.seed })?;
         exercises.push(Exercise::new("faults around disks", faults, format!("{seeds} seeds")));
+    }
+    if storm::has_interfaces(packages) {
+        let seeds = (round.steps / 10_000).max(1);
+        let faults = storm::interfaces(Interfaces::Faults { seeds, seed: round.seed % u64::from(u32::MAX) })?;
+        exercises.push(Exercise::new("faults around interfaces", faults, format!("{seeds} seeds")));
     }
     for package in packages {
         exercises.extend(seeded_tests(package, round)?);

@@ -1,4 +1,5 @@
-//! The program that lets a hostile peer loose on rings, built in several ways; and those that have disks live through faults.
+//! The program that lets a hostile peer loose on rings, built in several ways; those that have disks live through faults; and the tests
+//! that do so to network interfaces, for longer than usual.
 
 use std::process::Command;
 
@@ -12,6 +13,11 @@ const PACKAGE: &str = "hostile-tests";
 const PROGRAM: &str = "ring-storm";
 /// The package of those for disks.
 const DISKS: &str = "block-tests";
+
+/// The package whose tests are those for network interfaces, and their names.
+const INTERFACES: &str = "xen-netfront";
+const FAULTS: [&str; 2] = ["whatever_a_backend_does", "fault_26"];
+const PACKETS: &str = "packets_over_the_ends";
 
 /// How the program is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +86,43 @@ pub fn disks(what: Disks) -> Result<Command> {
             command.args(["block-storm", "--", "--seeds", &seeds.to_string(), "--seed", &seed.to_string()])
         }
         Disks::Requests(requests) => command.args(["block-many", "--", "--requests", &requests.to_string()]),
+    };
+    Ok(command)
+}
+
+/// What is done to network interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interfaces {
+    /// Each seed is an interface whose backend does at random what it should not, and one that faults befall in pairs.
+    Faults {
+        /// How many.
+        seeds: u64,
+        /// The first one.
+        seed: u64,
+    },
+    /// Interfaces have so many packets, over the ends of the rings' indices.
+    Packets(u64),
+}
+
+/// Returns whether the workspace has the tests for network interfaces.
+#[must_use]
+pub fn has_interfaces(packages: &[Package]) -> bool {
+    packages.iter().any(|package| package.name == INTERFACES)
+}
+
+/// Returns the command that does this to network interfaces.
+///
+/// # Errors
+///
+/// When the workspace is not found.
+pub fn interfaces(what: Interfaces) -> Result<Command> {
+    let mut command = cargo(&["test", "--release", "--package", INTERFACES, "--test", "it", "--", "--nocapture"])?;
+    workspace::build_quickly(&mut command);
+    match what {
+        Interfaces::Faults { seeds, seed } => {
+            command.env("DOMU_SEEDS", seeds.to_string()).env("DOMU_SEED", seed.to_string()).args(FAULTS)
+        }
+        Interfaces::Packets(packets) => command.env("DOMU_PACKETS", packets.to_string()).arg(PACKETS),
     };
     Ok(command)
 }

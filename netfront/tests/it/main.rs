@@ -22,6 +22,7 @@ mod hostile_receive;
 mod hostile_states;
 mod hostile_transmit;
 mod hotplug;
+mod many;
 #[path = "common/perils.rs"]
 mod perils;
 #[path = "../../../xenbus/tests/it/suspended/mod.rs"]

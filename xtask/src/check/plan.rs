@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::step::Step;
 use crate::mutants::{self, Share};
-use crate::storm::{self, Build, Disks};
+use crate::storm::{self, Build, Disks, Interfaces};
 use crate::workspace::{self, GUEST_TARGET, Package};
 use crate::{loom, miri};
 
@@ -25,18 +25,23 @@ const FEATURES: &str = "xen-blkfront/adapters,xen-netfront/adapters";
 const STORMS: [(&str, Build, u64); 3] = [
     ("ring storm", Build::Release, 50_000_000),
     ("ring storm, AddressSanitizer", Build::AddressSanitizer, 10_000_000),
-    ("ring storm, Miri", Build::Miri, 20_000),
+    ("ring storm, Miri", Build::Miri, 8_000),
 ];
 /// What disks live through.
 const DISKS: [(&str, Disks); 2] = [
     ("faults around disks", Disks::Faults { seeds: 2_000, seed: SEED }),
     ("requests on a disk", Disks::Requests(50_000_000)),
 ];
+/// What network interfaces live through.
+const INTERFACES: [(&str, Interfaces); 2] = [
+    ("faults around interfaces", Interfaces::Faults { seeds: 2_000, seed: SEED }),
+    ("packets on interfaces", Interfaces::Packets(50_000_000)),
+];
 /// The seed of all that has one, so that what fails here fails everywhere. (`soak` takes fresh ones.)
 const SEED: u64 = 15;
 
 /// In how many shares the mutants are tried, each commit the next: all of them take longer than a push has time for.
-const SHARES: usize = 5;
+const SHARES: usize = 10;
 
 /// Returns all steps; those for tests that the workspace does not have are left out.
 pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
@@ -52,6 +57,10 @@ pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     if storm::has_disks(packages) {
         let step = |(name, what)| Ok(Step::loud(name, storm::disks(what)?));
         steps.extend(DISKS.into_iter().map(step).collect::<Result<Vec<_>>>()?);
+    }
+    if storm::has_interfaces(packages) {
+        let step = |(name, what)| Ok(Step::loud(name, storm::interfaces(what)?));
+        steps.extend(INTERFACES.into_iter().map(step).collect::<Result<Vec<_>>>()?);
     }
     steps.extend(miri_tests(packages)?);
     steps.extend(real_xen(packages)?);

@@ -10,7 +10,7 @@ use xen_hypercall::abi::grant_table::GrantRef;
 
 use super::packet::{Checksum, Mac, Packet};
 use crate::{Domain, Machine, Readable};
-use content::{Cell, Recipe};
+use content::{CELL, Cell, Recipe};
 
 /// Knows which packets were sent, each way, and judges what arrives and what can be read.
 ///
@@ -280,10 +280,10 @@ impl NetOracle {
             }
         }
         while let Some((first, len)) = run(page, &known) {
-            if !self.is_piece(page, &page[first..first + len]) {
-                return Some((first, len));
-            }
-            known[first..first + len].fill(true);
+            let is_piece = self.is_piece(page, &page[first..first + len]);
+            let covered = if is_piece { Some(len) } else { self.remainder(page, first) };
+            let Some(covered) = covered else { return Some((first, len)) };
+            known[first..first + covered].fill(true);
         }
         None
     }
@@ -301,6 +301,13 @@ impl NetOracle {
         let is_alone = page.iter().filter(|byte| **byte != 0).count() == run.iter().filter(|byte| **byte != 0).count();
         let ends = |bytes: &[u8]| [bytes[..SHORT].to_vec(), bytes[bytes.len() - SHORT..].to_vec()];
         is_alone && self.recent().any(|bytes| ends(&bytes).iter().any(|end| has_it(end)))
+    }
+
+    /// How much is left here of a packet, its very end in its place, behind a shorter one that was written over it: less than has a
+    /// whole cell in it.
+    fn remainder(&self, page: &[u8], first: usize) -> Option<usize> {
+        let is_there = |end: &[u8]| (1..2 * CELL).contains(&end.len()) && page[first..].starts_with(end);
+        self.recent().find_map(|bytes| bytes.get(first..).filter(|end| is_there(end)).map(<[u8]>::len))
     }
 
     /// The packets that were sent last.

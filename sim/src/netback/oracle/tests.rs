@@ -125,6 +125,11 @@ fn other_bytes_are_found() {
     assert_eq!(exposed(&oracle, &page(&[(0, b"secret"), (6, &one)])), Some((0, 6)));
     assert_eq!(exposed(&oracle, &page(&[(0, &one), (1514, &[1])])), Some((1514, 1)));
     assert_eq!(exposed(&oracle, &page(&[(0, &[0xaa; 4096])])), Some((0, 4096)));
+    // The end of a longer packet behind a shorter one was sent; what only looks like it was not, nor was it in another place.
+    let (longer, shorter) = (one.clone(), oracle.packet(Way::Out, Form::Plain, 1508).data);
+    assert_eq!(exposed(&oracle, &page(&[(0, &longer), (0, &shorter)])), None);
+    assert_eq!(exposed(&oracle, &page(&[(0, &shorter), (1508, b"secret")])), Some((1508, 6)));
+    assert!(exposed(&oracle, &page(&[(0, &shorter), (1509, &longer[1508..])])).is_some());
     let mut changed = one.clone();
     changed[700] ^= 1;
     assert_eq!(exposed(&oracle, &page(&[(0, &changed)])).map(|(at, _)| at), Some(700));
