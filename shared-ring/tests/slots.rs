@@ -41,7 +41,7 @@ fn hc_016_a_copy_has_whole_words() {
     let memory = Memory::page_at(0);
     (slot(0)..slot(8)).for_each(|place| memory.set(place, PATTERNS[0]));
     memory.set(REQ_PROD, 8);
-    let (stop, rounds) = (AtomicBool::new(false), if cfg!(miri) { 10 } else { 2000 });
+    let (stop, rounds) = (AtomicBool::new(false), if cfg!(miri) { 2 } else { 2000 });
     let strange = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Relaxed) {
