@@ -162,10 +162,11 @@ fn room_before_packets() {
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of calls")]
 fn fronts_that_are_refused() {
-    let cases: [(&[(&str, &str)], &str); 4] = [
+    let cases: [(&[(&str, &str)], &str); 5] = [
         (&[("request-rx-copy", "0")], "request-rx-copy"),
         (&[("multi-queue-num-queues", "5")], "exceeding the maximum of 4"),
         (&[("tx-ring-ref", "x")], "tx-ring-ref"),
+        (&[("ctrl-ring-ref", "9")], "event-channel-ctrl"),
         (&[("event-channel", "")], "event-channel(-tx/rx)"),
     ];
     for (keys, expected) in cases {
