@@ -37,7 +37,7 @@ impl Queue {
 
     /// Does what can be done now; says whether there was anything.
     pub(super) fn work(&mut self, engine: &mut Engine) -> bool {
-        engine.is_enabled() && self.transmit.work(engine) | self.receive.work(engine)
+        self.transmit.work(engine) | self.receive.work(engine)
     }
 
     pub(super) fn due(&self) -> Option<Duration> {

@@ -8,6 +8,7 @@ use xen_hypercall::abi::io::netif::{
 };
 use xen_hypercall::abi::io::xenbus::State;
 use xen_sim::netback::{Checksum, Gso, Notify, Options, Order, Packet, Progress, Switch};
+use xen_sim::{EventFault, When};
 
 use crate::net::{Rig, SECOND, Shape, Slot, bytes, tcp};
 
@@ -197,6 +198,10 @@ fn packets_wait_for_buffers() {
     rig.settle();
     let received: Vec<usize> = front.receive(0).iter().map(|packet| packet.bytes.len()).collect();
     assert_eq!(received, [5000, 60]);
+    rig.machine.faults().disturb_events(&rig.host, When::Always, EventFault::Lose);
+    front.refill(0, 1);
+    rig.settle();
+    assert!(front.slots(0).is_empty(), "nobody has said that there is a buffer, as was agreed");
     rig.machine.advance(11 * SECOND);
     rig.settle();
     assert_eq!((rig.back.backlog(), rig.back.statistics().expired), (0, 1));
