@@ -1,0 +1,86 @@
+//! The guest's end.
+
+use std::io::stdin;
+use std::net::{Ipv4Addr, TcpListener};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bench_load::{DISCARD, Figures, LISTENING, READY, SOURCE, STOP, Traffic, What};
+use rustix::mount::{MountFlags, mount};
+
+use super::pktgen::{Copies, Generator};
+use super::{counter, give, interface, take};
+use crate::guest::{for_each_line, load, now, say, variable};
+use crate::privcmd::Privcmd;
+
+const INTERFACE: &str = "eth0";
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
+/// How often, and how long after each time, the interface is looked for.
+const LOOKS: (u32, Duration) = (1000, Duration::from_millis(5));
+
+pub(crate) fn serve() -> Result<()> {
+    mount("proc", "/proc", "proc", MountFlags::empty(), None).context("cannot mount /proc")?;
+    load("xen-netfront", &variable("netfront", "").replace(',', " "))?;
+    let (looks, pause) = LOOKS;
+    let there = (0..looks).any(|_| {
+        let there = interface::exists(INTERFACE);
+        if !there {
+            sleep(pause);
+        }
+        there
+    });
+    ensure!(there, "there is no interface {INTERFACE}");
+    interface::up(INTERFACE, ADDRESS)?;
+    load("pktgen", "")?;
+    let bench = Bench { discard: listen(DISCARD)?, source: listen(SOURCE)?, xen: Privcmd::open()? };
+    say(READY);
+    for_each_line(|line| Ok(say(&bench.measure(&line.parse()?)?.to_string())))
+}
+
+fn listen(port: u16) -> Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).with_context(|| format!("no port {port}"))
+}
+
+struct Bench {
+    discard: TcpListener,
+    source: TcpListener,
+    xen: Privcmd,
+}
+
+impl Bench {
+    fn measure(&self, traffic: &Traffic) -> Result<Figures> {
+        let generator = (traffic.what == What::Transmit).then(|| Generator::prepare(INTERFACE, traffic, Copies::All));
+        let generator = generator.transpose()?;
+        let came = counter(INTERFACE, "rx_packets")?;
+        let (clock, ran) = (now(), self.xen.running()?);
+        if traffic.listens() {
+            say(LISTENING);
+        }
+        match (traffic.what, generator) {
+            (What::Transmit, Some(generator)) => generator.start()?,
+            (What::TcpIn, _) => {
+                take(&mut self.discard.accept()?.0)?;
+            }
+            (What::TcpOut, _) => give(&mut self.source.accept()?.0, traffic.total())?,
+            // The kernel does it.
+            _ => {}
+        }
+        if traffic.listens() {
+            until_told()?;
+        }
+        let (running, elapsed) = (self.xen.running()? - ran, now() - clock);
+        let came = counter(INTERFACE, "rx_packets")? - came;
+        let requests = if traffic.what == What::Receive { came } else { traffic.count };
+        Ok(Figures { requests, elapsed, running, hypercalls: None })
+    }
+}
+
+fn until_told() -> Result<()> {
+    let mut line = String::new();
+    stdin().read_line(&mut line)?;
+    if line.trim() != STOP {
+        bail!("told {line:?}");
+    }
+    Ok(())
+}
