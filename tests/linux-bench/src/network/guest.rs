@@ -57,8 +57,9 @@ impl Bench {
         if traffic.listens() {
             say(LISTENING);
         }
+        let mut sent = None;
         match (traffic.what, generator) {
-            (What::Transmit, Some(generator)) => generator.start()?,
+            (What::Transmit, Some(generator)) => sent = Some(generator.run()?),
             (What::TcpIn, _) => {
                 take(&mut self.discard.accept()?.0)?;
             }
@@ -72,7 +73,7 @@ impl Bench {
         let (running, elapsed) = (self.xen.running()? - ran, now() - clock);
         let came = counter(INTERFACE, "rx_packets")? - came;
         let requests = if traffic.what == What::Receive { came } else { traffic.count };
-        Ok(Figures { requests, elapsed, running, hypercalls: None })
+        Ok(Figures { requests, elapsed: sent.unwrap_or(elapsed), running, hypercalls: None })
     }
 }
 
