@@ -55,14 +55,23 @@ fn serve_disk() -> Result<()> {
 
 /// Does something with each line of the console's, up to the last.
 pub(crate) fn for_each_line(mut what: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    for line in stdin().lines() {
-        let line = line?;
-        if line.trim() == END {
+    loop {
+        // Not an iterator: that would keep standard input from whoever reads a line within.
+        let line = next_line()?;
+        if line == END {
             return Ok(());
         }
-        what(line.trim())?;
+        what(&line)?;
     }
-    bail!("the console has ended")
+}
+
+/// The next line that is typed at the console.
+pub(crate) fn next_line() -> Result<String> {
+    let mut line = String::new();
+    if stdin().read_line(&mut line)? == 0 {
+        bail!("the console has ended");
+    }
+    Ok(line.trim().to_owned())
 }
 
 pub(crate) fn say(text: &str) {

@@ -1,17 +1,16 @@
 //! The guest's end.
 
-use std::io::stdin;
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bench_load::{DISCARD, Figures, LISTENING, READY, SOURCE, STOP, Traffic, What};
 use rustix::mount::{MountFlags, mount};
 
 use super::pktgen::{Copies, Generator};
 use super::{counter, give, interface, take};
-use crate::guest::{for_each_line, load, now, say, variable};
+use crate::guest::{for_each_line, load, next_line, now, say, variable};
 use crate::privcmd::Privcmd;
 
 const INTERFACE: &str = "eth0";
@@ -68,20 +67,13 @@ impl Bench {
             _ => {}
         }
         if traffic.listens() {
-            until_told()?;
+            let line = next_line()?;
+            ensure!(line == STOP, "told {line:?}");
         }
         let (running, elapsed) = (self.xen.running()? - ran, now() - clock);
         let came = counter(INTERFACE, "rx_packets")? - came;
         let requests = if traffic.what == What::Receive { came } else { traffic.count };
-        Ok(Figures { requests, elapsed: sent.unwrap_or(elapsed), running, hypercalls: None })
+        let (requests, elapsed) = sent.unwrap_or((requests, elapsed));
+        Ok(Figures { requests, elapsed, running, hypercalls: None })
     }
-}
-
-fn until_told() -> Result<()> {
-    let mut line = String::new();
-    stdin().read_line(&mut line)?;
-    if line.trim() != STOP {
-        bail!("told {line:?}");
-    }
-    Ok(())
 }

@@ -43,20 +43,39 @@ impl Generator {
         Ok(Self { interface: interface.to_owned() })
     }
 
-    /// Sends all, and answers how long that took, in nanoseconds, until the driver was done with the last packet.
+    /// Sends all: whole bursts, and so a few more. Answers how many packets that were, and how long it took, in nanoseconds, until
+    /// the driver was done with the last one.
     ///
     /// That is the generator's own time: it is woken late, and looked after in steps of a tenth of a second.
-    pub(crate) fn run(&self) -> Result<u64> {
+    pub(crate) fn run(&self) -> Result<(u64, u64)> {
         write("pgctrl", "start")?;
         let path = format!("{FOLDER}/{}", self.interface);
         let said = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let microseconds = || said.split_once("\nResult: OK: ")?.1.split_once('(')?.0.parse::<u64>().ok();
-        Ok(microseconds().with_context(|| format!("pktgen says {said}"))? * 1000)
+        result(&said).with_context(|| format!("pktgen says {said}"))
     }
+}
+
+/// `Result: OK: 62884(c57818+d5066) usec, 1280 (60byte,0frags)`
+fn result(said: &str) -> Option<(u64, u64)> {
+    let (time, rest) = said.split_once("\nResult: OK: ")?.1.split_once('(')?;
+    let (count, _) = rest.split_once(" usec, ")?.1.split_once(' ')?;
+    Some((count.parse().ok()?, time.parse::<u64>().ok()? * 1000))
 }
 
 fn write(file: &str, line: &str) -> Result<()> {
     // The last byte is taken for the end of the line, whatever it is.
     let text = format!("{line}\n");
     fs::write(format!("{FOLDER}/{file}"), text).with_context(|| format!("pktgen does not take {line:?} in {file}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_has_a_time_and_a_count() {
+        let said = "Params: count 1250\nCurrent:\n     pkts-sofar: 1280\nResult: OK: 62884(c57818+d5066) usec, 1280 (60byte,0frags)\n";
+        assert_eq!(result(said), Some((1280, 62_884_000)));
+        assert_eq!(result("Params: count 1250\nResult: Idle\n"), None);
+    }
 }
