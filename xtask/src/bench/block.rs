@@ -165,12 +165,12 @@ mod tests {
             });
             samples.extend(all.map(|sample| (guest, sample)));
         }
-        let report = report(&options, &Found::new(samples.clone(), &[])).unwrap();
+        let report = report(&options, &Found::new(samples.clone(), "Linux")).unwrap();
         assert_eq!((report.rows.len(), report.verdicts.len()), (12, 6));
         assert_eq!(report.rows[0].ratio(), Some(40.0));
         assert_eq!(report.rows[1].values[1].unwrap().median, 40_000.0);
         assert!(report.verdicts.iter().all(Verdict::is_met));
         samples.retain(|(guest, sample)| *guest == Contestant::Ours || sample.work.requests < 100);
-        assert!(super::report(&options, &Found::new(samples, &[])).is_err());
+        assert!(super::report(&options, &Found::new(samples, "Linux")).is_err());
     }
 }

@@ -84,7 +84,7 @@ impl Contest<'_> {
         for (guest, outcome) in turns.iter().zip(&outcomes) {
             samples.extend(measured(outcome)?.into_iter().map(|sample| (*guest, sample)));
         }
-        Ok(Found::new(samples, &specs))
+        Ok(Found::new(samples, &linux::version(self.progress)?))
     }
 
     fn guest(&self, guest: Contestant, plan: &Path, program: &Path) -> Result<GuestSpec> {
@@ -129,11 +129,13 @@ fn measured<W: FromStr>(outcome: &Outcome) -> Result<Vec<Sample<W>>> {
 }
 
 impl<W> Found<W> {
-    pub(super) fn new(samples: Vec<(Contestant, Sample<W>)>, specs: &[GuestSpec]) -> Self {
+    /// Sorts what was measured, beside a Linux of this name.
+    pub(super) fn new(samples: Vec<(Contestant, Sample<W>)>, linux: &str) -> Self {
         let all = [Contestant::Ours, Contestant::Linux];
         let guests = all.into_iter().filter(|guest| samples.iter().any(|(known, _)| known == guest));
         let guests: Vec<Contestant> = guests.collect();
-        let titles = guests.iter().map(|guest| title(*guest, specs)).collect();
+        let title = |guest: &Contestant| if *guest == Contestant::Ours { "domu" } else { linux };
+        let titles = guests.iter().map(|guest| title(guest).to_owned()).collect();
         Self { guests, titles, samples }
     }
 }
@@ -191,15 +193,6 @@ pub(super) const fn unit(terms: &Terms) -> &'static str {
     if terms.real_time { "ns" } else { "instructions" }
 }
 
-fn title(guest: Contestant, specs: &[GuestSpec]) -> String {
-    match guest {
-        Contestant::Ours => "domu".to_owned(),
-        Contestant::Linux => {
-            specs.iter().find(|spec| spec.ramdisk.is_some()).map(crate::linux::version).unwrap_or_default()
-        }
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use bench_load::{Traffic, What};
@@ -223,7 +216,7 @@ pub(super) mod tests {
         let work = |burst| Traffic { what: What::Transmit, bytes: 60, burst, count: 10 };
         let sample = |burst, elapsed| format!("{}: done 10 {elapsed} 1; domain 0 1", work(burst)).parse().unwrap();
         let samples = vec![(Contestant::Linux, sample(1, 300)), (Contestant::Linux, sample(32, 200))];
-        let found = Found::new(samples, &[]);
+        let found = Found::new(samples, "Linux");
         assert_eq!(found.best(Contestant::Linux, &[work(1), work(32)]), Some(&work(32)));
         assert_eq!(found.best(Contestant::Linux, &[work(1), work(2)]), Some(&work(1)));
         assert_eq!(found.best(Contestant::Ours, &[work(1)]), None);

@@ -15,6 +15,11 @@ use crate::workspace;
 const PROGRAM: &str = "linux-bench";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// What Linux calls itself.
+pub(super) fn version(progress: &Progress) -> Result<String> {
+    linux::version(progress)
+}
+
 /// Builds the program, which is the guest's init and also what runs in domain 0.
 ///
 /// It is linked statically, as neither place has libraries for it.

@@ -273,7 +273,7 @@ mod tests {
             let works = CASES.iter().flat_map(|case| case.works(guest, 1000));
             samples.extend(works.chain([BOOT.1]).map(|work| (guest, sample(guest, &work))));
         }
-        let report = report(&options(), &Found::new(samples, &[])).unwrap();
+        let report = report(&options(), &Found::new(samples, "Linux")).unwrap();
         assert_eq!(report.rows.len(), 7 * 4 + 1);
         // Rates, six other goals of packets, and the start.
         assert_eq!(report.verdicts.len(), 7 + 6 + 1);
