@@ -107,12 +107,13 @@ ending_from_xl() {
 }
 
 # Tells when the guest answers for the first time. Where nobody answers yet, ARP asks again soon and for long; who had the address
-# before is forgotten.
+# before is forgotten. What a guest lost while it started is sent again after a second.
 time_ping() {
-	ip neigh flush dev br0 >/dev/null 2>&1
+	ip link set br0 arp off
+	ip link set br0 arp on
 	echo 10 >/proc/sys/net/ipv4/neigh/br0/retrans_time_ms
 	echo 6000 >/proc/sys/net/ipv4/neigh/br0/mcast_solicit
-	until ping -q -c 1 -W 60 10.0.0.15 >/dev/null 2>&1; do :; done
+	until ping -q -c 1 -W 1 10.0.0.15 >/dev/null 2>&1; do :; done
 	: >/tmp/answered
 	event answered
 }
