@@ -22,6 +22,8 @@ pub enum What {
     Boot,
     /// The guest sends packets.
     Transmit,
+    /// The same, by a program where there is a kernel.
+    Send,
     /// Packets are sent to the guest, which counts them.
     Receive,
     /// The guest is pinged.
@@ -32,9 +34,10 @@ pub enum What {
     TcpOut,
 }
 
-const WORDS: [(What, &str); 6] = [
+const WORDS: [(What, &str); 7] = [
     (What::Boot, "boot"),
     (What::Transmit, "transmit"),
+    (What::Send, "send"),
     (What::Receive, "receive"),
     (What::Ping, "ping"),
     (What::TcpIn, "tcp-in"),
@@ -58,7 +61,7 @@ impl Traffic {
     /// Whether the guest only listens, until it is told to stop.
     #[must_use]
     pub const fn listens(&self) -> bool {
-        !matches!(self.what, What::Transmit)
+        !matches!(self.what, What::Transmit | What::Send)
     }
 
     /// All bytes.
@@ -106,7 +109,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["", "transmit", "transmit 60 0 1", "transmit 60 32", "transmit 60 32 1 1", "send 60 32 1"] {
+        for line in ["", "transmit", "transmit 60 0 1", "transmit 60 32", "transmit 60 32 1 1", "sent 60 32 1"] {
             assert_eq!(line.parse::<Traffic>(), Err(Malformed), "{line}");
         }
     }

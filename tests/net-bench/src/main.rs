@@ -100,7 +100,7 @@ impl Bench<'_> {
     /// Answers how many packets there were, where they are counted here.
     fn carry_out(&mut self, traffic: &Traffic) -> Answer<u64> {
         match traffic.what {
-            What::Transmit => self.transmit(traffic)?,
+            What::Transmit | What::Send => self.transmit(traffic)?,
             What::Receive => return self.receive(),
             What::Boot | What::Ping | What::TcpIn | What::TcpOut => {
                 let line = self.serve_until_told()?;

@@ -46,7 +46,7 @@ const BENCH_NET_HELP: &str = "\
 One boot of Xen with a Linux domain 0. Our guest `net-bench`, a Linux PV guest (domain 0's kernel with xen-netfront) twice, \
 and ours again have one interface each, of Linux's netback on a bridge. They send packets of 60 and of 1,514 bytes to an \
 address that nobody has: ours as the example `packet-blast` does, 32 at a time; Linux by its kernel's pktgen, which makes a packet \
-once and sends it again and again, 1 and 32 at a time, of which the better counts. They count what domain 0's pktgen sends, to an address \
+once and sends it again and again, 1 and 32 at a time, of which the better counts, and by a program with a packet socket. They count what domain 0's pktgen sends, to an address \
 that nobody has either, so that Linux is done with each packet at once. They answer pings, and carry bytes over TCP each way, \
 with all offloads. Each start is timed, from `xl create` to the first answered ping.
 

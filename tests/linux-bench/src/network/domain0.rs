@@ -79,7 +79,7 @@ impl Meter<'_> {
     /// Whether both sides have seen the same packets, `passed` being netback's counts before.
     fn compare(&self, work: &Traffic, figures: &Figures, passed: (u64, u64)) -> Result<()> {
         let (here, there) = match work.what {
-            What::Transmit => (counter(self.interface, "rx_packets")? - passed.0, figures.requests),
+            What::Transmit | What::Send => (counter(self.interface, "rx_packets")? - passed.0, figures.requests),
             What::Receive => (counter(self.interface, "tx_packets")? - passed.1, figures.requests),
             _ => return Ok(()),
         };

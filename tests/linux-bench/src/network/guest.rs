@@ -9,7 +9,7 @@ use bench_load::{DISCARD, Figures, LISTENING, READY, SOURCE, STOP, Traffic, What
 use rustix::mount::{MountFlags, mount};
 
 use super::pktgen::{Copies, Generator};
-use super::{counter, give, interface, take};
+use super::{counter, give, interface, socket, take};
 use crate::guest::{for_each_line, load, next_line, now, say, variable};
 use crate::privcmd::Privcmd;
 
@@ -59,6 +59,7 @@ impl Bench {
         let mut sent = None;
         match (traffic.what, generator) {
             (What::Transmit, Some(generator)) => sent = Some(generator.run()?),
+            (What::Send, _) => socket::send(INTERFACE, traffic)?,
             (What::TcpIn, _) => {
                 take(&mut self.discard.accept()?.0)?;
             }

@@ -4,6 +4,7 @@ pub(crate) mod domain0;
 pub(crate) mod guest;
 mod interface;
 mod pktgen;
+mod socket;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
