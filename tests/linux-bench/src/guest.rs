@@ -50,18 +50,18 @@ fn serve_disk() -> Result<()> {
     load("xen-blkfront", &variable("blkfront", "").replace(',', " "))?;
     let (disk, xen) = (disk()?, Privcmd::open()?);
     say(&format!("{READY} {}", disk.size));
-    for_each_line(|line| Ok(say(&measure(&disk, &xen, &line.parse()?)?.to_string())))
+    answer(|line| measure(&disk, &xen, &line.parse()?))
 }
 
-/// Does something with each line of the console's, up to the last.
-pub(crate) fn for_each_line(mut what: impl FnMut(&str) -> Result<()>) -> Result<()> {
+/// Does what each line of the console's says, up to the last, and tells what it took.
+pub(crate) fn answer(mut what: impl FnMut(&str) -> Result<Figures>) -> Result<()> {
     loop {
         // Not an iterator: that would keep standard input from whoever reads a line within.
         let line = next_line()?;
         if line == END {
             return Ok(());
         }
-        what(&line)?;
+        say(&what(&line)?.to_string());
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    pub(crate) fn new(guest: &Guest) -> Self {
+    pub(crate) const fn new(guest: &Guest) -> Self {
         Self { terminal: guest.console(), typed: Vec::new() }
     }
 

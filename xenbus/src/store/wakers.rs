@@ -57,7 +57,7 @@ pub(super) struct Locked<'a, P: Events> {
 }
 
 impl<'a, P: Events> Locked<'a, P> {
-    pub(super) fn new(core: MutexGuard<'a, Core<P>>) -> Self {
+    pub(super) const fn new(core: MutexGuard<'a, Core<P>>) -> Self {
         Self { core, wakes: None }
     }
 }

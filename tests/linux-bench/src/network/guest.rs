@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, mount};
 
 use super::pktgen::{Copies, Generator};
 use super::{counter, give, interface, socket, take};
-use crate::guest::{for_each_line, load, next_line, now, say, variable};
+use crate::guest::{answer, load, next_line, now, say, variable};
 use crate::privcmd::Privcmd;
 
 const INTERFACE: &str = "eth0";
@@ -34,7 +34,7 @@ pub(crate) fn serve() -> Result<()> {
     load("pktgen", "")?;
     let bench = Bench { discard: listen(DISCARD)?, source: listen(SOURCE)?, xen: Privcmd::open()? };
     say(READY);
-    for_each_line(|line| Ok(say(&bench.measure(&line.parse()?)?.to_string())))
+    answer(|line| bench.measure(&line.parse()?))
 }
 
 fn listen(port: u16) -> Result<TcpListener> {
