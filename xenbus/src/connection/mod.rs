@@ -48,12 +48,13 @@
 //! }
 //! ```
 
+mod error;
 mod outbox;
 mod token;
 
-use core::fmt;
 use core::time::Duration;
 
+pub use error::{Failure, SendError};
 use outbox::Outbox;
 pub use token::Token;
 
@@ -115,40 +116,6 @@ pub enum Incoming<'a> {
     /// A message that is nobody's. It is counted.
     Nobodys(Header),
 }
-
-/// Why a request has no result.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Xenstore refuses it.
-    Refused(Refusal),
-    /// Its answer is no answer to it.
-    BadReply(BadReply),
-}
-
-/// Why a request was not sent.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// For the moment there are too many in flight, or too many bytes wait to be sent. Later there is room.
-    Full,
-    /// Its payload is longer than [`PAYLOAD_MAX`].
-    TooLong {
-        /// Bytes of it.
-        len: usize,
-    },
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("too many requests are in flight"),
-            Self::TooLong { len } => write!(f, "a request of {len} bytes, where {PAYLOAD_MAX} is the most"),
-        }
-    }
-}
-
-impl core::error::Error for SendError {}
 
 #[derive(Clone, Copy, Debug)]
 enum Slot {
