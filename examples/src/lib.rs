@@ -5,7 +5,9 @@
 extern crate alloc;
 
 mod network;
+mod options;
 mod requests;
 
 pub use network::{Network, Turn};
+pub use options::interface_options;
 pub use requests::Requests;

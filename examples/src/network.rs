@@ -92,6 +92,11 @@ impl<'a> Network<'a> {
         self.interfaces.get(self.number)
     }
 
+    /// The interface, for packets past the stack.
+    pub fn interface_mut(&mut self) -> Option<&mut Netfront<Xen>> {
+        self.interfaces.get_mut(self.number)
+    }
+
     /// Whether the guest was suspended and resumed since this was asked last: all other devices are others then.
     pub const fn was_resumed(&mut self) -> bool {
         core::mem::replace(&mut self.was_resumed, false)

@@ -136,6 +136,32 @@ impl Chain {
 
     /// Takes the next slot.
     pub(crate) fn take(&mut self, slot: RxResponse, agreed: &Agreed) -> Taken {
+        match self.plain(slot, agreed) {
+            Some((piece, meta)) => Taken { piece: Some(piece), packet: Packet::Whole(meta, piece.len.into()) },
+            None => self.take_any(slot, agreed),
+        }
+    }
+
+    /// A packet of one piece that nothing has to be said about, as most are; `None` is for all others, those to be dropped included.
+    #[inline]
+    pub(crate) fn plain(&self, slot: RxResponse, agreed: &Agreed) -> Option<(Piece, Meta)> {
+        let odd = !(RxFlags::DATA_VALIDATED | RxFlags::CSUM_BLANK).bits();
+        let (len, offset) = (u16::try_from(slot.status.0).ok()?, slot.offset);
+        let has_size = (ETHERNET_HEADER..=longest(agreed)).contains(&len.into());
+        let is_within = usize::from(offset) + usize::from(len) <= PAGE_SIZE;
+        if self.expects != Expects::First || slot.flags.bits() & odd != 0 || !has_size || !is_within {
+            return None;
+        }
+        let checksum = match slot.flags.contains(RxFlags::CSUM_BLANK) {
+            true if agreed.checksums => Checksum::Blank,
+            true => return None,
+            false if slot.flags.contains(RxFlags::DATA_VALIDATED) => Checksum::Claimed,
+            false => Checksum::Unverified,
+        };
+        Some((Piece { offset, len }, Meta { checksum, gso: None }))
+    }
+
+    fn take_any(&mut self, slot: RxResponse, agreed: &Agreed) -> Taken {
         let piece = match self.expects {
             Expects::First => {
                 self.begin(slot.flags, agreed);
@@ -222,7 +248,7 @@ impl Chain {
     fn conclude(&mut self, agreed: &Agreed) -> Packet {
         let longest = match self.meta.gso {
             Some(_) => MAX_TX_SIZE,
-            None => u32::from(agreed.mtu) + (ETHERNET_HEADER + VLAN_TAG) as u32,
+            None => longest(agreed) as u32,
         };
         self.drop_if(self.bytes == 0, Dropped::Empty);
         self.drop_if((self.bytes as usize) < ETHERNET_HEADER, Dropped::Runt);
@@ -243,6 +269,11 @@ impl Chain {
             self.dropped = Some(reason);
         }
     }
+}
+
+/// Bytes of a packet that is not to be cut.
+const fn longest(agreed: &Agreed) -> usize {
+    agreed.mtu as usize + ETHERNET_HEADER + VLAN_TAG
 }
 
 impl fmt::Display for Dropped {

@@ -151,6 +151,9 @@ impl<P: Platform> Receive<P> {
         let Some(grant) = self.posted.get_mut(place as usize).and_then(Option::take) else {
             return self.set_broken(PeerError::Message { rule: "slot", value: place.into() });
         };
+        if let Some((piece, meta)) = self.chain.plain(response, &self.agreed) {
+            return self.take_plain(grant, piece, meta);
+        }
         let taken = self.chain.take(response, &self.agreed);
         match taken.piece {
             Some(piece) => self.held.push((grant, piece)),
@@ -158,16 +161,30 @@ impl<P: Platform> Receive<P> {
         }
         match taken.packet {
             Packet::GoesOn => {}
-            Packet::Whole(meta, len) => self.finish(meta, len),
+            Packet::Whole(meta, len) => {
+                self.copy(len);
+                self.finish(Body::Copied, meta, len);
+            }
             Packet::Dropped(reason) => self.drop_packet(reason),
         }
     }
 
-    /// All pieces of a packet are there.
+    /// A packet of one piece.
     #[inline]
-    fn finish(&mut self, meta: Meta, len: u32) {
-        let body = if self.held.len() == 1 && len > COPIED { self.take_page() } else { self.copy(len) };
-        let Some(body) = body else { return };
+    fn take_plain(&mut self, grant: Grant<P>, piece: Piece, meta: Meta) {
+        let len = piece.len.into();
+        if len <= COPIED {
+            self.copy_one(grant, piece);
+            return self.finish(Body::Copied, meta, len);
+        }
+        if let Some(page) = self.take_page(grant) {
+            self.finish(Body::Page(page, piece), meta, len);
+        }
+    }
+
+    /// All of a packet is there.
+    #[inline(always)]
+    fn finish(&mut self, body: Body<P>, meta: Meta, len: u32) {
         let ready = Ready { body, meta, len };
         if meta.checksum == Checksum::Blank && Transport::find(ready.bytes(&self.scratch)).is_none() {
             ready.give_back(self);
@@ -180,10 +197,9 @@ impl<P: Platform> Receive<P> {
 
     /// The only piece's page is the domain's own again.
     #[inline]
-    fn take_page(&mut self) -> Option<Body<P>> {
-        let (grant, piece) = self.held.pop()?;
+    fn take_page(&mut self, grant: Grant<P>) -> Option<Page<P>> {
         match grant.revoke() {
-            Ok(page) => Some(Body::Page(page, piece)),
+            Ok(page) => Some(page),
             Err(still) => {
                 self.set_broken(PeerError::from(&still));
                 None
@@ -191,16 +207,28 @@ impl<P: Platform> Receive<P> {
         }
     }
 
-    fn copy(&mut self, len: u32) -> Option<Body<P>> {
+    /// The only piece is small.
+    #[inline]
+    fn copy_one(&mut self, grant: Grant<P>, piece: Piece) {
+        // Whole words are quicker; the page has them, but at its end.
+        let len = usize::from(piece.len).next_multiple_of(size_of::<usize>());
+        if self.scratch.len() < len {
+            self.scratch.resize(len, 0);
+        }
+        let _ = grant.read(piece.offset.into(), self.scratch.get_mut(..len).unwrap_or_default());
+        self.spare.push(grant);
+    }
+
+    fn copy(&mut self, len: u32) {
         self.scratch.resize(self.scratch.len().max(len as usize), 0);
         let mut rest = self.scratch.as_mut_slice();
         for (grant, piece) in self.held.drain(..) {
-            let (into, after) = rest.split_at_mut_checked(usize::from(piece.len))?;
+            // There is room for all of them.
+            let (into, after) = rest.split_at_mut_checked(piece.len.into()).unwrap_or_default();
             let _ = grant.read(usize::from(piece.offset), into);
             rest = after;
             self.spare.push(grant);
         }
-        Some(Body::Copied)
     }
 
     #[cold]

@@ -1,11 +1,14 @@
 //! The command line.
 
+mod bench;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+pub use self::bench::{Bench, BenchBlock, BenchNet, Benchmark, Contestant, Terms};
 use crate::mutants::Share;
 use crate::network::Forward;
 use crate::spelling;
@@ -235,91 +238,6 @@ pub struct Soak {
     pub exercises: Vec<String>,
 }
 
-/// Options of `bench`.
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// What to measure
-    #[command(subcommand)]
-    pub benchmark: Benchmark,
-}
-
-/// What can be measured.
-#[derive(Debug, Subcommand)]
-pub enum Benchmark {
-    /// A disk of Linux's blkback: our driver beside Linux's
-    #[command(after_help = BENCH_BLOCK_HELP)]
-    Block(BenchBlock),
-}
-
-const BENCH_BLOCK_HELP: &str = "\
-One boot of Xen with a Linux domain 0. Our guest `block-bench`, a Linux PV guest (domain 0's kernel with xen-blkfront) twice, \
-and ours again read the same RAM disk, each in the same places: 4 KiB at random with 1 and with 32 requests under way, and \
-1 MiB after 1 MiB. Linux reads past its cache, in the way that needs the fewest instructions: pread for one page at a time, \
-io_uring with registered file and buffers for more. The options of both drivers are the ones with which they \
-were quickest here: persistent grants for ours, none for Linux; --ours and --linux change them.
-
-Virtual time counts instructions: a nanosecond of Xen's clocks is an instruction of the one processor, whoever executes \
-it. A guest's are those of its vCPU as Xen accounts them, with Xen's own work on its behalf; figures repeat within a percent or so. \
-Guests read the processor's counter themselves (tsc_mode=\"native\"), as on hosts whose counter is invariant; QEMU's is not, \
-so that Xen would emulate each look at a clock, in a thousand instructions.
-
-The table is standard output; CSV and SVG go to target/bench/block/. Goals that are missed are told, and are no failure.
-
-Exit status: 0 if all was measured, 130 after Ctrl-C, 2 if not.
-
-Examples:
-  cargo xtask bench block
-  cargo xtask bench block --rounds 1 --requests 1000
-  cargo xtask bench block --only linux --linux 'engine=uring blkfront=feature_persistent=1'";
-
-/// How Linux is quickest here: without persistent grants, as it copies what it reads through them, while the flush of the
-/// TLB that they spare domain 0 costs nothing under translation; and with as few requests as possible for what is large.
-const LINUX: &str = "blkfront=feature_persistent=0,max_indirect_segments=256";
-
-/// Options of `bench block`.
-#[derive(Debug, Args)]
-pub struct BenchBlock {
-    /// How often each guest does each work, in each of its two turns, after once to warm up
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub rounds: u32,
-    /// Requests of 4 KiB, one under way, in a work; with 32 under way it is four times that, and a sixteenth of 1 MiB
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(64..=1_000_000))]
-    pub requests: u64,
-    /// Only this guest, in one turn
-    #[arg(long, value_name = "GUEST")]
-    pub only: Option<Contestant>,
-    /// Only works with this text in their names, such as 'random reads, 1 under way'
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub case: String,
-    /// Words on the command line of our guest: queues=N, ring=ORDER, segments=N, persistent=yes|no, trusted=yes|no
-    #[arg(long, value_name = "WORDS", default_value = "")]
-    pub ours: String,
-    /// Words on the command line of Linux: engine=pread|uring, and blkfront=OPTION,... for its driver
-    #[arg(long, value_name = "WORDS", default_value = LINUX)]
-    pub linux: String,
-    /// Adds a line to the xl configuration of both guests, such as 'tsc_mode="default"'; may be repeated
-    #[arg(long, value_name = "LINE")]
-    pub config: Vec<String>,
-    /// Takes real time: nanoseconds of a busy machine instead of instructions
-    #[arg(long)]
-    pub real_time: bool,
-    /// How long a guest's turn may take, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
-    pub timeout: u64,
-    /// Shows the log of Xen and domain 0 as it comes
-    #[arg(long, short)]
-    pub verbose: bool,
-}
-
-/// A guest of a benchmark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
-pub enum Contestant {
-    /// The SDK's
-    Ours,
-    /// Linux
-    Linux,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,7 +267,10 @@ mod tests {
     fn a_benchmark_has_a_kind() {
         let cli = Cli::parse_from(["xtask", "bench", "block", "--only", "linux"]);
         let Command::Bench(Bench { benchmark: Benchmark::Block(options) }) = cli.command else { panic!("not block") };
-        assert_eq!((options.only, options.rounds), (Some(Contestant::Linux), 2));
+        assert_eq!((options.terms.only, options.terms.rounds), (Some(Contestant::Linux), 2));
+        let cli = Cli::parse_from(["xtask", "bench", "net", "--packets", "1000"]);
+        let Command::Bench(Bench { benchmark: Benchmark::Net(options) }) = cli.command else { panic!("not net") };
+        assert_eq!((options.terms.only, options.packets), (None, 1000));
         assert!(Cli::try_parse_from(["xtask", "bench"]).is_err());
     }
 

@@ -55,11 +55,17 @@ pub fn guest(name: &str, init: Init<'_>, modules: &[&str], progress: &Progress) 
 }
 
 /// Returns what a guest's kernel calls itself, such as `Linux 6.1`.
-#[must_use]
-pub fn version(guest: &GuestSpec) -> String {
-    let file = guest.elf.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let release = file.trim_start_matches("vmlinuz-");
-    let digits: Vec<&str> = release.split('.').take(2).collect();
+///
+/// # Errors
+///
+/// When the packages are not there and cannot be fetched, or hold no kernel.
+pub fn version(progress: &Progress) -> Result<String> {
+    let kernel = packages::ensure(&DOM0, progress)?.find("boot", |name| name.starts_with("vmlinuz-"))?;
+    Ok(named(&kernel.file_name().unwrap_or_default().to_string_lossy()))
+}
+
+fn named(file: &str) -> String {
+    let digits: Vec<&str> = file.trim_start_matches("vmlinuz-").split('.').take(2).collect();
     format!("Linux {}", digits.join("."))
 }
 
@@ -98,7 +104,6 @@ mod tests {
 
     #[test]
     fn the_kernel_is_named_by_its_version() {
-        let guest = GuestSpec::new("linux", "/packages/boot/vmlinuz-6.1.0-57-amd64");
-        assert_eq!(version(&guest), "Linux 6.1");
+        assert_eq!(named("vmlinuz-6.1.0-57-amd64"), "Linux 6.1");
     }
 }

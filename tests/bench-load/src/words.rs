@@ -79,11 +79,14 @@ pub struct Figures {
     pub elapsed: u64,
     /// How long the guest's processor ran, what Xen did on its behalf included (`RUNSTATE_running`).
     pub running: u64,
+    /// How often the guest called Xen, where it counts.
+    pub hypercalls: Option<u64>,
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "done {} {} {}", self.requests, self.elapsed, self.running)
+        write!(f, "done {} {} {}", self.requests, self.elapsed, self.running)?;
+        self.hypercalls.map_or(Ok(()), |hypercalls| write!(f, " {hypercalls}"))
     }
 }
 
@@ -94,15 +97,17 @@ impl FromStr for Figures {
         let mut words = line.split_whitespace();
         expect(&mut words, "done")?;
         let (requests, elapsed) = (number(&mut words)?, number(&mut words)?);
-        Ok(Self { requests, elapsed, running: number(&mut words)? })
+        let running = number(&mut words)?;
+        let hypercalls = words.next().map(str::parse).transpose().map_err(|_| Malformed)?;
+        Ok(Self { requests, elapsed, running, hypercalls })
     }
 }
 
-fn expect(words: &mut SplitWhitespace<'_>, word: &str) -> Result<(), Malformed> {
+pub(crate) fn expect(words: &mut SplitWhitespace<'_>, word: &str) -> Result<(), Malformed> {
     if words.next() == Some(word) { Ok(()) } else { Err(Malformed) }
 }
 
-fn number<T: FromStr>(words: &mut SplitWhitespace<'_>) -> Result<T, Malformed> {
+pub(crate) fn number<T: FromStr>(words: &mut SplitWhitespace<'_>) -> Result<T, Malformed> {
     words.next().and_then(|word| word.parse().ok()).ok_or(Malformed)
 }
 
@@ -119,8 +124,10 @@ mod tests {
         let work = Work { bytes: 4096, order: Order::Random, depth: 32, requests: 100 };
         assert_eq!(work.to_string(), "read 4096 random 32 100");
         assert_eq!(work.to_string().parse(), Ok(work));
-        let figures = Figures { requests: 1, elapsed: 2, running: 3 };
-        assert_eq!(figures.to_string().parse(), Ok(figures));
+        for hypercalls in [None, Some(4)] {
+            let figures = Figures { requests: 1, elapsed: 2, running: 3, hypercalls };
+            assert_eq!(figures.to_string().parse(), Ok(figures));
+        }
     }
 
     #[test]
@@ -131,5 +138,6 @@ mod tests {
             assert_eq!(line.parse::<Work>(), Err(Malformed), "{line}");
         }
         assert_eq!("done 1 2".parse::<Figures>(), Err(Malformed));
+        assert_eq!("done 1 2 3 x".parse::<Figures>(), Err(Malformed));
     }
 }

@@ -15,7 +15,7 @@ use crate::pages::buffer;
 use crate::privcmd::Privcmd;
 
 /// Long enough for what domain 0 still does of its own accord, such as passing on the last line that was said here.
-const QUIET: Duration = Duration::from_millis(200);
+pub(crate) const QUIET: Duration = Duration::from_millis(200);
 /// The size of a write that fills a disk.
 const CHUNK: u32 = 1 << 20;
 
@@ -53,24 +53,24 @@ pub(crate) fn meter(console: &str, plan: &str) -> Result<()> {
 }
 
 /// A guest, by its console.
-struct Guest {
+pub(crate) struct Guest {
     input: BufReader<File>,
     output: File,
 }
 
 impl Guest {
-    fn open(console: &str) -> Result<Self> {
+    pub(crate) fn open(console: &str) -> Result<Self> {
         let opened = File::options().read(true).write(true).custom_flags(OFlags::NOCTTY.bits() as i32).open(console);
         let output = opened.with_context(|| format!("cannot open {console}"))?;
         Ok(Self { input: BufReader::new(output.try_clone()?), output })
     }
 
-    fn tell(&mut self, line: &str) -> Result<()> {
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
         Ok(writeln!(self.output, "{line}")?)
     }
 
     /// Waits for a line of the guest's that begins with this word, and returns it.
-    fn answer(&mut self, word: &str) -> Result<String> {
+    pub(crate) fn answer(&mut self, word: &str) -> Result<String> {
         let mut line = String::new();
         loop {
             line.clear();

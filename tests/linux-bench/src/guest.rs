@@ -1,8 +1,8 @@
-//! The init of a Linux guest: reads its disk as it is told at the console.
+//! The init of a Linux guest: does what it is told at the console, with its disk or its network interface.
 
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{BufRead as _, Write as _, stdin, stdout};
+use std::io::{Write as _, stdin, stdout};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use rustix::system::{RebootCommand, finit_module, reboot};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::{Disk, Engine};
+use crate::network;
 use crate::privcmd::Privcmd;
 
 const DISK: &str = "/dev/xvda";
@@ -39,20 +40,41 @@ pub(crate) fn run() -> Result<()> {
 
 fn serve() -> Result<()> {
     prepare()?;
-    let (disk, xen) = (disk()?, Privcmd::open()?);
-    say(&format!("{READY} {}", disk.size));
-    for line in stdin().lock().lines() {
-        let line = line?;
-        if line.trim() == END {
-            return Ok(());
-        }
-        let figures = measure(&disk, &xen, &line.parse()?)?;
-        say(&figures.to_string());
+    match variable("bench", "block").as_str() {
+        "net" => network::guest::serve(),
+        _ => serve_disk(),
     }
-    bail!("the console has ended")
 }
 
-fn say(text: &str) {
+fn serve_disk() -> Result<()> {
+    load("xen-blkfront", &variable("blkfront", "").replace(',', " "))?;
+    let (disk, xen) = (disk()?, Privcmd::open()?);
+    say(&format!("{READY} {}", disk.size));
+    answer(|line| measure(&disk, &xen, &line.parse()?))
+}
+
+/// Does what each line of the console's says, up to the last, and tells what it took.
+pub(crate) fn answer(mut what: impl FnMut(&str) -> Result<Figures>) -> Result<()> {
+    loop {
+        // Not an iterator: that would keep standard input from whoever reads a line within.
+        let line = next_line()?;
+        if line == END {
+            return Ok(());
+        }
+        say(&what(&line)?.to_string());
+    }
+}
+
+/// The next line that is typed at the console.
+pub(crate) fn next_line() -> Result<String> {
+    let mut line = String::new();
+    if stdin().read_line(&mut line)? == 0 {
+        bail!("the console has ended");
+    }
+    Ok(line.trim().to_owned())
+}
+
+pub(crate) fn say(text: &str) {
     println!("{MARK} {text}");
     // Without a console, nobody waits either.
     let _ = stdout().flush();
@@ -64,10 +86,10 @@ fn measure(disk: &Disk, xen: &Privcmd, work: &Work) -> Result<Figures> {
     let (clock, ran) = (now(), xen.running()?);
     prepared.run()?;
     let (running, elapsed) = (xen.running()? - ran, now() - clock);
-    Ok(Figures { requests: work.requests, elapsed, running })
+    Ok(Figures { requests: work.requests, elapsed, running, hypercalls: None })
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
@@ -76,16 +98,15 @@ fn prepare() -> Result<()> {
     mount("dev", "/dev", "devtmpfs", MountFlags::empty(), None).context("cannot mount /dev")?;
     mount("sys", "/sys", "sysfs", MountFlags::empty(), None).context("cannot mount /sys")?;
     // In a guest, Linux lets nobody ask Xen, unless told so.
-    load("xen-privcmd", "unrestricted=1")?;
-    load("xen-blkfront", &variable("blkfront", "").replace(',', " "))
+    load("xen-privcmd", "unrestricted=1")
 }
 
 /// What the kernel's command line says: Linux gives its init the words that it does not know itself as variables.
-fn variable(name: &str, otherwise: &str) -> String {
+pub(crate) fn variable(name: &str, otherwise: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| otherwise.to_owned())
 }
 
-fn load(module: &str, options: &str) -> Result<()> {
+pub(crate) fn load(module: &str, options: &str) -> Result<()> {
     let file = File::open(format!("/{module}.ko")).with_context(|| format!("there is no module {module}"))?;
     finit_module(file, &CString::new(options)?, 0).with_context(|| format!("cannot load {module}"))
 }

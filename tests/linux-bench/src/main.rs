@@ -1,11 +1,13 @@
-//! The Linux side of `cargo xtask bench`, one static program with three tasks.
+//! The Linux side of `cargo xtask bench`, one static program with several tasks.
 //!
-//! As the init of a Linux guest it reads the guest's disk as it is told at the console; in domain 0, `meter` tells a guest
-//! what to do and measures meanwhile, and `fill` gives a disk the content that readers expect.
+//! As the init of a Linux guest it reads the guest's disk, or uses its network interface, as it is told at the console; in
+//! domain 0, `meter` and `traffic` tell a guest what to do and measure meanwhile, `fill` gives a disk the content that readers
+//! expect, and `boot` tells how long a guest took.
 
 mod domain0;
 mod engine;
 mod guest;
+mod network;
 mod pages;
 mod privcmd;
 mod uring;
@@ -19,6 +21,8 @@ fn main() -> ExitCode {
     let result = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         _ if std::process::id() == 1 => guest::run(),
         [_, "meter", console, plan] => domain0::meter(console, plan),
+        [_, "traffic", console, plan, interface] => network::domain0::meter(console, plan, interface),
+        [_, "boot", start, end] => network::domain0::boot(start, end),
         [_, "fill", device] => domain0::fill(device),
         _ => usage(),
     };
@@ -32,5 +36,8 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> Result<()> {
-    bail!("usage: linux-bench meter CONSOLE PLAN | fill DEVICE; without words, as process 1, a guest's init")
+    bail!(
+        "usage: linux-bench meter CONSOLE PLAN | traffic CONSOLE PLAN INTERFACE | fill DEVICE | boot FILE FILE; \
+         without words, as process 1, a guest's init"
+    )
 }

@@ -48,12 +48,13 @@
 //! }
 //! ```
 
+mod error;
 mod outbox;
 mod token;
 
-use core::fmt;
 use core::time::Duration;
 
+pub use error::{Failure, SendError};
 use outbox::Outbox;
 pub use token::Token;
 
@@ -68,6 +69,8 @@ pub struct Connection<const N: usize = CALLS> {
     parser: Parser,
     outbox: Outbox,
     slots: [Slot; N],
+    /// No request expires before, so that nobody has to look at all of them.
+    earliest: Duration,
     /// The number of the last request.
     last: u32,
     dropped: u32,
@@ -114,40 +117,6 @@ pub enum Incoming<'a> {
     Nobodys(Header),
 }
 
-/// Why a request has no result.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Xenstore refuses it.
-    Refused(Refusal),
-    /// Its answer is no answer to it.
-    BadReply(BadReply),
-}
-
-/// Why a request was not sent.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// For the moment there are too many in flight, or too many bytes wait to be sent. Later there is room.
-    Full,
-    /// Its payload is longer than [`PAYLOAD_MAX`].
-    TooLong {
-        /// Bytes of it.
-        len: usize,
-    },
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("too many requests are in flight"),
-            Self::TooLong { len } => write!(f, "a request of {len} bytes, where {PAYLOAD_MAX} is the most"),
-        }
-    }
-}
-
-impl core::error::Error for SendError {}
-
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Free,
@@ -175,7 +144,8 @@ impl<const N: usize> Connection<N> {
     /// A connection on which nothing was said yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { parser: Parser::new(), outbox: Outbox::new(), slots: [Slot::Free; N], last: 0, dropped: 0 }
+        let (parser, outbox, slots) = (Parser::new(), Outbox::new(), [Slot::Free; N]);
+        Self { parser, outbox, slots, earliest: Duration::MAX, last: 0, dropped: 0 }
     }
 
     /// Sends a request, whose payload is the parts one after the other.
@@ -198,6 +168,7 @@ impl<const N: usize> Connection<N> {
         let id = self.next_id();
         self.outbox.put(Header { kind, req_id: id, tx_id: transaction, len: len as u32 }, parts)?;
         self.last = id;
+        self.earliest = self.earliest.min(deadline);
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Slot::Waiting(Asked { id, kind, transaction }, deadline);
         }
@@ -236,6 +207,7 @@ impl<const N: usize> Connection<N> {
             && asked.id == call.id
         {
             *deadline = to;
+            self.earliest = self.earliest.min(to);
         }
     }
 
@@ -251,13 +223,19 @@ impl<const N: usize> Connection<N> {
 
     /// Abandons a request whose deadline has come, if there is one, and answers with it.
     pub fn expire(&mut self, now: Duration) -> Option<CallId> {
+        if now < self.earliest {
+            return None;
+        }
         let mut waiting = self.slots.iter().enumerate();
         let call = waiting.find_map(|(slot, place)| match place {
             Slot::Waiting(asked, deadline) if *deadline <= now => Some(CallId { slot, id: asked.id }),
             _ => None,
-        })?;
-        self.abandon(call);
-        Some(call)
+        });
+        match call {
+            Some(call) => self.abandon(call),
+            None => self.earliest = self.next_deadline().unwrap_or(Duration::MAX),
+        }
+        call
     }
 
     /// The next time at which a request expires.
@@ -293,6 +271,7 @@ impl<const N: usize> Connection<N> {
         self.parser.reset();
         self.outbox.clear();
         self.slots = [Slot::Free; N];
+        self.earliest = Duration::MAX;
     }
 
     /// A slot that is free, or whose late answer is the one that is longest overdue. The beginning of a transaction is kept longest:

@@ -32,6 +32,10 @@ impl Wakes {
         self.spent.extend(waker);
     }
 
+    const fn is_empty(&self) -> bool {
+        self.woken.is_empty() && self.spent.is_empty()
+    }
+
     /// A watch has something to tell.
     pub(super) fn fire(&mut self, cell: &Arc<Cell>) {
         self.wake(cell.fire());
@@ -48,12 +52,13 @@ impl Drop for Wakes {
 pub(super) struct Locked<'a, P: Events> {
     // Dropped in this order: first the lock is opened.
     core: MutexGuard<'a, Core<P>>,
-    wakes: Wakes,
+    /// None, most of the time.
+    wakes: Option<Wakes>,
 }
 
 impl<'a, P: Events> Locked<'a, P> {
-    pub(super) fn new(core: MutexGuard<'a, Core<P>>) -> Self {
-        Self { core, wakes: Wakes::default() }
+    pub(super) const fn new(core: MutexGuard<'a, Core<P>>) -> Self {
+        Self { core, wakes: None }
     }
 }
 
@@ -73,7 +78,9 @@ impl<P: Events> DerefMut for Locked<'_, P> {
 
 impl<P: Events> Drop for Locked<'_, P> {
     fn drop(&mut self) {
-        self.wakes = core::mem::take(&mut self.core.wakes);
+        if !self.core.wakes.is_empty() {
+            self.wakes = Some(core::mem::take(&mut self.core.wakes));
+        }
     }
 }
 

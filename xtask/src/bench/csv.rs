@@ -17,7 +17,8 @@ fn lines(report: &Report, row: &Row) -> Vec<String> {
         let words = [quoted(&row.case), quoted(&row.figure.name), quoted(guest)];
         format!("{},{},{},{ratio}", words.join(","), numbers.join(","), spread.count)
     };
-    report.guests.iter().zip(&row.values).map(line).collect()
+    let told = |(guest, spread)| Some((guest, Option::as_ref(spread)?));
+    report.guests.iter().zip(&row.values).filter_map(told).map(line).collect()
 }
 
 fn quoted(text: &str) -> String {
@@ -35,6 +36,18 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 1 + 4 * 2);
         assert_eq!(lines[1], "small,requests per second,ours,25000.000,22500.000,27500.000,3,2.5000");
+    }
+
+    #[test]
+    fn who_does_not_tell_has_no_line() {
+        let mut report = example();
+        report.rows[1].values[1] = None;
+        let text = text(&report);
+        assert_eq!(text.lines().count(), 4 * 2);
+        assert!(
+            text.lines().any(|line| line.starts_with("small,instructions,ours,") && line.ends_with(",3,")),
+            "{text}"
+        );
     }
 
     #[test]

@@ -5,13 +5,30 @@ use std::fmt;
 use super::number;
 use super::report::{Better, Row};
 
-/// What the ratio of a figure is to be.
+/// What a figure is to be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Goal {
-    /// Which way the ratio may differ from the limit.
+    /// What is compared with the limit.
+    pub(super) of: Of,
+    /// Which way it may differ from the limit.
     pub(super) better: Better,
     /// The limit.
     pub(super) limit: f64,
+}
+
+/// What is compared with a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// The first guest's figure divided by the second's.
+    Ratio,
+    /// The first guest's figure.
+    First,
+}
+
+impl Goal {
+    pub(super) const fn ratio(better: Better, limit: f64) -> Self {
+        Self { of: Of::Ratio, better, limit }
+    }
 }
 
 /// What became of a goal.
@@ -19,32 +36,36 @@ pub(super) struct Goal {
 pub(super) struct Verdict {
     what: String,
     goal: Goal,
-    ratio: f64,
+    value: f64,
 }
 
 impl Verdict {
-    /// Compares a row with a goal; without a second guest there is nothing to compare.
+    /// Compares a row with a goal; without a second guest there may be nothing to compare.
     pub(super) fn of(row: &Row, goal: Goal) -> Option<Self> {
-        let ratio = row.ratio()?;
-        Some(Self { what: format!("{}, {}", row.case, row.figure.name), goal, ratio })
+        let value = match goal.of {
+            Of::Ratio => row.ratio()?,
+            Of::First => (*row.values.first()?)?.median,
+        };
+        Some(Self { what: format!("{}, {}", row.case, row.figure.name), goal, value })
     }
 
     /// Whether the goal is met.
     pub(super) fn is_met(&self) -> bool {
-        self.goal.better.holds(self.ratio, self.goal.limit)
+        self.goal.better.holds(self.value, self.goal.limit)
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, goal, ratio } = self;
+        let Self { what, goal, value } = self;
         let bound = match goal.better {
             Better::More => "at least",
             Better::Less => "at most",
         };
         let outcome = if self.is_met() { "met" } else { "NOT MET" };
-        let (ratio, limit) = (number::ratio(*ratio), number::ratio(goal.limit));
-        write!(f, "{outcome}: {what}: {bound} {limit} times the other's, and it is {ratio}")
+        let (value, limit) = (number::ratio(*value), number::ratio(goal.limit));
+        let times = if goal.of == Of::Ratio { " times the other's" } else { "" };
+        write!(f, "{outcome}: {what}: {bound} {limit}{times}, and it is {value}")
     }
 }
 
@@ -56,7 +77,7 @@ mod tests {
     #[test]
     fn goals_tell_whether_they_are_met() {
         let (rate, instructions) = (&example().rows[0], &example().rows[1]);
-        let goal = |better, limit| Goal { better, limit };
+        let goal = Goal::ratio;
         let verdict = Verdict::of(rate, goal(Better::More, 2.5)).unwrap();
         assert_eq!(
             verdict.to_string(),
@@ -65,5 +86,8 @@ mod tests {
         assert!(!Verdict::of(rate, goal(Better::More, 2.6)).unwrap().is_met());
         assert!(Verdict::of(instructions, goal(Better::Less, 0.05)).unwrap().is_met());
         assert!(!Verdict::of(instructions, goal(Better::Less, 0.04)).unwrap().is_met());
+        let own = Goal { of: Of::First, better: Better::Less, limit: 2999.0 };
+        let verdict = Verdict::of(instructions, own).unwrap();
+        assert_eq!(verdict.to_string(), "NOT MET: small, instructions: at most 2,999, and it is 3,000");
     }
 }

@@ -14,8 +14,11 @@ use crate::workspace;
 /// The package, and its program.
 const PROGRAM: &str = "linux-bench";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// What the program loads.
-const MODULES: [&str; 2] = ["xen-privcmd", "xen-blkfront"];
+
+/// What Linux calls itself.
+pub(super) fn version(progress: &Progress) -> Result<String> {
+    linux::version(progress)
+}
 
 /// Builds the program, which is the guest's init and also what runs in domain 0.
 ///
@@ -34,8 +37,8 @@ pub(super) fn program(progress: &Progress) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Describes the guest; `more` is added to the kernel's command line.
-pub(super) fn guest(program: &Path, more: &str, progress: &Progress) -> Result<GuestSpec> {
-    let guest = linux::guest("linux", Init::Program(program), &MODULES, progress)?;
+/// Describes the guest, with the modules that the program loads; `more` is added to the kernel's command line.
+pub(super) fn guest(program: &Path, modules: &[&str], more: &str, progress: &Progress) -> Result<GuestSpec> {
+    let guest = linux::guest("linux", Init::Program(program), modules, progress)?;
     Ok(GuestSpec { arguments: format!("{} {more}", guest.arguments).trim_end().to_owned(), ..guest })
 }

@@ -4,9 +4,11 @@
 //! read them. It is shown as a table, and kept as CSV and as a picture.
 
 mod block;
+mod contest;
 mod csv;
 mod goal;
 mod linux;
+mod net;
 mod number;
 mod report;
 mod sample;
@@ -32,6 +34,7 @@ pub fn run(options: &Bench) -> Result<u8> {
     let progress = Progress::new();
     let report = match &options.benchmark {
         Benchmark::Block(options) => block::run(options, &progress)?,
+        Benchmark::Net(options) => net::run(options, &progress)?,
     };
     show(&report, &progress)?;
     Ok(0)

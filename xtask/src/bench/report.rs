@@ -35,14 +35,14 @@ pub(super) struct Row {
     pub(super) case: String,
     /// What was counted.
     pub(super) figure: Figure,
-    /// The figures, in the order of the guests.
-    pub(super) values: Vec<Spread>,
+    /// The figures, in the order of the guests; nothing for one that does not tell.
+    pub(super) values: Vec<Option<Spread>>,
 }
 
 impl Row {
     /// The first guest's figure divided by the second's.
     pub(super) fn ratio(&self) -> Option<f64> {
-        let [ours, theirs, ..] = self.values[..] else { return None };
+        let [Some(ours), Some(theirs), ..] = self.values[..] else { return None };
         (theirs.median > 0.0).then(|| ours.median / theirs.median)
     }
 }
@@ -66,11 +66,11 @@ pub(super) enum Better {
 }
 
 impl Better {
-    /// Whether a ratio is on the good side of a limit.
-    pub(super) fn holds(self, ratio: f64, limit: f64) -> bool {
+    /// Whether a value is on the good side of a limit.
+    pub(super) fn holds(self, value: f64, limit: f64) -> bool {
         match self {
-            Self::More => ratio >= limit,
-            Self::Less => ratio <= limit,
+            Self::More => value >= limit,
+            Self::Less => value <= limit,
         }
     }
 }
@@ -107,7 +107,7 @@ pub(super) mod tests {
         let row = |case: &str, name: &str, better, ours: f64, theirs: f64| Row {
             case: case.to_owned(),
             figure: Figure { name: name.to_owned(), better },
-            values: vec![spread(&[ours, ours * 1.1, ours * 0.9]), spread(&[theirs])],
+            values: vec![Some(spread(&[ours, ours * 1.1, ours * 0.9])), Some(spread(&[theirs]))],
         };
         Report {
             name: "example",

@@ -66,14 +66,21 @@ impl Picture {
         self.y += 12;
         self.write(x, &row.figure.name, SMALL);
         self.y += 9;
-        let largest = row.values.iter().map(|spread| spread.median).fold(f64::MIN_POSITIVE, f64::max);
+        let medians = row.values.iter().map(|spread| spread.map(|spread| spread.median));
+        let largest = medians.clone().flatten().fold(f64::MIN_POSITIVE, f64::max);
         let longest = (width - NUMBER) as f64;
-        for (spread, colour) in row.values.iter().zip(GUESTS.iter().cycle()) {
+        for (median, colour) in medians.zip(GUESTS.iter().cycle()) {
             // A bar of nothing is still to be seen.
-            let length = ((spread.median / largest * longest).round() as usize).max(2);
-            self.rectangle(x, length, BAR, colour);
+            let length = |median: f64| ((median / largest * longest).round() as usize).max(2);
+            let (end, text) = match median {
+                Some(median) => (x + length(median) + 7, number::figure(median)),
+                None => (x, "n/a".to_owned()),
+            };
+            if let Some(median) = median {
+                self.rectangle(x, length(median), BAR, colour);
+            }
             self.y += 15;
-            self.write(x + length + 7, &number::figure(spread.median), PLAIN);
+            self.write(end, &text, PLAIN);
             self.y += STEP - 15;
         }
         self.y += 16;
@@ -120,6 +127,14 @@ mod tests {
         assert_eq!(count("<rect"), 1 + 2 + 4 * 2);
         assert_eq!(count(" × theirs"), 4);
         assert!(text.contains(">25,000</text>") && text.contains(">2.50 × theirs</text>"), "{text}");
+    }
+
+    #[test]
+    fn who_does_not_tell_has_no_bar() {
+        let mut report = example();
+        report.rows[1].values[1] = None;
+        let text = text(&report);
+        assert_eq!((text.matches("<rect").count(), text.matches(">n/a</text>").count()), (1 + 2 + 4 * 2 - 1, 1));
     }
 
     #[test]

@@ -32,7 +32,8 @@ fn head(report: &Report, case: &str, width: usize) -> String {
 fn line(row: &Row, width: usize) -> String {
     let mut text = format!("{:<width$}", format!("  {}", row.figure.name));
     for spread in &row.values {
-        text.push_str(&format!("{:>COLUMN$}", number::figure(spread.median)));
+        let figure = spread.map_or_else(|| "n/a".to_owned(), |spread| number::figure(spread.median));
+        text.push_str(&format!("{figure:>COLUMN$}"));
     }
     text.push_str(&row.ratio().map(|ratio| format!("{:>COLUMN$}", number::ratio(ratio))).unwrap_or_default());
     text.push_str(&spread(row));
@@ -41,7 +42,8 @@ fn line(row: &Row, width: usize) -> String {
 
 /// How far the measurements lie apart, where they do.
 fn spread(row: &Row) -> String {
-    let widest = row.values.iter().map(|spread| (spread.most - spread.least) / spread.median.max(f64::MIN_POSITIVE));
+    let widest =
+        row.values.iter().flatten().map(|spread| (spread.most - spread.least) / spread.median.max(f64::MIN_POSITIVE));
     let percent = widest.fold(0.0, f64::max) * 100.0;
     if percent < 1.0 { String::new() } else { format!("   (spread {percent:.0} %)") }
 }
@@ -59,6 +61,17 @@ mod tests {
         assert_eq!(lines[4], "  requests per second        25,000        10,000          2.50   (spread 20 %)");
         assert_eq!(lines[5], "  instructions                3,000        69,000         0.043   (spread 20 %)");
         assert!(text.ends_with("note: It is an <example>."), "{text}");
+    }
+
+    #[test]
+    fn who_does_not_tell_has_no_figure() {
+        let mut report = example();
+        report.rows[1].values[1] = None;
+        assert!(
+            text(&report).contains("\n  instructions                3,000           n/a   (spread 20 %)\n"),
+            "{}",
+            text(&report)
+        );
     }
 
     #[test]

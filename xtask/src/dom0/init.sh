@@ -106,11 +106,15 @@ ending_from_xl() {
 	[ -s /tmp/ending ] || echo destroyed >/tmp/ending
 }
 
-# Tells when the guest answers for the first time. Where nobody answers yet, ARP asks again soon and for long.
+# Tells when the guest answers for the first time. Where nobody answers yet, ARP asks again soon and for long; who had the address
+# before is forgotten. What a guest lost while it started is sent again after a second.
 time_ping() {
-	echo 100 >/proc/sys/net/ipv4/neigh/br0/retrans_time_ms
-	echo 600 >/proc/sys/net/ipv4/neigh/br0/mcast_solicit
-	until ping -q -c 1 -W 60 10.0.0.15 >/dev/null 2>&1; do :; done
+	ip link set br0 arp off
+	ip link set br0 arp on
+	echo 10 >/proc/sys/net/ipv4/neigh/br0/retrans_time_ms
+	echo 6000 >/proc/sys/net/ipv4/neigh/br0/mcast_solicit
+	until ping -q -c 1 -W 1 10.0.0.15 >/dev/null 2>&1; do :; done
+	: >/tmp/answered
 	event answered
 }
 
@@ -125,26 +129,28 @@ run_guest() {
 	name=$(cat "$1/name")
 	log=$consoles/guest-$name.log
 	# A guest of the same name may have run before.
-	rm -f /tmp/xl.done /tmp/ending "$log"
+	rm -f /tmp/xl.done /tmp/ending /tmp/answered "$log"
 	echo 50000 >/tmp/pause
 	event starting "$name"
+	: >/tmp/starting
+	pinger=
+	if [ -e /domu/ping ] && grep -q ^vif "$1/config"; then
+		time_ping &
+		pinger=$!
+	fi
 	{ xl create -F "$1/config" >/tmp/xl 2>&1; : >/tmp/xl.done; } &
 	while [ ! -e "$log" ] && [ ! -e /tmp/xl.done ]; do usleep 20000; done
 	if [ ! -e "$log" ]; then
 		sed -i '/^Parsing config/d' /tmp/xl
 		event_lines refused </tmp/xl
 		event failed
+		[ -n "$pinger" ] && kill "$pinger"
 		return
 	fi
 	domain=
 	while [ -z "$domain" ]; do domain=$(xenstore-list /local/domain | sort -n | tail -n 1); done
 	event created "$domain"
 	exec 3<"$log"
-	pinger=
-	if [ -e /domu/ping ] && grep -q ^vif "$1/config"; then
-		time_ping &
-		pinger=$!
-	fi
 	take_orders "$name" &
 	ear=$!
 	[ -e "$1/input" ] && connect_input "$domain" "$1/input"

@@ -110,7 +110,7 @@ impl Bench<'_> {
         let (clock, ran) = (self.guest.clock().now(), self.running()?);
         self.read(work.requests, places, &mut flight)?;
         let (running, elapsed) = (self.running()? - ran, self.guest.clock().now() - clock);
-        Ok(Figures { requests: work.requests, elapsed: elapsed.as_nanos() as u64, running })
+        Ok(Figures { requests: work.requests, elapsed: elapsed.as_nanos() as u64, running, hypercalls: None })
     }
 
     /// How long this processor ran until now, with what Xen did on its behalf.

@@ -1,8 +1,7 @@
 //! Carries bytes over TCP, for scenarios: port 7 sends back what comes, 9 keeps it and tells its SHA-256, 19 sends bytes whose SHA-256
 //! it tells, and 11 tells what the guest has of Xen.
 //!
-//! On the command line, beside the address: `queues=4`, `channels=one`, `scatter=no`, `offload=yes`, `segments=yes`, `bytes=` for
-//! port 19, and `hold=`, the seconds for which an interface that has vanished is waited for.
+//! On the command line, beside the address: `bytes=` for port 19, and the [options](interface_options) of the interface.
 
 #![no_std]
 #![no_main]
@@ -13,15 +12,14 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 use core::error::Error;
-use core::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use test_guests::Holdings;
-use xen_examples::{Network, Turn};
-use xen_rt::netfront::{Channels, Checksums, Offer, Options};
-use xen_rt::{CommandLine, Guest, entry, println};
+use xen_examples::{Network, Turn, interface_options};
+use xen_rt::netfront::Options;
+use xen_rt::{Guest, entry, println};
 
 /// RFC 862, 866, 863, 864.
 const ECHO: u16 = 7;
@@ -35,8 +33,8 @@ const BUFFER: usize = 256 * 1024;
 #[entry]
 fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     let line = guest.boot().command_line;
-    let bytes = word(line, "bytes").map_or(Ok(1 << 20), str::parse)?;
-    let mut network = Network::up(&guest, options(line)?)?;
+    let bytes = line.value("bytes").map_or(Ok(1 << 20), str::parse)?;
+    let mut network = Network::up(&guest, interface_options(line, Options::DEFAULT)?)?;
     if let Some(link) = network.interface().and_then(|interface| interface.link()) {
         println!("link: {link:?}");
     }
@@ -57,27 +55,6 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
         println!("{:?}", interface.statistics());
     }
     Ok(())
-}
-
-fn word<'a>(line: CommandLine, key: &str) -> Option<&'a str>
-where
-    CommandLine: 'a,
-{
-    line.words().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
-}
-
-fn options(line: CommandLine) -> Result<Options, Box<dyn Error>> {
-    let is = |key: &str, value: &str| word(line, key) == Some(value);
-    let offer = |yes: bool| if yes { Offer::Yes } else { Offer::No };
-    Ok(Options {
-        queues: word(line, "queues").map_or(Ok(1), str::parse)?,
-        channels: if is("channels", "one") { Channels::One } else { Channels::Split },
-        scatter_gather: offer(!is("scatter", "no")),
-        segmentation: offer(is("segments", "yes")),
-        checksums: if is("offload", "yes") { Checksums::Offload } else { Checksums::Stack },
-        hold: word(line, "hold").map_or(Ok(60), str::parse).map(Duration::from_secs)?,
-        ..Options::DEFAULT
-    })
 }
 
 /// A port, with one connection at a time.
