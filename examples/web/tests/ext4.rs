@@ -47,7 +47,7 @@ fn a_disk_that_cannot_be_read_is_told() {
 }
 
 fn lab() -> (Lab<Ext4Files>, Rc<Cell<State>>) {
-    let packed = include_bytes!("../../../blkfront/tests/images/ext4.img.gz");
+    let packed = include_bytes!("../../../blkfront/tests/it/images/ext4.img.gz");
     let (mut image, state) = (Vec::new(), Rc::new(Cell::new(State::Well)));
     flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut image).unwrap();
     let disk = Disk { image, state: Rc::clone(&state) };
