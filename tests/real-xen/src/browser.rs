@@ -76,7 +76,9 @@ impl Browser {
         if let Some(error) = answer["errorText"].as_str() {
             bail!("{address}: {error}");
         }
-        self.wait_until("document.readyState === 'complete'", Duration::from_secs(60))
+        // The page before it may still be there.
+        let is_there = "location.href !== 'about:blank' && document.readyState === 'complete'";
+        self.wait_until(is_there, Duration::from_secs(60))
     }
 
     /// Returns the value of an expression in the page.
@@ -93,20 +95,22 @@ impl Browser {
         }
     }
 
-    /// Waits until an expression is true in the page.
+    /// Waits until an expression is true in the page, which may be another one meanwhile.
     ///
     /// # Errors
     ///
     /// When it never is.
     pub fn wait_until(&mut self, expression: &str, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
-        while self.value(expression)? != Value::Bool(true) {
-            if Instant::now() > deadline {
-                bail!("{expression} was not true in {} s", limit.as_secs());
+        loop {
+            match self.value(expression) {
+                Ok(Value::Bool(true)) => return Ok(()),
+                last if Instant::now() > deadline => {
+                    bail!("{expression} was not true in {} s: {last:?}", limit.as_secs());
+                }
+                _ => std::thread::sleep(PAUSE),
             }
-            std::thread::sleep(PAUSE);
         }
-        Ok(())
     }
 
     /// Returns what the page looks like, as PNG.

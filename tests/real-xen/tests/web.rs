@@ -2,8 +2,8 @@
 //! suspend.
 
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
-use std::path::Path;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
@@ -48,7 +48,9 @@ struct Seen {
 
 fn run() -> Run {
     let forward = Forward::to_tcp(80).expect("a port is free");
-    let asker = thread::spawn(move || ask(forward.host));
+    // Before there is a guest that waits: it may have to be fetched first.
+    let browser = start_browser("web");
+    let asker = thread::spawn(move || ask(forward.host, browser));
     let network = Some(Network { forwards: vec![forward], ..Network::default() });
     let guest = GuestSpec { network, ..guest("web", "") };
     let scenario = format!("{DISK}\n{}", include_str!("../scenarios/web.sh"));
@@ -57,30 +59,36 @@ fn run() -> Run {
     Run { outcomes, pages, seen, answered }
 }
 
-fn ask(port: u16) -> (Vec<(&'static str, String)>, anyhow::Result<Seen>, usize) {
+fn ask(port: u16, browser: anyhow::Result<Browser>) -> (Vec<(&'static str, String)>, anyhow::Result<Seen>, usize) {
     let fetch = |path| Some((path, fetch_in_background(port, path, LIMIT).join().ok()??));
     let pages = ["/", "/style.css", "/status", "/status.json", "/nothing"].into_iter().map_while(fetch).collect();
-    let seen = browse(port);
+    let seen = browser.and_then(|browser| browse(port, browser, "web"));
     let clients: Vec<_> = (0..CLIENTS).map(|_| thread::spawn(move || ask_often(port).unwrap_or(0))).collect();
     (pages, seen, clients.into_iter().map(|client| client.join().expect("it does not panic")).sum())
 }
 
+fn start_browser(name: &str) -> anyhow::Result<Browser> {
+    Browser::start(&folder(name))
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{name}"))
+}
+
 /// Looks at the first page, follows its link to the figures, waits until they move, and takes a picture.
-fn browse(port: u16) -> anyhow::Result<Seen> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
-    let mut browser = Browser::start(&folder)?;
+fn browse(port: u16, mut browser: Browser, name: &str) -> anyhow::Result<Seen> {
     browser.open(&format!("http://127.0.0.1:{port}/"), 1200, 860)?;
     let headline = browser.value("document.querySelector('h1').textContent")?.to_string();
     let has_picture = browser.value("document.querySelector('img').naturalWidth > 0")? == true;
     browser.value("document.querySelector('a[href=\"/status\"]').click()")?;
-    let live = "document.readyState === 'complete' && document.querySelector('#state.live') !== null";
+    let live = "location.pathname === '/status' && document.readyState === 'complete' && document.querySelector('#state.live') !== null";
     browser.wait_until(live, PATIENCE)?;
     let before = browser.value(FIGURES)?.to_string();
     // Long enough for a chart that has something to show.
     thread::sleep(Duration::from_secs(8));
     browser.wait_until(live, PATIENCE)?;
     let after = browser.value(FIGURES)?.to_string();
-    let picture = folder.join("status.png");
+    let picture = folder(name).join("status.png");
     std::fs::write(&picture, browser.picture()?)?;
     println!("what the browser shows: {}", picture.display());
     Ok(Seen { headline, has_picture, before, after })
@@ -165,4 +173,26 @@ fn a_thousand_requests_are_answered_and_a_suspend_is_survived() {
     assert_eq!(RUN.answered, CLIENTS * REQUESTS);
     assert_eq!((scenario.value("failed"), scenario.value("cut")), (Some("0"), Some("0")));
     expect(outcome, &Ending::Exited(0), &["ready: port 80", "resumed", " requests on "]);
+}
+
+/// A page that looks live and whose figures stand still is told from one that moves.
+#[test]
+fn figures_that_stand_still_are_seen_to() {
+    const PAGE: &str = "<h1>Still</h1><img><p id=state class=live><p id=uptime>1<p data-n=hypercalls>2<svg><path data-l=a d=M0></svg>\
+        <a href=/status>figures</a>";
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{PAGE}",
+                PAGE.len()
+            );
+        }
+    });
+    let seen = start_browser("still").and_then(|browser| browse(port, browser, "still")).expect("there is a page");
+    assert_eq!((seen.headline.as_str(), seen.has_picture), ("\"Still\"", false));
+    assert_eq!(seen.before, seen.after);
 }

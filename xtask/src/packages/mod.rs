@@ -164,7 +164,12 @@ pub fn browser(folder: &Path) -> Result<Command> {
         return Ok(Command::new(program));
     }
     let tree = ensure(&BROWSER, &Progress::new()).context("chromium is not installed")?;
-    let mut command = Command::new(tree.elf("chromium")?);
+    // It wants what several packages have of it in one folder, which it finds by its own path: a link would not do.
+    let home = paths::domu()?.join("browser");
+    for part in tree.paths("usr/lib/chromium") {
+        link_all(&part, &home)?;
+    }
+    let mut command = Command::new(home.join("chromium"));
     command.env("LD_LIBRARY_PATH", library_path(&tree, "chromium")?);
     let letters = tree.path("usr/share/fonts").context("there are no letters")?;
     let settings = folder.join("fonts.conf");
@@ -302,6 +307,21 @@ fn matches(pattern: &str, name: &str) -> bool {
     };
     let version = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
     version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Has all files below a folder below another one, too, where they are not there.
+fn link_all(from: &Path, to: &Path) -> Result<()> {
+    paths::make(to)?;
+    for entry in fs::read_dir(from)? {
+        let file = entry?.path();
+        let place = to.join(file.file_name().unwrap_or_default());
+        match place.symlink_metadata() {
+            _ if file.is_dir() => link_all(&file, &place)?,
+            Ok(_) => {}
+            Err(_) => fs::hard_link(&file, &place).with_context(|| format!("cannot link {}", file.display()))?,
+        }
+    }
+    Ok(())
 }
 
 fn parent(path: &Path) -> &Path {
