@@ -97,6 +97,7 @@ impl<P: Platform> Connection<P> {
         let offer = Offer::connected()
             .with("request-rx-copy", 1)
             .with("feature-rx-notify", 1)
+            .with("request-multicast-control", flag(self.layout.filters))
             .with("feature-sg", flag(options.scatter_gather.is_made()))
             .with("feature-gso-tcpv4", flag(options.segmentation.is_made()))
             .with("feature-gso-tcpv6", flag(options.segmentation.is_made()))

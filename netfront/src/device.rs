@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::event::Event;
 use crate::life::{Life, Question, Stop};
 use crate::link::Link;
+use crate::multicast::Groups;
 use crate::options::Options;
 use crate::receive::RxToken;
 use crate::sentry::Sentry;
@@ -44,6 +45,7 @@ pub struct Netfront<P: Platform> {
     pub(crate) connection: Option<Connection<P>>,
     /// The interface as it was last known.
     pub(crate) known: Option<Link>,
+    pub(crate) groups: Groups,
     pub(crate) notes: VecDeque<Event>,
     pub(crate) watchdog: Watchdog,
     pub(crate) progress: Seen,
@@ -85,6 +87,7 @@ impl<P: Platform> Netfront<P> {
             suspend: Suspend::No,
             connection: None,
             known: None,
+            groups: Groups::default(),
             notes: VecDeque::new(),
             watchdog: Watchdog::new(WATCHDOG.0, WATCHDOG.1),
             progress: Seen::default(),
@@ -159,6 +162,9 @@ impl<P: Platform> Netfront<P> {
     /// Shows the backend what was sent: one signal for all of it, or none where it is at work already. Gives it pages, too, where it
     /// runs out of them.
     pub fn flush_notifications(&mut self) {
+        if self.groups.is_untold() {
+            self.send_groups();
+        }
         let Some(connection) = self.live() else { return };
         connection.queues.iter_mut().for_each(|queue| {
             queue.publish();

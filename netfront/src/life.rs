@@ -194,6 +194,7 @@ impl<P: Platform> Netfront<P> {
             connection.agree(link);
             self.progress = Seen { answers: connection.answers(), ..Seen::default() };
         }
+        self.tell_of_groups(link.filters_multicast());
         if self.life != Life::Closing {
             self.life = Life::Up;
         }

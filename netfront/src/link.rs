@@ -5,6 +5,7 @@ use core::fmt;
 use xen_xenbus::bus::{KeyError, Keys};
 
 use crate::chain::Agreed;
+use crate::multicast::Multicast;
 use crate::options::{Channels, Checksums, MOST_QUEUES, Options};
 use crate::packet::{ETHERNET_HEADER, VLAN_TAG};
 use crate::transmit::Takes;
@@ -18,6 +19,7 @@ pub(crate) const BACK_KEYS: &[&str] = &[
     "feature-no-csum-offload",
     "feature-ipv6-csum-offload",
     "feature-split-event-channels",
+    "feature-multicast-control",
     "multi-queue-max-queues",
     "carrier",
 ];
@@ -61,6 +63,8 @@ pub enum Carrier {
 pub(crate) struct Layout {
     pub(crate) queues: u32,
     pub(crate) channels: Channels,
+    /// Whether the backend is asked to leave out packets to groups that were not joined.
+    pub(crate) filters: bool,
     mtu: u16,
     takes: Takes,
     agreed: Agreed,
@@ -115,6 +119,12 @@ impl Link {
         (self.layout.takes.gso_v4, self.layout.takes.gso_v6)
     }
 
+    /// Whether the backend was asked to leave out packets to groups that were not joined.
+    #[must_use]
+    pub const fn filters_multicast(&self) -> bool {
+        self.layout.filters
+    }
+
     pub(crate) const fn set_carrier(&mut self, carrier: Carrier) {
         self.carrier = carrier;
     }
@@ -163,7 +173,9 @@ impl Layout {
             gso_v4: options.segmentation.is_made(),
             gso_v6: options.segmentation.is_made(),
         };
-        Ok(Self { queues: queues.clamp(1, options.queues.min(MOST_QUEUES)), channels, mtu, takes, agreed })
+        let filters = options.multicast == Multicast::Joined && has("feature-multicast-control");
+        let queues = queues.clamp(1, options.queues.min(MOST_QUEUES));
+        Ok(Self { queues, channels, filters, mtu, takes, agreed })
     }
 
     pub(crate) const fn takes(&self) -> Takes {

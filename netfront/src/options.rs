@@ -5,6 +5,8 @@ use core::time::Duration;
 use xen_hypercall::abi::io::netif::NR_SLOTS_MIN;
 use xen_xenbus::bus::Limits;
 
+use crate::multicast::Multicast;
+
 /// Queues that an interface has at most.
 pub const MOST_QUEUES: u32 = 16;
 
@@ -25,6 +27,8 @@ pub struct Options {
     pub segmentation: Offer,
     /// Who makes the checksums of TCP and UDP, and verifies them.
     pub checksums: Checksums,
+    /// Which packets to groups are to come.
+    pub multicast: Multicast,
     /// Pages for packets to be sent, of each queue: 18 to [`RING_SLOTS`]. They are taken when the interface is connected.
     pub transmit_pages: u32,
     /// Pages for packets to be received, of each queue: 32 to [`RING_SLOTS`].
@@ -74,7 +78,7 @@ pub enum Checksums {
 
 impl Options {
     /// One queue with two channels, packets longer than a page but no longer than the MTU, checksums made and verified by the stack,
-    /// 128 pages for each direction (1 MiB in all), 10 s of patience, 512 pages in quarantine; a device that vanishes is waited
+    /// packets to all groups, 128 pages for each direction (1 MiB in all), 10 s of patience, 512 pages in quarantine; a device that vanishes is waited
     /// for for a minute.
     pub const DEFAULT: Self = Self {
         queues: 1,
@@ -82,6 +86,7 @@ impl Options {
         scatter_gather: Offer::Yes,
         segmentation: Offer::No,
         checksums: Checksums::Stack,
+        multicast: Multicast::All,
         transmit_pages: 128,
         receive_pages: 128,
         patience: Duration::from_secs(10),

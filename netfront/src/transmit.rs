@@ -7,10 +7,10 @@ use xen_grant_table::{Access, Account, GrantRun, Page, PageRun, Shown};
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{
-    ExtraFlags, ExtraGso, ExtraType, MAX_TX_SIZE, Status, TxFlags, TxRequest, TxResponse,
+    ExtraFlags, ExtraGso, ExtraMcast, ExtraType, MAX_TX_SIZE, Status, TxFlags, TxRequest, TxResponse,
 };
 use xen_shared_ring::in_flight::Entry;
-use xen_shared_ring::{FrontRing, InFlight, OnePage, PeerError};
+use xen_shared_ring::{FrontRing, InFlight, OnePage, PeerError, Prefix};
 
 use crate::Platform;
 use crate::connection::Lacking;
@@ -18,7 +18,7 @@ use crate::headers::Transport;
 use crate::options::Options;
 use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Made, Order};
 use crate::statistics::Sent;
-use crate::wire::{GsoSlot, NetifTx};
+use crate::wire::{GroupSlot, GsoSlot, NetifTx};
 
 /// What the backend takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,17 +277,31 @@ impl<P: Platform> Transmit<P> {
         self.push(page, size, flags, gso);
     }
 
+    /// Tells the backend that packets to a group are wanted, or not any more: a request without a packet, for which there
+    /// [is room](Self::has_room) if there is for one.
+    pub(crate) fn send_group(&mut self, kind: ExtraType, group: [u8; 6]) {
+        let Some(page) = self.free.pop() else { return };
+        let slot = GroupSlot(ExtraMcast { kind, flags: ExtraFlags::default(), addr: group });
+        self.push_slots(page, 0, TxFlags::default(), Some(slot));
+    }
+
     /// The page is the packet's now.
     #[inline]
     fn push(&mut self, page: u16, size: u16, flags: TxFlags, gso: Option<Gso>) {
+        let (kind, none, features) = (ExtraType::GSO, ExtraFlags::default(), 0);
+        let extra =
+            |gso: Gso| ExtraGso { kind, flags: none, size: gso.size, gso_type: gso.kind.wire(), _pad: 0, features };
+        self.push_slots(page, size, flags, gso.map(|gso| GsoSlot(extra(gso))));
+    }
+
+    #[inline]
+    fn push_slots(&mut self, page: u16, size: u16, flags: TxFlags, extra: Option<impl Prefix<TxRequest>>) {
         // There are as many places as pages.
         let (Ok(id), Some(shown)) = (self.parts.insert(page), self.pages.get(usize::from(page))) else { return };
-        let flags = if gso.is_some() { flags | TxFlags::EXTRA_INFO } else { flags };
+        let flags = if extra.is_some() { flags | TxFlags::EXTRA_INFO } else { flags };
         let _ = self.ring.push(TxRequest { gref: shown.gref(), offset: 0, flags, id, size });
-        if let Some(gso) = gso {
-            let (kind, flags, features) = (ExtraType::GSO, ExtraFlags::default(), 0);
-            let slot = ExtraGso { kind, flags, size: gso.size, gso_type: gso.kind.wire(), _pad: 0, features };
-            let _ = self.ring.push(GsoSlot(slot));
+        if let Some(extra) = extra {
+            let _ = self.ring.push(extra);
             self.extras += 1;
         }
     }

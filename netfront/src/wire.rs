@@ -1,6 +1,6 @@
 //! The rings of a network device.
 
-use xen_hypercall::abi::io::netif::{ExtraGso, RxRequest, RxResponse, TxRequest, TxResponse};
+use xen_hypercall::abi::io::netif::{ExtraGso, ExtraMcast, RxRequest, RxResponse, TxRequest, TxResponse};
 use xen_shared_ring::{Prefix, Protocol};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -28,3 +28,10 @@ impl Protocol for NetifRx {
 pub(crate) struct GsoSlot(pub(crate) ExtraGso);
 
 impl Prefix<TxRequest> for GsoSlot {}
+
+/// A slot of the transmit ring that says which packets are wanted.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(transparent)]
+pub(crate) struct GroupSlot(pub(crate) ExtraMcast);
+
+impl Prefix<TxRequest> for GroupSlot {}

@@ -23,6 +23,7 @@ mod hostile_states;
 mod hostile_transmit;
 mod hotplug;
 mod many;
+mod multicast;
 #[path = "common/perils.rs"]
 mod perils;
 #[path = "../../../xenbus/tests/it/suspended/mod.rs"]

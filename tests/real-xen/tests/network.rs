@@ -72,6 +72,10 @@ fn guests() -> Vec<GuestSpec> {
         life("restart", 8 << 20, "rounds=5\n", include_str!("../scenarios/network-restart.sh")),
     ];
     guests.extend(LOADS.iter().map(Row::guest));
+    guests.extend([("all-groups", ""), ("one-group", "join=01:00:5e:01:01:01")].map(|(name, arguments)| {
+        let guest = GuestSpec { network: Some(Network::default()), ..guest("ping", arguments) };
+        in_scenario(name, guest, include_str!("../scenarios/network-multicast.sh"))
+    }));
     // Last, for it changes the bridge.
     guests.push(in_scenario("jumbo", guest("tcp", &format!("ip=10.0.0.15/24 bytes={BYTES}")), &jumbo.concat()));
     guests
@@ -113,6 +117,16 @@ fn pings_and_tcp_go_both_ways_in_every_layout() {
 fn packets_of_up_to_9000_bytes_go_both_ways() {
     assert_eq!(said("jumbo", "transferred"), BYTES.to_string());
     assert!(outcome("jumbo").console.contains("MTU 9000"));
+}
+
+#[test]
+fn packets_to_groups_that_were_not_joined_do_not_come() {
+    for (name, comes) in [("all-groups", true), ("one-group", false)] {
+        let outcome = outcome(name);
+        succeeded(outcome);
+        expect(outcome, &Ending::Exited(0), &["dst=239.1.1.1"]);
+        assert_eq!(outcome.console.contains("dst=239.1.1.2"), comes, "{}", outcome.console);
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ const MODULES: &[&str] = &[
 ];
 
 /// The modules that are loaded when they are wanted, each with those that it depends on.
-const SPARE_MODULES: &[&str] = &["virtio_net", "pktgen"];
+const SPARE_MODULES: &[&str] = &["virtio_net", "pktgen", "veth"];
 
 /// The parts of busybox that init and scenarios use.
 const APPLETS: &[&str] = &[

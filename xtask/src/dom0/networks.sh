@@ -127,6 +127,18 @@ tcp_echo() (
 	return 1
 )
 
+# wire ADDRESS/LENGTH: a wire into the bridge, whose other end has this address: what is sent there comes as from another host.
+wire() {
+	[ ! -e /sys/class/net/wire0 ] || return 0
+	load_modules /domu/spare/veth
+	# Busybox leaves the name of the other end to Linux.
+	ip link add wire0 type veth
+	ip link set veth0 master br0
+	ip link set veth0 up
+	ip link set wire0 up
+	ip addr add "$1" dev wire0
+}
+
 # sha256 FILE: prints its SHA-256.
 sha256() ( set +x; sha256sum "$1" | cut -d ' ' -f 1 )
 
