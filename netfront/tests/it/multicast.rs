@@ -13,7 +13,7 @@ const B: [u8; 6] = [0x33, 0x33, 0, 0, 0, 2];
 const ALL: [u8; 6] = [0xff; 6];
 const JOINED: Options = Options { multicast: Multicast::Joined, ..SMALL };
 
-fn offer(multicast: Filter) -> Offer {
+const fn offer(multicast: Filter) -> Offer {
     Offer { multicast, ..Offer::DEFAULT }
 }
 
