@@ -1,8 +1,8 @@
 //! Steps in lanes, which run beside each other: while Xen boots, which takes one processor, others build and test.
 
-use std::panic;
-use std::sync::Arc;
-use std::thread;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{panic, thread};
 
 use anyhow::Result;
 
@@ -21,15 +21,17 @@ const COURTESY: i32 = 3;
 pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let has_boots = steps.iter().any(|step| step.part == Part::Xen);
-    let lanes = arrange(steps, processors);
+    let (lanes, rest) = arrange(steps, processors);
     let courtesy = if has_boots && lanes.len() > 1 { COURTESY } else { 0 };
     let screen = Status(progress.step("test", "beginning"));
     let stage = Arc::new(Stage::new(lanes.len(), Box::new(screen)));
     // Before any lane begins, so that who is heard first does not depend on which thread is quicker.
-    lanes.iter().enumerate().filter(|(_, steps)| steps.is_empty()).for_each(|(number, _)| stage.close(number));
+    let has_nothing = |(_, steps): &(usize, &Steps)| steps.is_empty() && rest.is_empty();
+    lanes.iter().enumerate().filter(has_nothing).for_each(|(number, _)| stage.close(number));
+    let rest = Mutex::new(VecDeque::from(rest));
     let mut ended = thread::scope(|scope| {
         let run = |(number, steps)| {
-            let driver = Driver { number, stage: Arc::clone(&stage), progress: progress.clone() };
+            let driver = Driver { number, stage: Arc::clone(&stage), progress: progress.clone(), rest: &rest };
             let courtesy = if number == 0 { courtesy } else { 0 };
             scope.spawn(move || driver.drive(steps, courtesy))
         };
@@ -47,41 +49,43 @@ pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
 /// The steps of a lane, with their places among all.
 type Steps = Vec<(usize, Step)>;
 
-/// One processor has nothing to gain from a second lane, and with two or three, boots and Miri share one.
-fn arrange(steps: Vec<Step>, processors: usize) -> Vec<Steps> {
-    let [builds, boots, miri] = match processors {
-        0..2 => [0, 0, 0],
-        2..4 => [0, 1, 1],
-        _ => [0, 1, 2],
+/// Returns the lanes, and what is for any that has done its own. One processor has nothing to gain from a second lane, and with two or
+/// three there is none for Miri alone.
+fn arrange(steps: Vec<Step>, processors: usize) -> (Vec<Steps>, Steps) {
+    let (count, boots, miri) = match processors {
+        0..2 => (1, 0, Some(0)),
+        2..4 => (2, 1, None),
+        _ => (3, 1, Some(2)),
     };
-    let mut lanes: Vec<Steps> = (0..=miri).map(|_| Steps::new()).collect();
+    let (mut lanes, mut rest): (Vec<Steps>, _) = ((0..count).map(|_| Steps::new()).collect(), Steps::new());
     for (place, step) in steps.into_iter().enumerate() {
         let lane = match step.lane() {
-            Lane::Builds => builds,
-            Lane::Boots => boots,
+            Lane::Builds => Some(0),
+            Lane::Boots => Some(boots),
             Lane::Miri => miri,
         };
-        lanes[lane].push((place, step));
+        lane.map_or(&mut rest, |lane| &mut lanes[lane]).push((place, step));
     }
-    // What is longest begins first.
-    lanes.iter_mut().skip(1).for_each(|lane| lane.sort_by_key(|(_, step)| step.lane() != Lane::Boots));
-    lanes
+    (lanes, rest)
 }
 
 /// What a lane works with.
-struct Driver {
+struct Driver<'a> {
     number: usize,
     stage: Arc<Stage>,
     progress: Progress,
+    /// Steps for whoever has done its own.
+    rest: &'a Mutex<VecDeque<(usize, Step)>>,
 }
 
-impl Driver {
+impl Driver<'_> {
     fn drive(&self, steps: Steps, courtesy: i32) -> Result<Vec<(usize, Ended)>> {
         if courtesy > 0 {
             // It holds for this thread and what it starts. Should the system refuse it, all goes on as well, if less evenly.
             let _ = rustix::process::setpriority_process(None, courtesy);
         }
-        let ended = steps.into_iter().map(|(place, step)| Ok((place, self.step(step)?))).collect();
+        let rest = std::iter::from_fn(|| self.rest.lock().unwrap_or_else(PoisonError::into_inner).pop_front());
+        let ended = steps.into_iter().chain(rest).map(|(place, step)| Ok((place, self.step(step)?))).collect();
         self.stage.close(self.number);
         ended
     }
@@ -146,11 +150,23 @@ mod tests {
         let places = |processors| -> Vec<Vec<usize>> {
             let mut steps = steps();
             steps.insert(0, Step::miri("Miri", Command::new("true")));
-            let lanes = arrange(steps, processors);
-            lanes.iter().map(|lane| lane.iter().map(|(place, _)| *place).collect()).collect()
+            let (lanes, rest) = arrange(steps, processors);
+            lanes.iter().chain([&rest]).map(|lane| lane.iter().map(|(place, _)| *place).collect()).collect()
         };
-        assert_eq!(places(1), [vec![0, 1, 2, 3, 4]]);
-        assert_eq!(places(2), [vec![1, 3, 4], vec![2, 0]]);
-        assert_eq!(places(4), [vec![1, 3, 4], vec![2], vec![0]]);
+        // The last are those for any lane.
+        assert_eq!(places(1), [vec![0, 1, 2, 3, 4], vec![]]);
+        assert_eq!(places(2), [vec![1, 3, 4], vec![2], vec![0]]);
+        assert_eq!(places(4), [vec![1, 3, 4], vec![2], vec![0], vec![]]);
+    }
+
+    #[test]
+    fn what_is_for_any_lane_runs_once_also_where_there_is_nothing_else() {
+        let screen = Status(Progress::quiet().step("test", ""));
+        let stage = Arc::new(Stage::new(1, Box::new(screen)));
+        let steps: Vec<_> = steps().into_iter().enumerate().collect();
+        let (count, rest) = (steps.len(), Mutex::new(VecDeque::from(steps)));
+        let driver = Driver { number: 0, stage, progress: Progress::quiet(), rest: &rest };
+        let ended = driver.drive(Steps::new(), 0).unwrap();
+        assert_eq!(ended.iter().map(|(place, _)| *place).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
     }
 }
