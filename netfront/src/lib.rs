@@ -82,6 +82,7 @@ mod sentry;
 mod shared;
 mod statistics;
 mod suspend;
+mod train;
 mod transmit;
 mod wait;
 mod wire;

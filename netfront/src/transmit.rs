@@ -18,6 +18,7 @@ use crate::headers::Transport;
 use crate::options::Options;
 use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Made, Order};
 use crate::statistics::Sent;
+use crate::train::{Segment, Train};
 use crate::wire::{GroupSlot, GsoSlot, NetifTx};
 
 /// What the backend takes.
@@ -44,6 +45,8 @@ pub(crate) struct Transmit<P: Platform> {
     extras: u32,
     /// A packet of several pages, before it is there.
     scratch: Vec<u8>,
+    /// Segments that were sent, and are shown to the backend together.
+    train: Train,
     takes: Takes,
     /// Somebody wants to send a packet of so many bytes, and could not.
     wanted: Option<usize>,
@@ -69,6 +72,7 @@ impl<P: Platform> Transmit<P> {
             pages,
             extras: 0,
             scratch: Vec::new(),
+            train: Train::new(),
             takes,
             wanted: None,
             broken: None,
@@ -87,7 +91,7 @@ impl<P: Platform> Transmit<P> {
 
     /// Whether nothing is under way.
     pub(crate) const fn is_idle(&self) -> bool {
-        self.ring.outstanding() == 0 && self.ring.unpublished() == 0
+        self.ring.outstanding() == 0 && self.ring.unpublished() == 0 && self.train.is_empty()
     }
 
     /// How many answers have been taken, for who looks whether there are more.
@@ -139,7 +143,9 @@ impl<P: Platform> Transmit<P> {
     #[inline]
     fn fits(&self, bytes: usize) -> bool {
         let pages = bytes.div_ceil(PAGE_SIZE).max(1);
-        self.free.len() >= pages && self.ring.room() as usize > pages && self.broken.is_none()
+        let room = self.ring.room() as usize;
+        // Room for how a packet is to be cut, too: of this one, and of those that wait.
+        self.free.len() >= pages && room > pages + self.train.slots() && self.broken.is_none()
     }
 
     /// Takes all answers that are there.
@@ -203,6 +209,7 @@ impl<P: Platform> Transmit<P> {
     /// Shows the backend what was sent; whether it wants to be signalled.
     #[inline]
     pub(crate) fn publish(&mut self) -> bool {
+        self.depart();
         if self.ring.unpublished() == 0 {
             return false;
         }
@@ -233,7 +240,7 @@ impl<P: Platform> Transmit<P> {
         match flags(&self.takes, order, bytes) {
             Some(flags) => {
                 self.free.pop();
-                self.push(page, len as u16, flags, order.gso);
+                self.board(page, len, flags, order.gso);
                 self.count(len);
             }
             None => {
@@ -245,8 +252,69 @@ impl<P: Platform> Transmit<P> {
         done
     }
 
+    /// A packet of one page, which is pushed, or waits for those that follow.
+    #[inline]
+    fn board(&mut self, page: u16, len: usize, flags: TxFlags, gso: Option<Gso>) {
+        if flags.contains(TxFlags::CSUM_BLANK) && gso.is_none() && self.board_train(page, len) {
+            return;
+        }
+        self.depart();
+        self.push(page, len as u16, flags, gso);
+    }
+
+    /// Whether it waits.
+    fn board_train(&mut self, page: u16, len: usize) -> bool {
+        let bytes =
+            |page: u16, len: usize| self.pages.get(usize::from(page)).and_then(|shown| shown.bytes().get(..len));
+        let Some(segment) = bytes(page, len).and_then(Segment::find) else { return false };
+        let is_taken = match segment.kind() {
+            GsoKind::TcpV4 => self.takes.gso_v4,
+            GsoKind::TcpV6 => self.takes.gso_v6,
+        };
+        if !is_taken {
+            return false;
+        }
+        let first = self.train.first_page().and_then(|first| bytes(first, PAGE_SIZE));
+        let follows =
+            first.zip(bytes(page, len)).is_some_and(|(first, packet)| self.train.fits(&segment, first, packet));
+        if !follows {
+            self.depart();
+        }
+        self.train.add(page, segment);
+        true
+    }
+
+    /// Pushes the segments that have waited: as one packet, of the first one's headers and the payloads of all.
+    #[inline]
+    fn depart(&mut self) {
+        if !self.train.is_empty() {
+            self.push_train();
+        }
+    }
+
+    fn push_train(&mut self) {
+        let mut train = core::mem::take(&mut self.train);
+        let first = train.first_page().and_then(|first| self.pages.get_mut(usize::from(first)));
+        if let (Some((payload, gso, cars)), Some(first)) = (train.departs(), first) {
+            let blank = TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED;
+            let total =
+                if cars.len() > 1 { train.write_headers(first.bytes_mut()) } else { payload + usize::from(cars[0].1) };
+            for (number, (page, len)) in cars.iter().enumerate() {
+                let more = if number + 1 < cars.len() { TxFlags::MORE_DATA } else { TxFlags::default() };
+                if number == 0 {
+                    self.push(*page, total as u16, blank | more, (cars.len() > 1).then_some(gso));
+                } else {
+                    self.push_slots(*page, payload as u16, *len, more, None::<GsoSlot>);
+                }
+            }
+        }
+        train.clear();
+        self.train = train;
+    }
+
     /// A packet of several pages.
     fn send_scattered<R>(&mut self, len: usize, order: Order, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.depart();
         let mut packet = core::mem::take(&mut self.scratch);
         packet.resize(len, 0);
         let done = write(&mut packet);
@@ -282,7 +350,8 @@ impl<P: Platform> Transmit<P> {
     pub(crate) fn send_group(&mut self, kind: ExtraType, group: [u8; 6]) {
         let Some(page) = self.free.pop() else { return };
         let slot = GroupSlot(ExtraMcast { kind, flags: ExtraFlags::default(), addr: group });
-        self.push_slots(page, 0, TxFlags::default(), Some(slot));
+        self.depart();
+        self.push_slots(page, 0, 0, TxFlags::default(), Some(slot));
     }
 
     /// The page is the packet's now.
@@ -291,15 +360,15 @@ impl<P: Platform> Transmit<P> {
         let (kind, none, features) = (ExtraType::GSO, ExtraFlags::default(), 0);
         let extra =
             |gso: Gso| ExtraGso { kind, flags: none, size: gso.size, gso_type: gso.kind.wire(), _pad: 0, features };
-        self.push_slots(page, size, flags, gso.map(|gso| GsoSlot(extra(gso))));
+        self.push_slots(page, 0, size, flags, gso.map(|gso| GsoSlot(extra(gso))));
     }
 
     #[inline]
-    fn push_slots(&mut self, page: u16, size: u16, flags: TxFlags, extra: Option<impl Prefix<TxRequest>>) {
+    fn push_slots(&mut self, page: u16, offset: u16, size: u16, flags: TxFlags, extra: Option<impl Prefix<TxRequest>>) {
         // There are as many places as pages.
         let (Ok(id), Some(shown)) = (self.parts.insert(page), self.pages.get(usize::from(page))) else { return };
         let flags = if extra.is_some() { flags | TxFlags::EXTRA_INFO } else { flags };
-        let _ = self.ring.push(TxRequest { gref: shown.gref(), offset: 0, flags, id, size });
+        let _ = self.ring.push(TxRequest { gref: shown.gref(), offset, flags, id, size });
         if let Some(extra) = extra {
             let _ = self.ring.push(extra);
             self.extras += 1;
