@@ -70,12 +70,19 @@ impl Segment {
     }
 }
 
+/// The place of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Car {
+    pub(crate) page: u16,
+    /// Bytes of payload.
+    pub(crate) len: u16,
+}
+
 /// Segments that wait for the next one, or to be shown to the backend.
 #[derive(Debug, Default)]
 pub(crate) struct Train {
     first: Option<Segment>,
-    /// The page of each, and how many bytes of payload are in it.
-    cars: Vec<(u16, u16)>,
+    cars: Vec<Car>,
     /// The sequence number that comes next.
     next: u32,
     /// The last one is to be handed on at once.
@@ -101,7 +108,7 @@ impl Train {
 
     /// The page with the headers.
     pub(crate) fn first_page(&self) -> Option<u16> {
-        Some(self.cars.first()?.0)
+        Some(self.cars.first()?.page)
     }
 
     /// Whether a segment, in this packet, can be the next one behind those whose first is that packet.
@@ -115,22 +122,26 @@ impl Train {
     /// Puts a segment at its end.
     pub(crate) fn add(&mut self, page: u16, segment: Segment) {
         self.next = segment.sequence.wrapping_add(segment.len as u32);
-        self.cars.push((page, segment.len as u16));
+        self.cars.push(Car { page, len: segment.len as u16 });
         let full = self.first.get_or_insert_with(|| segment.clone()).len;
         self.pushes = segment.pushes;
         self.is_complete = segment.pushes || segment.len < full;
     }
 
-    /// What becomes of it: where its payloads begin, how it is cut, and the pages.
-    pub(crate) fn departs(&self) -> Option<(usize, Gso, &[(u16, u16)])> {
+    /// Where each page's payload begins, and how the packet is to be cut; `None` where there is nothing.
+    pub(crate) fn cut(&self) -> Option<(usize, Gso)> {
         let head = self.first.as_ref()?;
-        Some((head.payload, Gso { kind: head.kind, size: head.len as u16 }, &self.cars))
+        Some((head.payload, Gso { kind: head.kind, size: head.len as u16 }))
+    }
+
+    pub(crate) fn cars(&self) -> &[Car] {
+        &self.cars
     }
 
     /// Makes the headers of the first segment those of all, and returns how many bytes that is.
     pub(crate) fn write_headers(&self, packet: &mut [u8]) -> usize {
         let Some(head) = &self.first else { return 0 };
-        let payload: usize = self.cars.iter().map(|(_, len)| usize::from(*len)).sum();
+        let payload: usize = self.cars.iter().map(|car| usize::from(car.len)).sum();
         let total = head.payload + payload;
         let own = packet.get(..head.payload + head.len).and_then(Transport::find);
         if self.pushes

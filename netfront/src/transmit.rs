@@ -14,24 +14,12 @@ use xen_shared_ring::{FrontRing, InFlight, OnePage, PeerError, Prefix};
 
 use crate::Platform;
 use crate::connection::Lacking;
-use crate::headers::Transport;
 use crate::options::Options;
-use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Made, Order};
+use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Order};
 use crate::statistics::Sent;
+use crate::takes::Takes;
 use crate::train::{Segment, Train};
 use crate::wire::{GroupSlot, GsoSlot, NetifTx};
-
-/// What the backend takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Takes {
-    /// Bytes of a packet that is not to be cut.
-    pub(crate) most: usize,
-    pub(crate) scatter_gather: bool,
-    pub(crate) checksum_v4: bool,
-    pub(crate) checksum_v6: bool,
-    pub(crate) gso_v4: bool,
-    pub(crate) gso_v6: bool,
-}
 
 /// A ring, and the pages whose contents go through it. The pages stay granted for as long as the connection: the backend can read
 /// them at any time, and finds what it was sent, or zeros.
@@ -237,7 +225,7 @@ impl<P: Platform> Transmit<P> {
         let Some(shown) = self.pages.get_mut(usize::from(page)) else { return write(&mut alloc::vec![0; len]) };
         let (bytes, _) = shown.bytes_mut().split_at_mut(len);
         let done = write(bytes);
-        match flags(&self.takes, order, bytes) {
+        match self.takes.flags(order, bytes) {
             Some(flags) => {
                 self.free.pop();
                 self.board(page, len, flags, order.gso);
@@ -295,17 +283,14 @@ impl<P: Platform> Transmit<P> {
     fn push_train(&mut self) {
         let mut train = core::mem::take(&mut self.train);
         let first = train.first_page().and_then(|first| self.pages.get_mut(usize::from(first)));
-        if let (Some((payload, gso, cars)), Some(first)) = (train.departs(), first) {
+        if let (Some((payload, gso)), Some(first), cars @ [head, ..]) = (train.cut(), first, train.cars()) {
             let blank = TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED;
-            let total =
-                if cars.len() > 1 { train.write_headers(first.bytes_mut()) } else { payload + usize::from(cars[0].1) };
-            for (number, (page, len)) in cars.iter().enumerate() {
-                let more = if number + 1 < cars.len() { TxFlags::MORE_DATA } else { TxFlags::default() };
-                if number == 0 {
-                    self.push(*page, total as u16, blank | more, (cars.len() > 1).then_some(gso));
-                } else {
-                    self.push_slots(*page, payload as u16, *len, more, None::<GsoSlot>);
-                }
+            let more = |number: usize| if number + 1 < cars.len() { TxFlags::MORE_DATA } else { TxFlags::default() };
+            let is_one = cars.len() == 1;
+            let total = if is_one { payload + usize::from(head.len) } else { train.write_headers(first.bytes_mut()) };
+            self.push(head.page, total as u16, blank | more(0), (!is_one).then_some(gso));
+            for (number, car) in cars.iter().enumerate().skip(1) {
+                self.push_slots(car.page, payload as u16, car.len, more(number), None::<GsoSlot>);
             }
         }
         train.clear();
@@ -318,7 +303,7 @@ impl<P: Platform> Transmit<P> {
         let mut packet = core::mem::take(&mut self.scratch);
         packet.resize(len, 0);
         let done = write(&mut packet);
-        match flags(&self.takes, order, &mut packet) {
+        match self.takes.flags(order, &mut packet) {
             Some(flags) => {
                 let mut pieces = packet.chunks(PAGE_SIZE).peekable();
                 let (mut size, mut flags, mut gso) = (len, flags, order.gso);
@@ -378,86 +363,5 @@ impl<P: Platform> Transmit<P> {
     const fn count(&mut self, len: usize) {
         self.sent.packets += 1;
         self.sent.bytes += len as u64;
-    }
-}
-
-/// What the backend is told of a packet; `None` where it is not to be sent.
-#[inline]
-fn flags(takes: &Takes, order: Order, packet: &mut [u8]) -> Option<TxFlags> {
-    if order == Order::PLAIN {
-        return Some(TxFlags::default());
-    }
-    let Some(transport) = Transport::find(packet) else {
-        // There is no checksum to leave to anybody.
-        return order.gso.is_none().then(TxFlags::default);
-    };
-    let takes_blank = if transport.is_v6() { takes.checksum_v6 } else { takes.checksum_v4 };
-    if let Some(gso) = order.gso {
-        let takes_gso = match gso.kind {
-            GsoKind::TcpV4 => takes.gso_v4 && !transport.is_v6(),
-            GsoKind::TcpV6 => takes.gso_v6 && transport.is_v6(),
-        };
-        // Each segment has a checksum of its own.
-        let fits = gso.size > 0 && usize::from(gso.size) < packet.len();
-        if !takes_gso || !fits || !takes_blank || !transport.is_tcp() {
-            return None;
-        }
-        transport.leave_blank(packet);
-        return Some(TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED);
-    }
-    match order.checksum {
-        Made::No if takes_blank => {
-            transport.leave_blank(packet);
-            Some(TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED)
-        }
-        Made::No => {
-            transport.complete(packet);
-            Some(TxFlags::default())
-        }
-        Made::Yes => Some(TxFlags::default()),
-    }
-}
-
-/// Room for one packet: its slots and its pages are set aside for it.
-///
-/// [`consume`](Self::consume) cannot fail. Dropping it gives all back.
-pub struct TxToken<'a, P: Platform> {
-    transmit: &'a mut Transmit<P>,
-    most: usize,
-}
-
-impl<'a, P: Platform> TxToken<'a, P> {
-    pub(crate) const fn new(transmit: &'a mut Transmit<P>, most: usize) -> Self {
-        Self { transmit, most }
-    }
-
-    /// Bytes that the packet can have, its Ethernet header included.
-    #[must_use]
-    pub const fn capacity(&self) -> usize {
-        self.most
-    }
-
-    /// Has `write` make a packet of `len` bytes, and sends it. The backend sees it after
-    /// [`flush_notifications`](crate::Netfront::flush_notifications).
-    ///
-    /// `write` finds bytes of earlier packets to the same backend, and is to write all of them. A packet that is shorter than an
-    /// Ethernet header, or longer than the [capacity](Self::capacity), is counted as
-    /// [refused](crate::Sent::refused), and not sent: backends are known to choke on such.
-    #[inline]
-    pub fn consume<R>(self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.transmit.send(self.most, len, Order::PLAIN, write)
-    }
-
-    /// The same, with something left to the backend. A checksum that it does not take is made here; a packet that is to be cut, and
-    /// cannot be, is refused.
-    #[inline]
-    pub fn consume_as<R>(self, len: usize, order: Order, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.transmit.send(self.most, len, order, write)
-    }
-}
-
-impl<P: Platform> core::fmt::Debug for TxToken<'_, P> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("TxToken").field("capacity", &self.most).finish_non_exhaustive()
     }
 }

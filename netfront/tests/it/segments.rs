@@ -1,5 +1,7 @@
 //! TCP segments that follow each other go to the backend as one packet, to be cut again: what it gets is what was sent.
 
+use std::time::Duration;
+
 use xen_hypercall::abi::io::netif::GsoType;
 use xen_netfront::{Checksums, Made, Options, Order, Transport};
 use xen_sim::netback::{Gso, Options as Offer, Packet};
@@ -25,7 +27,7 @@ struct Seg {
 const PLAIN: Seg = Seg { v6: false, sequence: 1, len: 1000, flags: 0x10, port: 80, ack: 7, window: 500 };
 
 impl Seg {
-    fn header(self) -> usize {
+    const fn header(self) -> usize {
         if self.v6 { 74 } else { 54 }
     }
 
@@ -56,7 +58,7 @@ impl Seg {
         packet
     }
 
-    fn after(self) -> Self {
+    const fn after(self) -> Self {
         Self { sequence: self.sequence.wrapping_add(self.len as u32), ..self }
     }
 }
@@ -209,7 +211,7 @@ fn a_backend_that_does_not_cut_gets_each() {
 fn a_long_stream_comes_whole_whatever_room_there_is() {
     for pages in [18, 19, 37, 64, 256] {
         let options = Options { transmit_pages: pages, first_index: u32::MAX - 100, ..OFFLOADS };
-        let mut rig = Rig::new(4, options, Offer { latency: MS * 0..MS * 2, ..Offer::DEFAULT });
+        let mut rig = Rig::new(4, options, Offer { latency: Duration::ZERO..MS * 2, ..Offer::DEFAULT });
         let (mut segments, mut came) = (stream(PLAIN, 700).into_iter().peekable(), Vec::new());
         while segments.peek().is_some() {
             while segments.peek().is_some()
