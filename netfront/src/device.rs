@@ -20,7 +20,8 @@ use crate::receive::RxToken;
 use crate::sentry::Sentry;
 use crate::statistics::Statistics;
 use crate::suspend::Suspend;
-use crate::transmit::{Transmit, TxToken};
+use crate::transmit::Transmit;
+use crate::tx_token::TxToken;
 
 /// How soon, and how late at the latest, the rings are looked at although no event came.
 const WATCHDOG: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));

@@ -58,6 +58,26 @@ impl Transport {
         self.body.start + if self.protocol == TCP { 16 } else { 6 }
     }
 
+    /// Where it is: its header and its payload.
+    pub(crate) const fn body(&self) -> Range<usize> {
+        self.body.start..self.body.end
+    }
+
+    /// Has the headers say that the packet is so long, of which these are the first bytes. The checksum is left to others.
+    pub(crate) fn lengthen(mut self, packet: &mut [u8], total: usize) {
+        let (ip, longer) = (self.addresses.start, total - self.body.end);
+        let (length_at, header) = if self.is_v6() { (ip - 4, None) } else { (ip - 10, Some(ip - 12..self.body.start)) };
+        let length = usize::from(be16(packet, length_at).unwrap_or(0)) + longer;
+        put(packet, length_at, length as u16);
+        if let Some(header) = header {
+            put(packet, ip - 2, 0);
+            let checksum = !fold(sum(packet.get(header).unwrap_or_default()));
+            put(packet, ip - 2, checksum);
+        }
+        self.body.end = total;
+        self.leave_blank(packet);
+    }
+
     /// The sum of the pseudo-header.
     fn pseudo(&self, packet: &[u8]) -> u16 {
         let length = self.body.len() as u32;
@@ -88,10 +108,13 @@ impl Transport {
     }
 
     fn put(&self, packet: &mut [u8], value: u16) {
-        let at = self.checksum_at();
-        if let Some(place) = packet.get_mut(at..at + 2) {
-            place.copy_from_slice(&value.to_be_bytes());
-        }
+        put(packet, self.checksum_at(), value);
+    }
+}
+
+fn put(packet: &mut [u8], at: usize, value: u16) {
+    if let Some(place) = packet.get_mut(at..at + 2) {
+        place.copy_from_slice(&value.to_be_bytes());
     }
 }
 

@@ -82,7 +82,10 @@ mod sentry;
 mod shared;
 mod statistics;
 mod suspend;
+mod takes;
+mod train;
 mod transmit;
+mod tx_token;
 mod wait;
 mod wire;
 
@@ -105,7 +108,7 @@ pub use packet::{Checksum, ETHERNET_HEADER, Gso, GsoKind, Made, Meta, Order};
 pub use receive::RxToken;
 pub use shared::SharedInterfaces;
 pub use statistics::{Received, Sent, Statistics};
-pub use transmit::TxToken;
+pub use tx_token::TxToken;
 
 /// What a kernel supplies for interfaces: what [xenstore](xen_xenbus::store::Platform) needs, and its memory.
 pub trait Platform: xen_xenbus::store::Platform + Memory {}

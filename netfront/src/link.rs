@@ -8,7 +8,7 @@ use crate::chain::Agreed;
 use crate::multicast::Multicast;
 use crate::options::{Channels, Checksums, MOST_QUEUES, Options};
 use crate::packet::{ETHERNET_HEADER, VLAN_TAG};
-use crate::transmit::Takes;
+use crate::takes::Takes;
 
 /// What a backend writes before it is offered anything.
 pub(crate) const BACK_KEYS: &[&str] = &[

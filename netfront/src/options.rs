@@ -72,7 +72,8 @@ pub enum Checksums {
     /// The stack makes and verifies all. A packet that comes without one is dropped.
     Stack,
     /// The backend may leave them blank, and the stack may. A packet says what is known of its checksum: see
-    /// [`Checksum`](crate::Checksum).
+    /// [`Checksum`](crate::Checksum). Segments of TCP that are sent in one go and follow each other are one packet for a backend that cuts
+    /// such, if their checksums are left to it: it has a fraction of the work.
     Offload,
 }
 

@@ -15,7 +15,8 @@ use crate::chain::Agreed;
 use crate::connection::{Lacking, Written};
 use crate::options::Options;
 use crate::receive::{Look, Receive};
-use crate::transmit::{Takes, Transmit};
+use crate::takes::Takes;
+use crate::transmit::Transmit;
 
 /// A queue of a connection.
 pub(crate) struct Queue<P: Platform> {

@@ -14,23 +14,12 @@ use xen_shared_ring::{FrontRing, InFlight, OnePage, PeerError, Prefix};
 
 use crate::Platform;
 use crate::connection::Lacking;
-use crate::headers::Transport;
 use crate::options::Options;
-use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Made, Order};
+use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Order};
 use crate::statistics::Sent;
+use crate::takes::Takes;
+use crate::train::{Segment, Train};
 use crate::wire::{GroupSlot, GsoSlot, NetifTx};
-
-/// What the backend takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Takes {
-    /// Bytes of a packet that is not to be cut.
-    pub(crate) most: usize,
-    pub(crate) scatter_gather: bool,
-    pub(crate) checksum_v4: bool,
-    pub(crate) checksum_v6: bool,
-    pub(crate) gso_v4: bool,
-    pub(crate) gso_v6: bool,
-}
 
 /// A ring, and the pages whose contents go through it. The pages stay granted for as long as the connection: the backend can read
 /// them at any time, and finds what it was sent, or zeros.
@@ -44,6 +33,8 @@ pub(crate) struct Transmit<P: Platform> {
     extras: u32,
     /// A packet of several pages, before it is there.
     scratch: Vec<u8>,
+    /// Segments that were sent, and are shown to the backend together.
+    train: Train,
     takes: Takes,
     /// Somebody wants to send a packet of so many bytes, and could not.
     wanted: Option<usize>,
@@ -69,6 +60,7 @@ impl<P: Platform> Transmit<P> {
             pages,
             extras: 0,
             scratch: Vec::new(),
+            train: Train::new(),
             takes,
             wanted: None,
             broken: None,
@@ -87,7 +79,7 @@ impl<P: Platform> Transmit<P> {
 
     /// Whether nothing is under way.
     pub(crate) const fn is_idle(&self) -> bool {
-        self.ring.outstanding() == 0 && self.ring.unpublished() == 0
+        self.ring.outstanding() == 0 && self.ring.unpublished() == 0 && self.train.is_empty()
     }
 
     /// How many answers have been taken, for who looks whether there are more.
@@ -139,7 +131,9 @@ impl<P: Platform> Transmit<P> {
     #[inline]
     fn fits(&self, bytes: usize) -> bool {
         let pages = bytes.div_ceil(PAGE_SIZE).max(1);
-        self.free.len() >= pages && self.ring.room() as usize > pages && self.broken.is_none()
+        let room = self.ring.room() as usize;
+        // Room for how a packet is to be cut, too: of this one, and of those that wait.
+        self.free.len() >= pages && room > pages + self.train.slots() && self.broken.is_none()
     }
 
     /// Takes all answers that are there.
@@ -203,6 +197,7 @@ impl<P: Platform> Transmit<P> {
     /// Shows the backend what was sent; whether it wants to be signalled.
     #[inline]
     pub(crate) fn publish(&mut self) -> bool {
+        self.depart();
         if self.ring.unpublished() == 0 {
             return false;
         }
@@ -230,10 +225,10 @@ impl<P: Platform> Transmit<P> {
         let Some(shown) = self.pages.get_mut(usize::from(page)) else { return write(&mut alloc::vec![0; len]) };
         let (bytes, _) = shown.bytes_mut().split_at_mut(len);
         let done = write(bytes);
-        match flags(&self.takes, order, bytes) {
+        match self.takes.flags(order, bytes) {
             Some(flags) => {
                 self.free.pop();
-                self.push(page, len as u16, flags, order.gso);
+                self.board(page, len, flags, order.gso);
                 self.count(len);
             }
             None => {
@@ -245,12 +240,70 @@ impl<P: Platform> Transmit<P> {
         done
     }
 
+    /// A packet of one page, which is pushed, or waits for those that follow.
+    #[inline]
+    fn board(&mut self, page: u16, len: usize, flags: TxFlags, gso: Option<Gso>) {
+        if flags.contains(TxFlags::CSUM_BLANK) && gso.is_none() && self.board_train(page, len) {
+            return;
+        }
+        self.depart();
+        self.push(page, len as u16, flags, gso);
+    }
+
+    /// Whether it waits.
+    fn board_train(&mut self, page: u16, len: usize) -> bool {
+        let bytes =
+            |page: u16, len: usize| self.pages.get(usize::from(page)).and_then(|shown| shown.bytes().get(..len));
+        let Some(segment) = bytes(page, len).and_then(Segment::find) else { return false };
+        let is_taken = match segment.kind() {
+            GsoKind::TcpV4 => self.takes.gso_v4,
+            GsoKind::TcpV6 => self.takes.gso_v6,
+        };
+        if !is_taken {
+            return false;
+        }
+        let first = self.train.first_page().and_then(|first| bytes(first, PAGE_SIZE));
+        let follows =
+            first.zip(bytes(page, len)).is_some_and(|(first, packet)| self.train.fits(&segment, first, packet));
+        if !follows {
+            self.depart();
+        }
+        self.train.add(page, segment);
+        true
+    }
+
+    /// Pushes the segments that have waited: as one packet, of the first one's headers and the payloads of all.
+    #[inline]
+    fn depart(&mut self) {
+        if !self.train.is_empty() {
+            self.push_train();
+        }
+    }
+
+    fn push_train(&mut self) {
+        let mut train = core::mem::take(&mut self.train);
+        let first = train.first_page().and_then(|first| self.pages.get_mut(usize::from(first)));
+        if let (Some((payload, gso)), Some(first), cars @ [head, ..]) = (train.cut(), first, train.cars()) {
+            let blank = TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED;
+            let more = |number: usize| if number + 1 < cars.len() { TxFlags::MORE_DATA } else { TxFlags::default() };
+            let is_one = cars.len() == 1;
+            let total = if is_one { payload + usize::from(head.len) } else { train.write_headers(first.bytes_mut()) };
+            self.push(head.page, total as u16, blank | more(0), (!is_one).then_some(gso));
+            for (number, car) in cars.iter().enumerate().skip(1) {
+                self.push_slots(car.page, payload as u16, car.len, more(number), None::<GsoSlot>);
+            }
+        }
+        train.clear();
+        self.train = train;
+    }
+
     /// A packet of several pages.
     fn send_scattered<R>(&mut self, len: usize, order: Order, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.depart();
         let mut packet = core::mem::take(&mut self.scratch);
         packet.resize(len, 0);
         let done = write(&mut packet);
-        match flags(&self.takes, order, &mut packet) {
+        match self.takes.flags(order, &mut packet) {
             Some(flags) => {
                 let mut pieces = packet.chunks(PAGE_SIZE).peekable();
                 let (mut size, mut flags, mut gso) = (len, flags, order.gso);
@@ -282,7 +335,8 @@ impl<P: Platform> Transmit<P> {
     pub(crate) fn send_group(&mut self, kind: ExtraType, group: [u8; 6]) {
         let Some(page) = self.free.pop() else { return };
         let slot = GroupSlot(ExtraMcast { kind, flags: ExtraFlags::default(), addr: group });
-        self.push_slots(page, 0, TxFlags::default(), Some(slot));
+        self.depart();
+        self.push_slots(page, 0, 0, TxFlags::default(), Some(slot));
     }
 
     /// The page is the packet's now.
@@ -291,15 +345,15 @@ impl<P: Platform> Transmit<P> {
         let (kind, none, features) = (ExtraType::GSO, ExtraFlags::default(), 0);
         let extra =
             |gso: Gso| ExtraGso { kind, flags: none, size: gso.size, gso_type: gso.kind.wire(), _pad: 0, features };
-        self.push_slots(page, size, flags, gso.map(|gso| GsoSlot(extra(gso))));
+        self.push_slots(page, 0, size, flags, gso.map(|gso| GsoSlot(extra(gso))));
     }
 
     #[inline]
-    fn push_slots(&mut self, page: u16, size: u16, flags: TxFlags, extra: Option<impl Prefix<TxRequest>>) {
+    fn push_slots(&mut self, page: u16, offset: u16, size: u16, flags: TxFlags, extra: Option<impl Prefix<TxRequest>>) {
         // There are as many places as pages.
         let (Ok(id), Some(shown)) = (self.parts.insert(page), self.pages.get(usize::from(page))) else { return };
         let flags = if extra.is_some() { flags | TxFlags::EXTRA_INFO } else { flags };
-        let _ = self.ring.push(TxRequest { gref: shown.gref(), offset: 0, flags, id, size });
+        let _ = self.ring.push(TxRequest { gref: shown.gref(), offset, flags, id, size });
         if let Some(extra) = extra {
             let _ = self.ring.push(extra);
             self.extras += 1;
@@ -309,86 +363,5 @@ impl<P: Platform> Transmit<P> {
     const fn count(&mut self, len: usize) {
         self.sent.packets += 1;
         self.sent.bytes += len as u64;
-    }
-}
-
-/// What the backend is told of a packet; `None` where it is not to be sent.
-#[inline]
-fn flags(takes: &Takes, order: Order, packet: &mut [u8]) -> Option<TxFlags> {
-    if order == Order::PLAIN {
-        return Some(TxFlags::default());
-    }
-    let Some(transport) = Transport::find(packet) else {
-        // There is no checksum to leave to anybody.
-        return order.gso.is_none().then(TxFlags::default);
-    };
-    let takes_blank = if transport.is_v6() { takes.checksum_v6 } else { takes.checksum_v4 };
-    if let Some(gso) = order.gso {
-        let takes_gso = match gso.kind {
-            GsoKind::TcpV4 => takes.gso_v4 && !transport.is_v6(),
-            GsoKind::TcpV6 => takes.gso_v6 && transport.is_v6(),
-        };
-        // Each segment has a checksum of its own.
-        let fits = gso.size > 0 && usize::from(gso.size) < packet.len();
-        if !takes_gso || !fits || !takes_blank || !transport.is_tcp() {
-            return None;
-        }
-        transport.leave_blank(packet);
-        return Some(TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED);
-    }
-    match order.checksum {
-        Made::No if takes_blank => {
-            transport.leave_blank(packet);
-            Some(TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED)
-        }
-        Made::No => {
-            transport.complete(packet);
-            Some(TxFlags::default())
-        }
-        Made::Yes => Some(TxFlags::default()),
-    }
-}
-
-/// Room for one packet: its slots and its pages are set aside for it.
-///
-/// [`consume`](Self::consume) cannot fail. Dropping it gives all back.
-pub struct TxToken<'a, P: Platform> {
-    transmit: &'a mut Transmit<P>,
-    most: usize,
-}
-
-impl<'a, P: Platform> TxToken<'a, P> {
-    pub(crate) const fn new(transmit: &'a mut Transmit<P>, most: usize) -> Self {
-        Self { transmit, most }
-    }
-
-    /// Bytes that the packet can have, its Ethernet header included.
-    #[must_use]
-    pub const fn capacity(&self) -> usize {
-        self.most
-    }
-
-    /// Has `write` make a packet of `len` bytes, and sends it. The backend sees it after
-    /// [`flush_notifications`](crate::Netfront::flush_notifications).
-    ///
-    /// `write` finds bytes of earlier packets to the same backend, and is to write all of them. A packet that is shorter than an
-    /// Ethernet header, or longer than the [capacity](Self::capacity), is counted as
-    /// [refused](crate::Sent::refused), and not sent: backends are known to choke on such.
-    #[inline]
-    pub fn consume<R>(self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.transmit.send(self.most, len, Order::PLAIN, write)
-    }
-
-    /// The same, with something left to the backend. A checksum that it does not take is made here; a packet that is to be cut, and
-    /// cannot be, is refused.
-    #[inline]
-    pub fn consume_as<R>(self, len: usize, order: Order, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.transmit.send(self.most, len, order, write)
-    }
-}
-
-impl<P: Platform> core::fmt::Debug for TxToken<'_, P> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("TxToken").field("capacity", &self.most).finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@ mod offload {
     use crate::options::{Checksums, RING_SLOTS};
     use crate::packet::{Checksum, Made, Order};
     use crate::receive::RxToken;
-    use crate::transmit::TxToken;
+    use crate::tx_token::TxToken;
 
     /// How packets are sent.
     pub(crate) const fn order(checksums: Checksums) -> Order {

@@ -9,7 +9,7 @@ use crate::device::Netfront;
 use crate::options::Checksums;
 use crate::packet::{ETHERNET_HEADER, Order};
 use crate::receive::RxToken;
-use crate::transmit::TxToken;
+use crate::tx_token::TxToken;
 
 /// smoltcp hands out packets as it is polled; they go to the backend with
 /// [`flush_notifications`](Netfront::flush_notifications), or when the interface is [polled](Netfront::poll) or

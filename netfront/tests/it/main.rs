@@ -26,6 +26,7 @@ mod many;
 mod multicast;
 #[path = "common/perils.rs"]
 mod perils;
+mod segments;
 #[path = "../../../xenbus/tests/it/suspended/mod.rs"]
 mod suspended;
 mod traffic;
