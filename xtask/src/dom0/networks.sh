@@ -127,10 +127,10 @@ tcp_echo() (
 	return 1
 )
 
-# wire ADDRESS/LENGTH: a wire into the bridge, whose other end has this address: what is sent there comes as from another host.
+# wire ADDRESS/LENGTH: a wire into the bridge, whose other end, wire0, has this address: what is sent there comes as from another host.
+# `ip link del wire0` takes it away: the bridge has the smallest MTU of all that end in it.
 wire() {
-	[ ! -e /sys/class/net/wire0 ] || return 0
-	load_modules /domu/spare/veth
+	[ -e /sys/module/veth ] || load_modules /domu/spare/veth
 	# Busybox leaves the name of the other end to Linux.
 	ip link add wire0 type veth
 	ip link set veth0 master br0
