@@ -5,36 +5,39 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the server may take with an answer before it is asked again: QEMU takes a connection before there is a guest.
-const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long the server may take with an answer before it is asked again, at first and at the end: QEMU takes a connection before there is a
+/// guest, and a busy machine takes its time.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(10));
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// Returns what a server at a port of 127.0.0.1 answers when it is asked for a path: head and body.
+/// Asks once.
 ///
 /// # Errors
 ///
-/// When nobody answers in a few seconds, or with nothing.
-pub fn page(port: u16, path: &str) -> Result<String> {
+/// When nobody answers in time, or with nothing.
+fn page(port: u16, path: &str, patience: Duration) -> Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     if answer.is_empty() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
 }
 
-/// As [`page`], again and again until there is an answer or the limit is over.
+/// Returns what a server at a port of 127.0.0.1 answers when it is asked for a path: head and body. It is asked again and again until there is
+/// an answer or the limit is over.
 ///
 /// # Errors
 ///
-/// The last one.
+/// Why the last try had no answer.
 pub fn page_within(port: u16, path: &str, limit: Duration) -> Result<String> {
-    let deadline = Instant::now() + limit;
+    let (deadline, mut patience) = (Instant::now() + limit, PATIENCE.0);
     loop {
-        match page(port, path) {
+        match page(port, path, patience) {
             Err(_) if Instant::now() < deadline => thread::sleep(PAUSE),
             answer => return answer,
         }
+        patience = PATIENCE.1.min(patience * 5 / 4);
     }
 }
 
