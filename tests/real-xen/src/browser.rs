@@ -5,6 +5,8 @@
 use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Write as _, pipe};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -31,12 +33,14 @@ const OPTIONS: [&str; 11] = [
 /// The shell gives it the pipes as the descriptors that it expects.
 const DESCRIPTORS: &str = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>\"$BROWSER_LOG\"";
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long it may take with an answer, on a busy machine.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// A browser with one page; it ends when this is dropped.
 pub struct Browser {
     _process: Guarded,
     orders: PipeWriter,
-    answers: BufReader<PipeReader>,
+    answers: Receiver<Vec<u8>>,
     session: Option<String>,
     number: u64,
 }
@@ -59,7 +63,7 @@ impl Browser {
         command.stdin(Stdio::from(theirs)).stdout(Stdio::from(ours));
         let process = Guarded::spawn(command)?;
         let mut browser =
-            Self { _process: process, orders, answers: BufReader::new(answers), session: None, number: 0 };
+            Self { _process: process, orders, answers: read_in_background(answers), session: None, number: 0 };
         browser.attach()?;
         Ok(browser)
     }
@@ -108,7 +112,7 @@ impl Browser {
                 last if Instant::now() > deadline => {
                     bail!("{expression} was not true in {} s: {last:?}", limit.as_secs());
                 }
-                _ => std::thread::sleep(PAUSE),
+                _ => thread::sleep(PAUSE),
             }
         }
     }
@@ -150,10 +154,18 @@ impl Browser {
         }
     }
 
-    fn next(&mut self) -> Result<Value> {
-        let mut message = Vec::new();
-        self.answers.read_until(0, &mut message)?;
-        let text = message.strip_suffix(b"\0").context("the browser has ended")?;
-        Ok(serde_json::from_slice(text)?)
+    fn next(&self) -> Result<Value> {
+        let text = self.answers.recv_timeout(ANSWER).context("the browser has ended, or hangs")?;
+        Ok(serde_json::from_slice(&text)?)
     }
+}
+
+/// Messages, each of which ends with a zero.
+fn read_in_background(answers: PipeReader) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        // At the end of the browser, or where nobody listens any more.
+        let _ = BufReader::new(answers).split(0).map_while(Result::ok).try_for_each(|message| sender.send(message));
+    });
+    receiver
 }
