@@ -341,7 +341,13 @@ impl<'a> Boot<'a> {
         };
         let sign = recorder.last_sign(self.guest().timeout);
         self.done = true;
-        self.stopped(Ending::TimedOut(sign), session);
+        let ending = if self.asked_to_end {
+            session.progress.note("xl", format!("the guest has not ended {} s after shutdown", FAREWELL.as_secs()));
+            Ending::Killed
+        } else {
+            Ending::TimedOut(sign)
+        };
+        self.stopped(ending, session);
         Ok(())
     }
 
