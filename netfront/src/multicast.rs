@@ -45,8 +45,8 @@ impl<P: Platform> Netfront<P> {
     /// Wants packets to a group, from now on and over all connections. One that was joined already stays so.
     ///
     /// The backend is told where it filters ([`Link::filters_multicast`](crate::Link::filters_multicast)), with what is sent next; else
-    /// they come anyhow. One that does not listen, or has too many groups already, counts as
-    /// [failed](crate::Sent::failed), and the packets may not come. (`XEN_NETIF_EXTRA_TYPE_MCAST_ADD`, public/io/netif.h)
+    /// they come anyhow. Whether it refuses, for instance since it has too many groups, is told by [`Sent::failed`](crate::Sent::failed)
+    /// alone: the packets do not come then. (`XEN_NETIF_EXTRA_TYPE_MCAST_ADD`, public/io/netif.h)
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use core::ops::Range;
 use xen_hypercall::abi::io::netif::NR_SLOTS_MIN;
 
 use crate::headers::Transport;
-use crate::packet::{Gso, GsoKind};
+use crate::packet::{ETHERNET_HEADER, Gso, GsoKind};
 
 /// Segments in a train at most: slots that every backend takes. (`XEN_NETIF_NR_SLOTS_MIN`, public/io/netif.h)
 pub(crate) const LONGEST: usize = NR_SLOTS_MIN as usize;
@@ -34,7 +34,11 @@ impl Segment {
     /// Looks for it in a packet of our own stack's, whose checksum is left to the backend.
     pub(crate) fn find(packet: &[u8]) -> Option<Self> {
         let transport = Transport::find(packet).filter(Transport::is_tcp)?;
-        let (kind, usual) = if transport.is_v6() { (GsoKind::TcpV6, 14 + 40) } else { (GsoKind::TcpV4, 14 + 20) };
+        let (kind, usual) = if transport.is_v6() {
+            (GsoKind::TcpV6, ETHERNET_HEADER + 40)
+        } else {
+            (GsoKind::TcpV4, ETHERNET_HEADER + 20)
+        };
         let Range { start: tcp, end } = transport.body();
         let header = tcp..tcp + 20;
         let fields: &[u8; 20] = packet.get(header)?.first_chunk()?;
@@ -53,7 +57,7 @@ impl Segment {
 
     /// Whether two packets have the same headers, but for lengths, checksums, sequence numbers, and where the payload is to be handed on.
     fn has_headers_of(&self, first: &[u8], packet: &[u8]) -> bool {
-        let (ip, tcp) = (14, self.tcp);
+        let (ip, tcp) = (ETHERNET_HEADER, self.tcp);
         let same = |range: Range<usize>| first.get(range.clone()) == packet.get(range);
         let network = match self.kind {
             // All but length, identification and checksum.
