@@ -16,7 +16,7 @@ use xen_rt::netfront::{Channels, Checksums, Offer, Options};
 ///
 /// What stands behind one of these words makes no sense.
 pub fn interface_options(line: CommandLine, otherwise: Options) -> Result<Options, Box<dyn Error>> {
-    let number = |key: &str, otherwise: u32| line.value(key).map_or(Ok(otherwise), str::parse);
+    let number = |key: &str, otherwise: u32| number(line, key, otherwise);
     let offer = |key: &str, otherwise| choice(line, key, otherwise, [("yes", Offer::Yes), ("no", Offer::No)]);
     let channels = [("one", Channels::One), ("split", Channels::Split)];
     let checksums = [("yes", Checksums::Offload), ("no", Checksums::Stack)];
@@ -28,9 +28,14 @@ pub fn interface_options(line: CommandLine, otherwise: Options) -> Result<Option
         checksums: choice(line, "offload", otherwise.checksums, checksums)?,
         transmit_pages: number("pages", otherwise.transmit_pages)?,
         receive_pages: number("pages", otherwise.receive_pages)?,
-        hold: line.value("hold").map_or(Ok(otherwise.hold), |word| word.parse().map(Duration::from_secs))?,
+        hold: number("hold", otherwise.hold.as_secs() as u32).map(|seconds| Duration::from_secs(seconds.into()))?,
         ..otherwise
     })
+}
+
+fn number(line: CommandLine, key: &str, otherwise: u32) -> Result<u32, Box<dyn Error>> {
+    let Some(word) = line.value(key) else { return Ok(otherwise) };
+    word.parse().map_err(|_| format!("{key}={word} is no number from 0 to {}", u32::MAX).into())
 }
 
 fn choice<T: Copy>(line: CommandLine, key: &str, otherwise: T, choices: [(&str, T); 2]) -> Result<T, Box<dyn Error>> {
