@@ -2,7 +2,7 @@
 //!
 //! It is what our drivers are compared with, and what tests of the runner use while there is no guest of ours that can do the same.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,10 @@ use crate::dom0::modules::{self, Module};
 use crate::initramfs::Archive;
 use crate::packages::{self, DOM0, Tree};
 use crate::progress::Progress;
+use crate::{paths, process, workspace};
 
+/// What a static program is built for.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// A kernel that says nothing and does nothing of its own accord.
 const ARGUMENTS: &str = "console=hvc0 quiet loglevel=0 audit=0 cryptomgr.notests nowatchdog";
 /// In mebibytes.
@@ -62,6 +65,27 @@ pub fn guest(name: &str, init: Init<'_>, modules: &[&str], progress: &Progress) 
 pub fn version(progress: &Progress) -> Result<String> {
     let kernel = packages::ensure(&DOM0, progress)?.find("boot", |name| name.starts_with("vmlinuz-"))?;
     Ok(named(&kernel.file_name().unwrap_or_default().to_string_lossy()))
+}
+
+/// Builds a program of the workspace that needs no library: as a guest's init, and for domain 0.
+///
+/// # Errors
+///
+/// When it does not build.
+pub fn program(package: &str, progress: &Progress) -> Result<PathBuf> {
+    let step = progress.step("build", format!("building {package}"));
+    let mut command = workspace::cargo()?;
+    command.args(["build", "--release", "--quiet", "--target", TARGET, "--package", package]);
+    command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    workspace::build_quickly(&mut command).env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+    // Other flags than everything else has.
+    let folder = paths::target()?.join("static");
+    paths::make(&folder)?;
+    command.env("CARGO_TARGET_DIR", &folder);
+    process::output(command)?;
+    let file = folder.join(TARGET).join("release").join(package);
+    step.done(format!("{package} built, {}", process::size(fs::metadata(&file)?.len())));
+    Ok(file)
 }
 
 fn named(file: &str) -> String {

@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use real_xen_tests::{expect, guest, in_scenario, outcome_of, succeeded};
 use xtask::boot::{self, Ending, GuestSpec, Outcome};
+use xtask::linux;
 use xtask::network::Network;
+use xtask::progress::Progress;
 
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
 
@@ -36,7 +38,7 @@ impl Row {
         let arguments = format!(
             "bytes={BYTES} queues={queues} channels={channels} scatter={scatter} segments={segments} offload={offload}"
         );
-        networked(self.name, &arguments, &[&sizes(""), include_str!("../scenarios/network-load.sh")])
+        loaded(self.name, "", &arguments, "")
     }
 
     /// What the guest tells of the connection.
@@ -48,22 +50,13 @@ impl Row {
 }
 
 /// Bytes over TCP, each way.
-const BYTES: u32 = 4 << 20;
-
-fn sizes(more: &str) -> String {
-    format!("sizes='{more}' bytes={BYTES}\n")
-}
+const BYTES: u32 = 100 << 20;
 
 fn guests() -> Vec<GuestSpec> {
     let lives = include_str!("../scenarios/network-lives.sh");
     let life = |name, bytes: u32, rounds: &str, scenario| {
         networked(name, &format!("bytes={bytes} queues=2"), &[scenario, rounds, lives])
     };
-    let jumbo = [
-        &sizes("1473 4000 4054 4055 4096 8000 8972"),
-        include_str!("../scenarios/network-jumbo.sh"),
-        include_str!("../scenarios/network-load.sh"),
-    ];
     let mut guests = vec![
         networked("rounds", "hold=0", &[include_str!("../scenarios/network-rounds.sh"), "rounds=10\n", lives]),
         life("link", 1, "rounds=3\n", include_str!("../scenarios/network-link.sh")),
@@ -77,8 +70,18 @@ fn guests() -> Vec<GuestSpec> {
         in_scenario(name, guest, include_str!("../scenarios/network-multicast.sh"))
     }));
     // Last, for it changes the bridge.
-    guests.push(in_scenario("jumbo", guest("tcp", &format!("ip=10.0.0.15/24 bytes={BYTES}")), &jumbo.concat()));
+    let jumbo =
+        loaded("jumbo", include_str!("../scenarios/network-jumbo.sh"), "", "1473 4000 4054 4055 4096 8000 8972");
+    guests.push(GuestSpec { network: None, arguments: format!("ip=10.0.0.15/24 bytes={BYTES}"), ..jumbo });
     guests
+}
+
+/// A guest that is pinged, also with more sizes, and carries many bytes.
+fn loaded(name: &str, before: &str, arguments: &str, sizes: &str) -> GuestSpec {
+    let bulk = linux::program("bulk", &Progress::quiet()).expect("the program builds");
+    let head = format!("sizes='{sizes}' bytes={BYTES}\n");
+    let scenario = [&head, include_str!("../scenarios/bulk.sh"), before, include_str!("../scenarios/network-load.sh")];
+    GuestSpec { files: vec![("domu/tests/bulk".to_owned(), bulk)], ..networked(name, arguments, &scenario) }
 }
 
 fn networked(name: &str, arguments: &str, scenario: &[&str]) -> GuestSpec {
