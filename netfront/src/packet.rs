@@ -74,6 +74,8 @@ impl Meta {
 impl Order {
     /// Nothing is left to the backend.
     pub const PLAIN: Self = Self { checksum: Made::Yes, gso: None };
+    /// The checksum is.
+    pub(crate) const LEFT: Self = Self { checksum: Made::No, gso: None };
 }
 
 impl GsoKind {

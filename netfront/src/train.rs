@@ -1,18 +1,22 @@
 //! Segments of a TCP connection that follow each other, which the backend gets as one packet, to be cut again where it has to be.
 //!
-//! A stack that makes no packets longer than the MTU sends many alike. Each stays in its page: the packet is the headers of the first
-//! one, and the payloads of all. The backend does for all of them what it else does for each.
+//! A stack that makes no packets longer than the MTU sends many alike. None is copied: the packet is the headers of the first one, and the
+//! payloads of all, of which several stand behind each other in a page. The backend does for all of them what it else does for each.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use xen_hypercall::abi::io::netif::NR_SLOTS_MIN;
+use xen_hypercall::abi::frame::PAGE_SIZE;
+use xen_hypercall::abi::io::netif::{MAX_TX_SIZE, NR_SLOTS_MIN};
 
 use crate::headers::Transport;
-use crate::packet::{ETHERNET_HEADER, Gso, GsoKind};
+use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Order};
 
-/// Segments in a train at most: slots that every backend takes. (`XEN_NETIF_NR_SLOTS_MIN`, public/io/netif.h)
-pub(crate) const LONGEST: usize = NR_SLOTS_MIN as usize;
+/// Pages of a train at most: slots that every backend takes. (`XEN_NETIF_NR_SLOTS_MIN`, public/io/netif.h)
+const LONGEST: usize = NR_SLOTS_MIN as usize;
+
+/// Bytes of headers before the payload of a [`Segment`]: Ethernet, IPv6, TCP with all its options.
+pub(crate) const MOST_HEADERS: usize = ETHERNET_HEADER + 40 + 60;
 
 const ACK: u8 = 0x10;
 const PSH: u8 = 0x08;
@@ -74,7 +78,7 @@ impl Segment {
     }
 }
 
-/// The place of a segment.
+/// A page with payload: that of one segment, or of several behind each other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Car {
     pub(crate) page: u16,
@@ -82,11 +86,23 @@ pub(crate) struct Car {
     pub(crate) len: u16,
 }
 
+/// Where a packet can be written so that its payload follows that of the last one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) page: u16,
+    /// Where in the page the packet begins.
+    pub(crate) at: usize,
+    /// Bytes of its headers, which stand over the end of the last one.
+    pub(crate) headers: usize,
+}
+
 /// Segments that wait for the next one, or to be shown to the backend.
 #[derive(Debug, Default)]
 pub(crate) struct Train {
     first: Option<Segment>,
     cars: Vec<Car>,
+    /// Bytes of the packet.
+    total: usize,
     /// The sequence number that comes next.
     next: u32,
     /// The last one is to be handed on at once.
@@ -115,21 +131,55 @@ impl Train {
         Some(self.cars.first()?.page)
     }
 
-    /// Whether a segment, in this packet, can be the next one behind those whose first is that packet.
+    /// Where a packet of so many bytes is to be written in the hope that it is the next segment, for which there is room in the last page.
+    ///
+    /// The first page has none but the first segment, and those of two connections that take turns never have a second page.
+    #[inline]
+    pub(crate) fn place_behind(&self, len: usize, order: Order) -> Option<Place> {
+        let [_, .., last] = self.cars.as_slice() else { return None };
+        let head = self.first.as_ref()?;
+        let (end, payload) = (head.payload + usize::from(last.len), len.checked_sub(head.payload)?);
+        let fits = (1..=head.len).contains(&payload) && end + payload <= PAGE_SIZE && self.has_room(payload);
+        let place = Place { page: last.page, at: end - head.payload, headers: head.payload };
+        (fits && order == Order::LEFT && !self.is_complete).then_some(place)
+    }
+
+    /// Whether a segment, in this packet, can be the next one behind those whose first is that packet, in a page of its own.
     pub(crate) fn fits(&self, segment: &Segment, first: &[u8], packet: &[u8]) -> bool {
+        self.cars.len() < LONGEST && self.has_room(segment.len) && self.follows(segment, first, packet)
+    }
+
+    /// Whether a segment, in this packet, is the next one behind those whose first is that packet.
+    pub(crate) fn follows(&self, segment: &Segment, first: &[u8], packet: &[u8]) -> bool {
         let Some(head) = &self.first else { return false };
         let is_next = segment.sequence == self.next && segment.len <= head.len && !self.is_complete;
         let is_alike = (segment.kind, segment.payload) == (head.kind, head.payload);
-        is_next && is_alike && self.cars.len() < LONGEST && segment.has_headers_of(first, packet)
+        is_next && is_alike && segment.has_headers_of(first, packet)
     }
 
-    /// Puts a segment at its end.
+    /// Whether the packet may be longer by so much.
+    const fn has_room(&self, payload: usize) -> bool {
+        self.total + payload <= MAX_TX_SIZE as usize
+    }
+
+    /// Puts a segment at its end, in a page of its own.
     pub(crate) fn add(&mut self, page: u16, segment: Segment) {
+        self.cars.push(Car { page, len: 0 });
+        if self.first.is_none() {
+            self.total = segment.payload;
+            self.first = Some(segment.clone());
+        }
+        self.couple(segment);
+    }
+
+    /// Puts a segment at its end, in the last page.
+    pub(crate) fn couple(&mut self, segment: Segment) {
+        let (Some(head), Some(last)) = (&self.first, self.cars.last_mut()) else { return };
+        last.len += segment.len as u16;
+        self.total += segment.len;
         self.next = segment.sequence.wrapping_add(segment.len as u32);
-        self.cars.push(Car { page, len: segment.len as u16 });
-        let full = self.first.get_or_insert_with(|| segment.clone()).len;
         self.pushes = segment.pushes;
-        self.is_complete = segment.pushes || segment.len < full;
+        self.is_complete = segment.pushes || segment.len < head.len;
     }
 
     /// Where each page's payload begins, and how the packet is to be cut; `None` where there is nothing.
@@ -145,8 +195,6 @@ impl Train {
     /// Makes the headers of the first segment those of all, and returns how many bytes that is.
     pub(crate) fn write_headers(&self, packet: &mut [u8]) -> usize {
         let Some(head) = &self.first else { return 0 };
-        let payload: usize = self.cars.iter().map(|car| usize::from(car.len)).sum();
-        let total = head.payload + payload;
         let own = packet.get(..head.payload + head.len).and_then(Transport::find);
         if self.pushes
             && let Some(flags) = packet.get_mut(head.tcp + 13)
@@ -154,9 +202,9 @@ impl Train {
             *flags |= PSH;
         }
         if let Some(transport) = own {
-            transport.lengthen(packet, total);
+            transport.lengthen(packet, self.total);
         }
-        total
+        self.total
     }
 
     pub(crate) fn clear(&mut self) {

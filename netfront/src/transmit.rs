@@ -1,5 +1,7 @@
 //! One direction of a queue: what is sent.
 
+mod trains;
+
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 
@@ -15,10 +17,10 @@ use xen_shared_ring::{FrontRing, InFlight, OnePage, PeerError, Prefix};
 use crate::Platform;
 use crate::connection::Lacking;
 use crate::options::Options;
-use crate::packet::{ETHERNET_HEADER, Gso, GsoKind, Order};
+use crate::packet::{ETHERNET_HEADER, Gso, Order};
 use crate::statistics::Sent;
 use crate::takes::Takes;
-use crate::train::{Segment, Train};
+use crate::train::Train;
 use crate::wire::{GroupSlot, GsoSlot, NetifTx};
 
 /// A ring, and the pages whose contents go through it. The pages stay granted for as long as the connection: the backend can read
@@ -221,6 +223,14 @@ impl<P: Platform> Transmit<P> {
         if len > PAGE_SIZE {
             return self.send_scattered(len, order, write);
         }
+        if let Some(place) = self.train.place_behind(len, order) {
+            return self.send_behind(place, len, write);
+        }
+        self.send_in_page(len, order, write)
+    }
+
+    #[inline]
+    fn send_in_page<R>(&mut self, len: usize, order: Order, write: impl FnOnce(&mut [u8]) -> R) -> R {
         let page = self.free.last().copied().unwrap_or(0);
         let Some(shown) = self.pages.get_mut(usize::from(page)) else { return write(&mut alloc::vec![0; len]) };
         let (bytes, _) = shown.bytes_mut().split_at_mut(len);
@@ -238,63 +248,6 @@ impl<P: Platform> Transmit<P> {
             }
         }
         done
-    }
-
-    /// A packet of one page, which is pushed, or waits for those that follow.
-    #[inline]
-    fn board(&mut self, page: u16, len: usize, flags: TxFlags, gso: Option<Gso>) {
-        if flags.contains(TxFlags::CSUM_BLANK) && gso.is_none() && self.board_train(page, len) {
-            return;
-        }
-        self.depart();
-        self.push(page, len as u16, flags, gso);
-    }
-
-    /// Whether it waits.
-    fn board_train(&mut self, page: u16, len: usize) -> bool {
-        let bytes =
-            |page: u16, len: usize| self.pages.get(usize::from(page)).and_then(|shown| shown.bytes().get(..len));
-        let Some(segment) = bytes(page, len).and_then(Segment::find) else { return false };
-        let is_taken = match segment.kind() {
-            GsoKind::TcpV4 => self.takes.gso_v4,
-            GsoKind::TcpV6 => self.takes.gso_v6,
-        };
-        if !is_taken {
-            return false;
-        }
-        let first = self.train.first_page().and_then(|first| bytes(first, PAGE_SIZE));
-        let follows =
-            first.zip(bytes(page, len)).is_some_and(|(first, packet)| self.train.fits(&segment, first, packet));
-        if !follows {
-            self.depart();
-        }
-        self.train.add(page, segment);
-        true
-    }
-
-    /// Pushes the segments that have waited: as one packet, of the first one's headers and the payloads of all.
-    #[inline]
-    fn depart(&mut self) {
-        if !self.train.is_empty() {
-            self.push_train();
-        }
-    }
-
-    fn push_train(&mut self) {
-        let mut train = core::mem::take(&mut self.train);
-        let first = train.first_page().and_then(|first| self.pages.get_mut(usize::from(first)));
-        if let (Some((payload, gso)), Some(first), cars @ [head, ..]) = (train.cut(), first, train.cars()) {
-            let blank = TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED;
-            let more = |number: usize| if number + 1 < cars.len() { TxFlags::MORE_DATA } else { TxFlags::default() };
-            let is_one = cars.len() == 1;
-            let total = if is_one { payload + usize::from(head.len) } else { train.write_headers(first.bytes_mut()) };
-            self.push(head.page, total as u16, blank | more(0), (!is_one).then_some(gso));
-            for (number, car) in cars.iter().enumerate().skip(1) {
-                self.push_slots(car.page, payload as u16, car.len, more(number), None::<GsoSlot>);
-            }
-        }
-        train.clear();
-        self.train = train;
     }
 
     /// A packet of several pages.

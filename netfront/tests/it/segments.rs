@@ -207,12 +207,55 @@ fn a_backend_that_does_not_cut_gets_each() {
     }
 }
 
+/// Two streams, of which one comes into the other: each goes on where it was.
+#[test]
+fn another_packet_of_the_same_length_goes_elsewhere() {
+    let others = [
+        Seg { port: 81, ..PLAIN },
+        Seg { sequence: 77, ..PLAIN },
+        Seg { flags: 0x11, ..PLAIN },
+        Seg { len: 900, port: 82, ..PLAIN },
+    ];
+    let mut rig = Rig::new(5, OFFLOADS, Offer::DEFAULT);
+    for (other, v6) in others.into_iter().flat_map(|other| [(other, false), (other, true)]) {
+        for before in 2..8 {
+            let mut segments = stream(Seg { v6, ..PLAIN }, before + 2);
+            segments.insert(before, Seg { v6, ..other });
+            let came = carried(&mut rig, &segments);
+            assert_eq!(came.iter().flat_map(cut).collect::<Vec<_>>(), finished(&segments), "behind {before}");
+            assert_eq!(came.len(), 3, "behind {before}");
+        }
+    }
+    rig.close();
+    rig.assert_given_back();
+}
+
+/// What is written behind a segment may be no TCP at all, and shorter than the headers that are expected.
+#[test]
+fn what_is_no_segment_goes_elsewhere() {
+    let mut rig = Rig::new(6, OFFLOADS, Offer::DEFAULT);
+    for len in [60, 300, 1054] {
+        let (segments, other) = (stream(PLAIN, 3), crate::common::packet(len, 3));
+        for bytes in segments.iter().map(|segment| segment.bytes()).chain([other.clone()]) {
+            let room = rig.front.transmit().expect("there is room");
+            room.consume_as(bytes.len(), LEFT, |into| into.copy_from_slice(&bytes));
+        }
+        rig.front.flush_notifications();
+        rig.pass(MS * 20);
+        let came = rig.sent();
+        assert_eq!((came.len(), cut(&came[0])), (2, finished(&segments)));
+        assert_eq!(came[1].data, other);
+    }
+}
+
 #[test]
 fn a_long_stream_comes_whole_whatever_room_there_is() {
-    for pages in [18, 19, 37, 64, 256] {
+    for (pages, len) in [18, 19, 37, 64, 256].into_iter().flat_map(|pages| [(pages, 100), (pages, 1000), (pages, 1446)])
+    {
+        let first = Seg { len, ..PLAIN };
         let options = Options { transmit_pages: pages, first_index: u32::MAX - 100, ..OFFLOADS };
         let mut rig = Rig::new(4, options, Offer { latency: Duration::ZERO..MS * 2, ..Offer::DEFAULT });
-        let (mut segments, mut came) = (stream(PLAIN, 700).into_iter().peekable(), Vec::new());
+        let (mut segments, mut came) = (stream(first, 700).into_iter().peekable(), Vec::new());
         for round in 0.. {
             if segments.peek().is_none() {
                 break;
@@ -230,8 +273,16 @@ fn a_long_stream_comes_whole_whatever_room_there_is() {
         }
         rig.pass(MS * 20);
         came.extend(rig.sent());
-        assert!(came.iter().all(|packet| packet.data.len() <= 54 + 18 * 1000) && came.len() < 400, "{}", came.len());
-        assert_eq!(came.iter().flat_map(cut).collect::<Vec<_>>(), finished(&stream(PLAIN, 700)), "{pages} pages");
+        // The first page has one segment, and each of 17 others as many as there is room for; up to 64 KiB.
+        let most = (1 + 17 * ((4096 - 54) / len)).min((0xffff - 54) / len);
+        let longest = came.iter().map(|packet| packet.data.len()).max().expect("something came");
+        assert!(longest <= 54 + most * len && came.len() < 400, "{} packets, one of {longest}", came.len());
+        assert!(pages < 64 || longest == 54 + most * len, "{longest} of {} bytes", 54 + most * len);
+        assert_eq!(
+            came.iter().flat_map(cut).collect::<Vec<_>>(),
+            finished(&stream(first, 700)),
+            "{pages} pages of {len}"
+        );
         assert_eq!((rig.back().disabled(), rig.back().statistics().refused), (None, 0));
         rig.close();
         rig.assert_given_back();
