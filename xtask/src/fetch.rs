@@ -41,6 +41,24 @@ pub fn page_within(port: u16, path: &str, limit: Duration) -> Result<String> {
     }
 }
 
+/// The same, until the answer is good: a server may be up before its files are there.
+///
+/// # Errors
+///
+/// Why the last try had no answer, or which one it had.
+pub fn good_page_within(port: u16, path: &str, limit: Duration) -> Result<String> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = page_within(port, path, left)?;
+        match body(&answer) {
+            Ok(_) => return Ok(answer),
+            Err(error) if left.is_zero() => return Err(error),
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
+
 /// Returns the body of an answer that is good.
 ///
 /// # Errors

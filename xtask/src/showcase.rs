@@ -114,7 +114,7 @@ impl Showcase {
 fn ask_in_background(port: u16, smoke: bool) -> Receiver<Result<()>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let first = fetch::page_within(port, "/", LIMIT).with_context(|| format!("nobody answers at port {port}"));
+        let first = fetch::good_page_within(port, "/", LIMIT).with_context(|| format!("no page at port {port}"));
         let finding = first.and_then(|first| if smoke { examine(port, &first) } else { Ok(()) });
         // Who is gone does not want to know.
         let _ = sender.send(finding);

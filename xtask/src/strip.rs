@@ -1,11 +1,22 @@
 //! A guest without what only debuggers read.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use object::build::elf::Builder;
 use object::elf::SHT_SYMTAB;
+
+/// Writes an ELF file as [`stripped`] leaves it, and returns where: beside it.
+///
+/// # Errors
+///
+/// When the file cannot be read, is no ELF file, or cannot be written.
+pub fn beside(elf: &Path) -> Result<PathBuf> {
+    let file = elf.with_extension("stripped");
+    fs::write(&file, stripped(elf)?).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
+}
 
 /// Returns an ELF file's bytes without symbols, debugging information and comments.
 ///

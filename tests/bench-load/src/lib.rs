@@ -13,7 +13,7 @@ mod traffic;
 mod words;
 
 pub use places::{Places, STAMPED, stamp};
-pub use traffic::{DISCARD, NOBODY, NOBODYS_MAC, SOURCE, Traffic, What};
+pub use traffic::{DISCARD, HTTP, NOBODY, NOBODYS_MAC, SOURCE, Traffic, What};
 pub use words::{Figures, Malformed, Order, Work};
 
 /// The first word of each line of a guest's.

@@ -15,11 +15,16 @@ pub const DISCARD: u16 = 9;
 /// The guest's port that sends bytes. (RFC 864)
 pub const SOURCE: u16 = 19;
 
+/// The guest's port that serves pages.
+pub const HTTP: u16 = 80;
+
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum What {
     /// The guest starts, and answers a ping.
     Boot,
+    /// The guest starts, and serves a page.
+    Page,
     /// The guest sends packets.
     Transmit,
     /// The same, by a program where there is a kernel.
@@ -34,8 +39,9 @@ pub enum What {
     TcpOut,
 }
 
-const WORDS: [(What, &str); 7] = [
+const WORDS: [(What, &str); 8] = [
     (What::Boot, "boot"),
+    (What::Page, "page"),
     (What::Transmit, "transmit"),
     (What::Send, "send"),
     (What::Receive, "receive"),

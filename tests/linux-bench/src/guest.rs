@@ -42,6 +42,7 @@ fn serve() -> Result<()> {
     prepare()?;
     match variable("bench", "block").as_str() {
         "net" => network::guest::serve(),
+        "web" => network::guest::serve_pages(),
         _ => serve_disk(),
     }
 }

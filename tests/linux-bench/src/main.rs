@@ -2,7 +2,7 @@
 //!
 //! As the init of a Linux guest it reads the guest's disk, or uses its network interface, as it is told at the console; in
 //! domain 0, `meter` and `traffic` tell a guest what to do and measure meanwhile, `fill` gives a disk the content that readers
-//! expect, and `boot` tells how long a guest took.
+//! expect, and `boot` and `page` tell how long a guest took to its first answers.
 
 mod domain0;
 mod engine;
@@ -22,7 +22,8 @@ fn main() -> ExitCode {
         _ if std::process::id() == 1 => guest::run(),
         [_, "meter", console, plan] => domain0::meter(console, plan),
         [_, "traffic", console, plan, interface] => network::domain0::meter(console, plan, interface),
-        [_, "boot", start, end] => network::domain0::boot(start, end),
+        [_, "boot", start, end] => network::start::ping(start, end),
+        [_, "page", start, end, console] => network::start::page(start, end, console),
         [_, "fill", device] => domain0::fill(device),
         _ => usage(),
     };
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
 
 fn usage() -> Result<()> {
     bail!(
-        "usage: linux-bench meter CONSOLE PLAN | traffic CONSOLE PLAN INTERFACE | fill DEVICE | boot FILE FILE; \
-         without words, as process 1, a guest's init"
+        "usage: linux-bench meter CONSOLE PLAN | traffic CONSOLE PLAN INTERFACE | fill DEVICE | boot FILE FILE | \
+         page FILE FILE CONSOLE; without words, as process 1, a guest's init"
     )
 }

@@ -102,7 +102,7 @@ impl Bench<'_> {
         match traffic.what {
             What::Transmit | What::Send => self.transmit(traffic)?,
             What::Receive => return self.receive(),
-            What::Boot | What::Ping | What::TcpIn | What::TcpOut => {
+            What::Boot | What::Page | What::Ping | What::TcpIn | What::TcpOut => {
                 let line = self.serve_until_told()?;
                 if line != STOP {
                     return Err(line.into());

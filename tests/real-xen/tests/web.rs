@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use real_xen_tests::browser::Browser;
-use real_xen_tests::{expect, fetch_in_background, guest, in_scenario, outcome_of, succeeded};
+use real_xen_tests::{expect, guest, in_scenario, outcome_of, succeeded};
 use xtask::boot::{self, Ending, GuestSpec, Outcome};
+use xtask::fetch;
 use xtask::network::{Forward, Network};
 
 /// The disk, and what is on it.
@@ -60,8 +61,11 @@ fn run() -> Run {
 }
 
 fn ask(port: u16, browser: anyhow::Result<Browser>) -> (Vec<(&'static str, String)>, anyhow::Result<Seen>, usize) {
-    let fetch = |path| Some((path, fetch_in_background(port, path, LIMIT).join().ok()??));
-    let pages = ["/", "/style.css", "/status", "/status.json", "/nothing"].into_iter().map_while(fetch).collect();
+    // The disk comes when the guest has begun.
+    let first = fetch::good_page_within(port, "/", LIMIT).ok().map(|page| ("/", page));
+    let fetch = |path| Some((path, fetch::page_within(port, path, LIMIT).ok()?));
+    let others = ["/style.css", "/status", "/status.json", "/nothing"].into_iter().map_while(fetch);
+    let pages = first.into_iter().chain(others).collect();
     let seen = browser.and_then(|browser| browse(port, browser, "web"));
     let clients: Vec<_> = (0..CLIENTS).map(|_| thread::spawn(move || ask_often(port).unwrap_or(0))).collect();
     (pages, seen, clients.into_iter().map(|client| client.join().expect("it does not panic")).sum())

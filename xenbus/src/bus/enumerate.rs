@@ -20,6 +20,8 @@ const MOST_KINDS: usize = 32;
 /// looks cost as much as one. A look is a [`Listing`], read within a transaction.
 #[derive(Debug)]
 pub struct Enumerator {
+    /// The only kind that is followed.
+    kind: Option<&'static str>,
     known: BTreeMap<Name, Device>,
     most: usize,
     last: Generation,
@@ -72,7 +74,16 @@ impl Enumerator {
     #[must_use]
     pub const fn with_most(most: usize) -> Self {
         let left_out = LeftOut { too_many: 0, malformed: 0 };
-        Self { known: BTreeMap::new(), most, last: Generation(0), resumed: false, left_out }
+        Self { kind: None, known: BTreeMap::new(), most, last: Generation(0), resumed: false, left_out }
+    }
+
+    /// Knows no device yet, and follows [`MOST_DEVICES`] of this kind at most. A watch on `device/KIND` is enough for it, and a look takes
+    /// nothing but what stands there.
+    #[must_use]
+    pub const fn of_kind(kind: &'static str) -> Self {
+        let mut enumerator = Self::new();
+        enumerator.kind = Some(kind);
+        enumerator
     }
 
     /// Takes note of what was found, and tells what changed since the last time.
@@ -119,6 +130,10 @@ impl Enumerator {
         self.left_out
     }
 
+    pub(crate) const fn kind(&self) -> Option<&'static str> {
+        self.kind
+    }
+
     fn add(&mut self, name: Name, backend: Backend) -> Device {
         self.last = Generation(self.last.0.saturating_add(1));
         let device = Device::new(name, backend, self.last);
@@ -145,7 +160,10 @@ impl Listing {
     ///
     /// The store's.
     pub fn read<N: Nodes>(nodes: &N, enumerator: &Enumerator) -> Result<Self, N::Error> {
-        let mut plan = Plan::new(nodes.list("device")?);
+        let mut plan = match enumerator.kind {
+            Some(kind) => Plan::of_kind(kind),
+            None => Plan::new(nodes.list("device")?),
+        };
         for kind in plan.kinds() {
             plan.add(&kind, nodes.list(&kind_path(&kind))?);
         }
@@ -185,6 +203,10 @@ impl Plan {
         let plausible = |kind: &String| Name::new(kind, 0).is_some();
         let kinds: BTreeSet<_> = kinds.unwrap_or_default().into_iter().filter(plausible).collect();
         Self { kinds, names: BTreeSet::new() }
+    }
+
+    pub(crate) fn of_kind(kind: &str) -> Self {
+        Self { kinds: BTreeSet::from([kind.into()]), names: BTreeSet::new() }
     }
 
     /// The kinds of devices to look at.
@@ -335,6 +357,20 @@ mod tests {
         (0..1000).for_each(|kind| tree.set(&format!("device/kind{kind}/0/state"), "1"));
         look(&tree, &mut enumerator);
         assert!(tree.reads.get() <= 1 + MOST_KINDS + 3 * MOST_DEVICES);
+    }
+
+    #[test]
+    fn devices_of_one_kind_cost_nothing_for_others() {
+        let (tree, mut enumerator) = (Tree::default(), Enumerator::of_kind("vif"));
+        assert!(look(&tree, &mut enumerator).is_empty());
+        assert_eq!(tree.reads.get(), 1);
+        plug(&tree, "vif/0", 0);
+        plug(&tree, "vbd/51712", 3);
+        tree.reads.set(0);
+        assert_eq!(look(&tree, &mut enumerator), ["+vif/0#1"]);
+        assert_eq!(tree.reads.get(), 1 + 3);
+        unplug(&tree, "vif/0");
+        assert_eq!(look(&tree, &mut enumerator), ["-vif/0#1"]);
     }
 
     #[test]

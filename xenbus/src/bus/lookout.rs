@@ -1,19 +1,24 @@
 //! Which devices of one kind there are.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::enumerate::kind_path;
+use super::store::if_there;
 use super::{Allowance, Backoff, Change, Device, Enumerator, SHORTEST_PAUSE};
-use crate::store::{Platform, Store, StoreError, Watch};
+use crate::store::{Call, Platform, Store, StoreError, Watch};
 
 /// So many looks may follow each other at once; after them there is one every [`SHORTEST_PAUSE`].
 const LOOKS_AT_ONCE: u32 = 8;
 
-/// Follows the devices of one kind below `device`, with one watch: for who drives them as they come and go.
+/// Follows the devices of one kind, with one watch: for who drives them as they come and go.
 pub struct Lookout<P: Platform> {
     kind: &'static str,
     watch: Watch<P>,
     enumerator: Enumerator,
+    /// Whether there is anything at all was asked.
+    asked: Option<Call<P, Vec<String>>>,
     /// Something may have changed since the last look.
     due: bool,
     looks: Allowance,
@@ -38,8 +43,9 @@ impl<P: Platform> Lookout<P> {
     pub fn new(store: &Store<P>, kind: &'static str) -> Result<Self, StoreError> {
         Ok(Self {
             kind,
-            watch: store.watch("device").wait()?,
-            enumerator: Enumerator::new(),
+            watch: store.watch(&kind_path(kind)).wait()?,
+            enumerator: Enumerator::of_kind(kind),
+            asked: None,
             due: true,
             looks: Allowance::new(LOOKS_AT_ONCE, SHORTEST_PAUSE),
             look_after: Duration::ZERO,
@@ -52,13 +58,16 @@ impl<P: Platform> Lookout<P> {
         })
     }
 
-    /// What has changed since the last look, if something may have. What xenstore does not answer is asked again after a pause.
+    /// What has changed since the last look, if something may have. Blocks for as long as xenstore's answers take where there are
+    /// devices, and not while there are none. What it does not answer is asked again after a pause.
     pub fn look(&mut self, store: &Store<P>, now: Duration) -> Vec<Change> {
         self.due |= self.watch.take();
-        if !self.due || now < self.look_after || !self.looks.take(now) {
+        let is_time = self.asked.is_some() || self.due && now >= self.look_after && self.looks.take(now);
+        if !is_time || self.is_empty(store) {
             return Vec::new();
         }
         self.look_now(store).unwrap_or_else(|_| {
+            self.due = true;
             self.look_after = now.saturating_add(self.look_retries.next_pause());
             Vec::new()
         })
@@ -70,15 +79,15 @@ impl<P: Platform> Lookout<P> {
     ///
     /// The store's.
     pub fn look_now(&mut self, store: &Store<P>) -> Result<Vec<Change>, StoreError> {
-        let mut changes = self.enumerator.look(store)?;
+        self.asked = None;
+        let changes = self.enumerator.look(store)?;
         (self.due, self.look_retries) = (false, Backoff::new());
-        changes.retain(|change| self.is_meant(change));
         Ok(changes)
     }
 
     /// Those that there were at the last look.
     pub fn devices(&self) -> impl Iterator<Item = &Device> {
-        self.enumerator.devices().filter(|device| device.name().kind == self.kind)
+        self.enumerator.devices()
     }
 
     /// Waits for a change; answers whether there was one until then.
@@ -140,7 +149,8 @@ impl<P: Platform> Lookout<P> {
     /// When there is something to do at the latest; `tries` says whether something waits to be taken.
     #[must_use]
     pub fn next_deadline(&self, tries: bool) -> Option<Duration> {
-        let look = self.due.then(|| self.looks.next().max(self.look_after));
+        // An answer ends a wait by itself.
+        let look = (self.due && self.asked.is_none()).then(|| self.looks.next().max(self.look_after));
         let try_at = tries.then_some(self.try_after);
         [look, try_at, self.search_at].into_iter().flatten().min()
     }
@@ -159,9 +169,24 @@ impl<P: Platform> Lookout<P> {
         self.went_well();
     }
 
-    fn is_meant(&self, change: &Change) -> bool {
-        let (Change::Added(device) | Change::Removed(device) | Change::Replaced { new: device, .. }) = change;
-        device.name().kind == self.kind
+    /// Whether no device is known, and there is none as far as xenstore has answered by now.
+    fn is_empty(&mut self, store: &Store<P>) -> bool {
+        if self.enumerator.devices().next().is_some() {
+            return false;
+        }
+        let asked = self.asked.get_or_insert_with(|| {
+            // What is heard from now on may be later than the answer.
+            self.due = false;
+            store.directory(&kind_path(self.kind))
+        });
+        match asked.try_wait().map(if_there) {
+            None => true,
+            Some(Ok(None)) => {
+                (self.asked, self.look_retries) = (None, Backoff::new());
+                true
+            }
+            Some(_) => false,
+        }
     }
 }
 

@@ -78,7 +78,10 @@ impl Enumerator {
 }
 
 async fn list<P: Platform>(store: &Store<P>, enumerator: &Enumerator) -> Result<Listing, StoreError> {
-    let mut plan = Plan::new(if_there(store.directory("device").await)?);
+    let mut plan = match enumerator.kind() {
+        Some(kind) => Plan::of_kind(kind),
+        None => Plan::new(if_there(store.directory("device").await)?),
+    };
     for kind in plan.kinds() {
         plan.add(&kind, if_there(store.directory(&kind_path(&kind)).await)?);
     }
@@ -206,7 +209,7 @@ fn patient<P: Platform, T>(call: Call<P, T>, place: u32) -> Call<P, T> {
 }
 
 /// What may not be seen is not there.
-fn if_there<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+pub(super) fn if_there<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_missing() || error.is_refused(Refusal::ACCES) => Ok(None),

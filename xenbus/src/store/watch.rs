@@ -85,8 +85,8 @@ impl<P: Platform> Store<P> {
         self.wait_until(deadline, "wait for changes", "", || self.core().watches.any_fired())
     }
 
-    /// Waits until one of the store's watches has fired and was not [taken](Watch::take), until one of `others` has another count than
-    /// was seen, or until `deadline` (by [`Store::now`]). For a driver, which waits for its own channels too. May return early.
+    /// Waits until one of the store's watches has fired and was not [taken](Watch::take), until a [call](super::Call) has a result that was
+    /// not taken, until one of `others` has another count than was seen, or until `deadline` (by [`Store::now`]). For a driver, which waits for its own channels too. May return early.
     ///
     /// A store that is broken for good is left out: what is asked of it then tells why.
     ///
@@ -104,7 +104,11 @@ impl<P: Platform> Store<P> {
         let channel = self.channel();
         let seen = channel.count();
         self.poll();
-        if self.core().watches.any_fired() {
+        let has_news = {
+            let core = self.core();
+            core.watches.any_fired() || core.has_results()
+        };
+        if has_news {
             return Ok(());
         }
         let (dead, next) = {

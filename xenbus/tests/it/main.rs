@@ -6,6 +6,7 @@ mod devices;
 mod devices_suspended;
 mod faults;
 mod hostile;
+mod lookout;
 mod store;
 mod suspend;
 mod suspended;

@@ -1,7 +1,7 @@
 //! Our guest and Linux, in turn, in one boot of domain 0.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::cli::{Contestant, Terms};
 use crate::guests;
 use crate::process::last_lines;
 use crate::progress::Progress;
+use crate::strip;
 
 /// Guests read the processor's counter themselves, as on every host whose counter is invariant. QEMU's is not, so that Xen would
 /// emulate each look at a clock, in a thousand instructions.
@@ -106,7 +107,8 @@ impl Contest<'_> {
 
     fn ours(&self) -> Result<GuestSpec> {
         let (name, memory, arguments) = &self.ours;
-        let elf: PathBuf = guests::build(&guests::find(name)?, self.progress)?;
+        // As it would be used.
+        let elf = strip::beside(&guests::build(&guests::find(name)?, self.progress)?)?;
         Ok(GuestSpec { memory: *memory, arguments: arguments.clone(), ..GuestSpec::new("ours", elf) })
     }
 }
@@ -137,6 +139,13 @@ impl<W> Found<W> {
         let title = |guest: &Contestant| if *guest == Contestant::Ours { "domu" } else { linux };
         let titles = guests.iter().map(|guest| title(guest).to_owned()).collect();
         Self { guests, titles, samples }
+    }
+}
+
+impl<W> Found<W> {
+    /// Adds what another contest of the same guests has found.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.samples.extend(other.samples);
     }
 }
 

@@ -48,7 +48,8 @@ and ours again have one interface each, of Linux's netback on a bridge. They sen
 address that nobody has: ours as the example `packet-blast` does, 32 at a time; Linux by its kernel's pktgen, which makes a packet \
 once and sends it again and again, 1 and 32 at a time, of which the better counts, and by a program with a packet socket. They count what domain 0's pktgen sends, to an address \
 that nobody has either, so that Linux is done with each packet at once. They answer pings, and carry bytes over TCP each way, \
-with all offloads. Each start is timed, from `xl create` to the first answered ping.
+with all offloads. Each start is timed, from `xl create` to the first answered ping; and in a second boot, that of the example `web` and \
+of a Linux with a small web server, to the first page.
 
 Virtual time counts instructions, as in `cargo xtask bench block`. Hypercalls are those that our guest counts itself; Linux does \
 not count its own, and this Xen has no counters.

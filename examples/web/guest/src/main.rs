@@ -4,27 +4,26 @@
 //! cargo xtask run web --forward 8080:80 --scenario examples/web/guest/web.sh --timeout 0
 //! ```
 //!
-//! On this machine: `http://127.0.0.1:8080/status`. The disk has an ext4 file system, and the scenario makes one. Without a disk there are
-//! the figures only. The guest ends when it is asked to, by `xl shutdown` or Ctrl-C.
+//! On this machine: `http://127.0.0.1:8080/status`. The disk has an ext4 file system, and the scenario makes one. It may come and go; without
+//! one there are the figures only. The guest ends when it is asked to, by `xl shutdown` or Ctrl-C.
 
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+mod disk;
+
 use alloc::boxed::Box;
 use core::error::Error;
-use core::time::Duration;
 
 use xen_examples::{Network, Turn};
-use xen_rt::blkfront::{self, Blkfront, FindError, SharedDisk, Which};
 use xen_rt::netfront::{Netfront, Options, RING_SLOTS};
-use xen_rt::xenbus::Store;
 use xen_rt::{Guest, Xen, entry, println};
-use xen_web_example::{self as web, Ext4Files, Level, Snapshot, Traffic, Web};
+use xen_web_example::{self as web, Level, Snapshot, Traffic, Web};
 
-/// How long a disk may take to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::disk::Disk;
+
 /// Entries in a page of the grant table.
 const GRANTS: u64 = 512;
 
@@ -33,33 +32,25 @@ fn main(guest: Guest) -> Result<(), Box<dyn Error>> {
     let store = guest.store().ok_or("there is no xenstore here: start the guest as a domU, without --direct")?;
     let mut network = Network::up(&guest, Options::DEFAULT)?;
     let figures = |interface: &Netfront<Xen>| figures(&guest, interface);
-    let mut web = Web::new(network.sockets(), files(&store)?, figures, web::Options::DEFAULT);
+    let mut disk = Disk::new(&store)?;
+    let mut web = Web::new(network.sockets(), None, figures, web::Options::DEFAULT);
     println!("ready: port 80");
     while network.turn(|_| ())? == Turn::Work {
         if network.was_resumed() {
-            web.set_files(files(&store)?);
+            disk.resumed();
+        }
+        if let Some(files) = disk.look() {
+            web.set_files(files);
         }
         let now = store.now();
         if let (sockets, Some(interface)) = network.parts() {
             web.poll(sockets, interface, now);
         }
-        network.rest_until(web.next_deadline(now))?;
+        network.rest_until(web.next_deadline(now).min(disk.next_deadline()))?;
     }
     let counts = web.counts();
     println!("{} requests on {} connections", counts.requests(), counts.accepted);
     Ok(())
-}
-
-/// The files of the first disk, if there is one. After a resume it is another disk.
-fn files(store: &Store<Xen>) -> Result<Option<Ext4Files>, Box<dyn Error>> {
-    let disk = match Blkfront::find(store, Which::First, blkfront::Options::DEFAULT, PATIENCE) {
-        Err(FindError::Missing { .. }) => {
-            println!("there is no disk: only the figures are served");
-            return Ok(None);
-        }
-        found => found?,
-    };
-    Ok(Some(Ext4Files::load(Box::new(SharedDisk::new(disk)), "")?))
 }
 
 /// What the page shows of the guest.

@@ -14,21 +14,12 @@ use super::{counter, give, take};
 use crate::domain0::{Guest, QUIET};
 use crate::privcmd::Privcmd;
 
-const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
+pub(super) const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
 /// How long packets may be on their way.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Packets that nobody has asked for.
 const FEW: u64 = 4;
 const SOON: Duration = Duration::from_micros(100);
-
-/// Prints how long a guest took from its start to its first answer, by when two files were written.
-pub(crate) fn boot(start: &str, end: &str) -> Result<()> {
-    let time = |file: &str| fs::metadata(file).and_then(|it| it.modified()).with_context(|| format!("no file {file}"));
-    let elapsed = time(end)?.duration_since(time(start)?)?.as_nanos() as u64;
-    let traffic = Traffic { what: What::Boot, bytes: 0, burst: 1, count: 1 };
-    tell(&traffic, &Figures { requests: 1, elapsed, ..Figures::default() }, 0);
-    Ok(())
-}
 
 /// Has a guest do what the plan says, with domain 0 at the other end, and prints after each work its figures, and how long domain 0
 /// ran for it.
@@ -45,7 +36,7 @@ pub(crate) fn meter(console: &str, plan: &str, interface: &str) -> Result<()> {
     meter.guest.tell(END)
 }
 
-fn tell(work: &Traffic, figures: &Figures, ran: u64) {
+pub(super) fn tell(work: &Traffic, figures: &Figures, ran: u64) {
     println!("{work}: {figures}; domain 0 {ran}");
 }
 

@@ -1,11 +1,12 @@
 //! The guest's end.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::thread::sleep;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use bench_load::{DISCARD, Figures, LISTENING, READY, SOURCE, STOP, Traffic, What};
+use bench_load::{DISCARD, END, Figures, HTTP, LISTENING, READY, SOURCE, STOP, Traffic, What};
 use rustix::mount::{MountFlags, mount};
 
 use super::pktgen::{Copies, Generator};
@@ -18,7 +19,35 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
 /// How often, and how long after each time, the interface is looked for.
 const LOOKS: (u32, Duration) = (1000, Duration::from_millis(5));
 
+/// What a page of Linux's is: as little as there can be.
+const PAGE: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\nConnection: close\r\n\r\nLinux\n";
+
 pub(crate) fn serve() -> Result<()> {
+    start()?;
+    load("pktgen", "")?;
+    let bench = Bench { discard: listen(DISCARD)?, source: listen(SOURCE)?, xen: Privcmd::open()? };
+    say(READY);
+    answer(|line| bench.measure(&line.parse()?))
+}
+
+/// Serves pages until the console says that it is over.
+pub(crate) fn serve_pages() -> Result<()> {
+    start()?;
+    let port = listen(HTTP)?;
+    thread::spawn(move || port.incoming().flatten().try_for_each(serve_page));
+    ensure!(next_line()? == END, "told something else than to end");
+    Ok(())
+}
+
+fn serve_page(mut peer: TcpStream) -> Result<()> {
+    let mut lines = BufReader::new(peer.try_clone()?).lines();
+    // Up to the end of its head.
+    while !lines.next().context("the request ends early")??.is_empty() {}
+    Ok(peer.write_all(PAGE.as_bytes())?)
+}
+
+fn start() -> Result<()> {
     mount("proc", "/proc", "proc", MountFlags::empty(), None).context("cannot mount /proc")?;
     load("xen-netfront", &variable("netfront", "").replace(',', " "))?;
     let (looks, pause) = LOOKS;
@@ -30,11 +59,7 @@ pub(crate) fn serve() -> Result<()> {
         there
     });
     ensure!(there, "there is no interface {INTERFACE}");
-    interface::up(INTERFACE, ADDRESS)?;
-    load("pktgen", "")?;
-    let bench = Bench { discard: listen(DISCARD)?, source: listen(SOURCE)?, xen: Privcmd::open()? };
-    say(READY);
-    answer(|line| bench.measure(&line.parse()?))
+    interface::up(INTERFACE, ADDRESS)
 }
 
 fn listen(port: u16) -> Result<TcpListener> {

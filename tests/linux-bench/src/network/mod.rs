@@ -5,6 +5,7 @@ pub(crate) mod guest;
 mod interface;
 mod pktgen;
 mod socket;
+pub(crate) mod start;
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -137,6 +137,11 @@ impl<P: Events> Core<P> {
         self.mailboxes.swap_remove(place).result
     }
 
+    /// Whether a request has a result that nobody has taken.
+    pub(super) fn has_results(&self) -> bool {
+        self.mailboxes.iter().any(|mailbox| mailbox.result.is_some())
+    }
+
     /// Has a task woken when the request has a result. `false` if it has one: it may have come since the last look.
     pub(super) fn wake_with(&mut self, call: CallId, waker: &Waker) -> bool {
         let waiting = self.mailboxes.iter_mut().find(|mailbox| mailbox.call == call && mailbox.result.is_none());
