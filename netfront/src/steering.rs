@@ -150,7 +150,7 @@ impl<P: Platform> Netfront<P> {
 }
 
 impl Helm {
-    fn begin(&mut self, course: &'static [CtrlType]) {
+    const fn begin(&mut self, course: &'static [CtrlType]) {
         // An answer that is still to come is to what was wanted before.
         (self.left, self.asked, self.told, self.types) = (course, false, false, self.wanted.types);
     }
