@@ -29,26 +29,11 @@ pub(crate) fn to(mapping: impl Into<Vec<u32>>) -> Steering {
     Steering { types: TYPES, key: key(), mapping: mapping.into() }
 }
 
-/// Toeplitz's hash, as public/io/netif.h has it.
-fn toeplitz(key: &[u8], bytes: &[u8]) -> u32 {
-    let mut next = key.iter().copied().chain(std::iter::repeat(0));
-    let mut prefix = next.by_ref().take(8).fold(0_u64, |prefix, byte| prefix << 8 | u64::from(byte));
-    let mut hash = 0;
-    for byte in bytes {
-        for bit in (0..8).rev() {
-            hash ^= if byte >> bit & 1 == 1 { prefix } else { 0 };
-            prefix <<= 1;
-        }
-        prefix |= u64::from(next.next().unwrap_or(0));
-    }
-    (hash >> 32) as u32
-}
-
 /// A packet of another flow each time, and its hash.
 fn flow(number: u16) -> (Vec<u8>, Hash) {
     let mut packet = tcp(20, 1);
     packet[34..36].copy_from_slice(&number.to_be_bytes());
-    let hash = Hash { value: toeplitz(&key(), &packet[26..38]), kind: HashTypes::IPV4_TCP };
+    let hash = Hash { value: to([]).hash(&packet[26..38]), kind: HashTypes::IPV4_TCP };
     (packet, hash)
 }
 
