@@ -143,7 +143,6 @@ impl<P: Platform> Control<P> {
     /// Has nothing more read or written.
     pub(crate) fn set_broken(&mut self, violation: PeerError) {
         self.broken = self.broken.or(Some(violation));
-        self.came = None;
         self.ring.set_broken(violation);
     }
 }

@@ -10,7 +10,7 @@ use xen_sim::netback::{Fault, Options as Offer, Packet, Restart, Which};
 use xen_xenbus::control::{Ready, Resumable};
 
 use crate::common::{Rig, SECOND, SMALL, packet, tcp};
-use crate::perils::Ending;
+use crate::perils::{Ending, MS};
 
 /// The ring's indices wrap meanwhile.
 pub(crate) const STEERED: Options = Options { queues: 4, control_ring: Yes::Yes, first_index: u32::MAX - 2, ..SMALL };
@@ -228,10 +228,30 @@ fn nothing_is_told_before_a_suspend_and_all_of_it_after_one() {
     rig.control().on(Which::Control, When::Nth(1), Fault::Hang);
     rig.front.steer(to([2])).unwrap();
     rig.pass(TOLD);
+    // The clock goes on meanwhile, which is not the backend's fault.
+    rig.wakes_at.set(Some(rig.now() + SECOND * 60));
     assert_eq!(rig.suspend(), Ending::Cancelled);
+    rig.pass(TOLD);
     rig.control().go_on();
     assert_steered(&mut rig, |_| 2);
     assert_eq!(outcomes(&rig), [Ok(TYPES); 2]);
+}
+
+/// Who sleeps hears of it at once.
+#[test]
+fn an_answer_ends_a_wait() {
+    let mut rig = Rig::new(12, STEERED, Offer::DEFAULT);
+    rig.pass(SECOND * 5);
+    rig.front.steer(to([1])).unwrap();
+    for _ in 0..7 {
+        while rig.front.poll(rig.store.now()).is_some() {}
+        assert!(rig.front.prepare_to_wait(rig.now()), "it was asked");
+        rig.steps(1);
+        let start = rig.now();
+        rig.front.wait(start + SECOND / 20).unwrap();
+        assert!(rig.now() - start < MS, "{:?}", rig.now() - start);
+    }
+    assert!(matches!(rig.front.poll(rig.now()), Some(Event::Steering(Ok(_)))));
 }
 
 /// Room before packets is for who rewrites their headers in place: we ask for none, whatever a backend offers.

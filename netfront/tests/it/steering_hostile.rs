@@ -8,6 +8,7 @@ use xen_sim::netback::{Fault, Misdeed, Options as Offer, Packet, Restart, Which}
 use xen_sim::{Access, EventFault, When};
 
 use crate::common::{Rig, SECOND, packet};
+use crate::perils::MS;
 use crate::steering::{ALL, STEERED, TOLD, TYPES, coming, key, outcomes, to};
 
 /// The answer to one of the requests is a misdeed.
@@ -110,6 +111,8 @@ fn hc_033_a_backend_that_does_not_answer_is_told_of_and_the_rest_when_it_does() 
         rig.control().go_on();
         rig.pass(TOLD);
         assert_eq!(outcomes(&rig)[2..], [Ok(ALL)]);
+        rig.pass(SECOND * 4);
+        assert_eq!(outcomes(&rig).len(), 3, "nothing is waited for any more");
         rig.close();
         rig.assert_given_back();
     }
@@ -195,14 +198,20 @@ fn hc_090_hc_092_events_for_nothing_and_none_at_all() {
 #[test]
 fn hc_033_waiting_for_an_answer_costs_no_processor() {
     let mut rig = told(1, Misdeed::Silent);
-    let (end, mut wakes) = (rig.now() + SECOND * 30, 0);
+    let (start, mut wakes, mut heard) = (rig.now(), 0, vec![]);
+    let end = start + SECOND * 30;
     while rig.now() < end && wakes < 1000 {
-        while rig.front.poll(rig.store.now()).is_some() {}
+        while let Some(event) = rig.front.poll(rig.store.now()) {
+            heard.extend(matches!(event, Event::Steering(_)).then(|| rig.now() - start));
+        }
         rig.steps(1);
         rig.front.wait(end).unwrap();
         wakes += 1;
     }
     assert!(wakes < 100, "{wakes}");
+    // In time, and once.
+    let patience = STEERED.patience;
+    assert!(matches!(heard[..], [time] if time >= patience && time < patience + MS), "{heard:?}");
 }
 
 #[test]
