@@ -125,7 +125,7 @@ impl<P: Platform> Netfront<P> {
     }
 
     /// A backend knows nothing of all that at first.
-    pub(crate) fn tell_of_steering(&mut self) {
+    pub(crate) const fn tell_of_steering(&mut self) {
         let course = self.helm.wanted.course(&[]);
         self.helm.begin(course);
         self.helm.since = None;

@@ -7,6 +7,7 @@ use xen_netfront::{
 };
 use xen_sim::When;
 use xen_sim::netback::{Fault, Options as Offer, Packet, Restart, Which};
+use xen_xenbus::bus::Driver;
 use xen_xenbus::control::{Ready, Resumable};
 
 use crate::common::{Rig, SECOND, SMALL, packet, tcp};
@@ -237,21 +238,35 @@ fn nothing_is_told_before_a_suspend_and_all_of_it_after_one() {
     assert_eq!(outcomes(&rig), [Ok(TYPES); 2]);
 }
 
-/// Who sleeps hears of it at once.
-#[test]
-fn an_answer_ends_a_wait() {
-    let mut rig = Rig::new(12, STEERED, Offer::DEFAULT);
-    rig.pass(SECOND * 5);
+/// Who sleeps hears of each answer at once.
+#[track_caller]
+pub(crate) fn answers_end_waits(rig: &mut Rig) {
     rig.front.steer(to([1])).unwrap();
     for _ in 0..7 {
         while rig.front.poll(rig.store.now()).is_some() {}
         assert!(rig.front.prepare_to_wait(rig.now()), "it was asked");
         rig.steps(1);
         let start = rig.now();
-        rig.front.wait(start + SECOND / 20).unwrap();
+        rig.store.wait_with(Driver::waits(&rig.front), start + SECOND / 20).unwrap();
         assert!(rig.now() - start < MS, "{:?}", rig.now() - start);
     }
     assert!(matches!(rig.front.poll(rig.now()), Some(Event::Steering(Ok(_)))));
+}
+
+#[test]
+fn an_answer_ends_a_wait() {
+    let mut rig = Rig::new(12, STEERED, Offer::DEFAULT);
+    rig.pass(SECOND * 5);
+    answers_end_waits(&mut rig);
+    rig.pass(STEERED.patience * 2);
+    assert_eq!(outcomes(&rig), [], "nothing is waited for any more");
+    // Who never sleeps hears of it, too.
+    rig.front.steer(to([1])).unwrap();
+    let heard = (0..30).find_map(|_| {
+        rig.steps(1);
+        rig.front.poll(rig.store.now())
+    });
+    assert_eq!(heard, Some(Event::Steering(Ok(TYPES))));
 }
 
 /// Room before packets is for who rewrites their headers in place: we ask for none, whatever a backend offers.
