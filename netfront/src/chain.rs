@@ -7,10 +7,11 @@ use core::fmt;
 
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::io::netif::{
-    ExtraFlags, ExtraGso, ExtraInfo, ExtraType, MAX_TX_SIZE, NR_SLOTS_MIN, RxFlags, RxResponse,
+    ExtraFlags, ExtraGso, ExtraHash, ExtraInfo, ExtraType, HashAlgorithm, HashTypes, MAX_TX_SIZE, NR_SLOTS_MIN,
+    RxFlags, RxResponse,
 };
 
-use crate::packet::{Checksum, ETHERNET_HEADER, Gso, GsoKind, Meta, VLAN_TAG};
+use crate::packet::{Checksum, ETHERNET_HEADER, Gso, GsoKind, Hash, Meta, VLAN_TAG};
 
 /// Slots with data that a packet may have.
 pub(crate) const MOST_SLOTS: usize = NR_SLOTS_MIN as usize;
@@ -30,6 +31,8 @@ pub(crate) struct Agreed {
     pub(crate) checksums: bool,
     pub(crate) gso_v4: bool,
     pub(crate) gso_v6: bool,
+    /// Those that the backend was asked to make.
+    pub(crate) hashes: HashTypes,
 }
 
 /// Why a packet was dropped. The connection goes on.
@@ -137,14 +140,16 @@ impl Chain {
     /// Takes the next slot.
     pub(crate) fn take(&mut self, slot: RxResponse, agreed: &Agreed) -> Taken {
         match self.plain(slot, agreed) {
-            Some((piece, meta)) => Taken { piece: Some(piece), packet: Packet::Whole(meta, piece.len.into()) },
+            Some((piece, checksum)) => {
+                Taken { piece: Some(piece), packet: Packet::Whole(Meta::of(checksum), piece.len.into()) }
+            }
             None => self.take_any(slot, agreed),
         }
     }
 
     /// A packet of one piece that nothing has to be said about, as most are; `None` is for all others, those to be dropped included.
     #[inline]
-    pub(crate) fn plain(&self, slot: RxResponse, agreed: &Agreed) -> Option<(Piece, Meta)> {
+    pub(crate) fn plain(&self, slot: RxResponse, agreed: &Agreed) -> Option<(Piece, Checksum)> {
         let odd = !(RxFlags::DATA_VALIDATED | RxFlags::CSUM_BLANK).bits();
         let (len, offset) = (u16::try_from(slot.status.0).ok()?, slot.offset);
         let has_size = (ETHERNET_HEADER..=longest(agreed)).contains(&len.into());
@@ -158,7 +163,7 @@ impl Chain {
             false if slot.flags.contains(RxFlags::DATA_VALIDATED) => Checksum::Claimed,
             false => Checksum::Unverified,
         };
-        Some((Piece { offset, len }, Meta { checksum, gso: None }))
+        Some((Piece { offset, len }, checksum))
     }
 
     fn take_any(&mut self, slot: RxResponse, agreed: &Agreed) -> Taken {
@@ -222,12 +227,13 @@ impl Chain {
             ExtraType::GSO | ExtraType::MCAST_ADD | ExtraType::MCAST_DEL | ExtraType::HASH => {
                 self.drop_if(self.types & 1 << extra.kind.0 != 0, Dropped::ExtraDuplicate);
                 self.types |= 1 << extra.kind.0;
-                self.drop_if(extra.kind != ExtraType::GSO, Dropped::ExtraUnnegotiated);
             }
             _ => self.drop_if(true, Dropped::ExtraUnknown),
         }
-        if extra.kind == ExtraType::GSO {
-            self.segments(zerocopy::transmute!(extra), agreed);
+        match extra.kind {
+            ExtraType::GSO => self.segments(zerocopy::transmute!(extra), agreed),
+            ExtraType::HASH => self.hash(zerocopy::transmute!(extra), agreed),
+            _ => self.drop_if(true, Dropped::ExtraUnnegotiated),
         }
         if !extra.flags.contains(ExtraFlags::MORE) {
             self.expects = if self.more { Expects::More } else { Expects::First };
@@ -242,6 +248,16 @@ impl Chain {
         match kind {
             Some(kind) if gso.size >= SMALLEST_SEGMENT => self.meta.gso = Some(Gso { kind, size: gso.size }),
             _ => self.drop_if(true, Dropped::Segments),
+        }
+    }
+
+    fn hash(&mut self, hash: ExtraHash, agreed: &Agreed) {
+        let kind = HashTypes::from_bits_retain(1_u32.checked_shl(hash.hash_type.into()).unwrap_or(0));
+        let is_made_so = u32::from(hash.algorithm) == HashAlgorithm::TOEPLITZ.0;
+        if is_made_so && agreed.hashes.intersects(kind) {
+            self.meta.hash = Some(Hash { value: u32::from_le_bytes(hash.value), kind });
+        } else {
+            self.drop_if(true, Dropped::ExtraUnnegotiated);
         }
     }
 

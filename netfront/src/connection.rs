@@ -13,6 +13,7 @@ use xen_shared_ring::PeerError;
 use xen_xenbus::bus::{Attempt, Keys, Offer};
 
 use crate::Platform;
+use crate::control::Control;
 use crate::link::{Layout, Link};
 use crate::options::{Channels, Checksums, Options};
 use crate::queue::Queue;
@@ -24,6 +25,8 @@ const TURN: u32 = 32;
 pub(crate) struct Connection<P: Platform> {
     pub(crate) attempt: Attempt,
     pub(crate) queues: Vec<Queue<P>>,
+    /// Where the backend can have one.
+    pub(crate) control: Option<Control<P>>,
     layout: Layout,
     /// The interface; nothing before the backend has agreed.
     pub(crate) link: Option<Link>,
@@ -73,17 +76,18 @@ impl<P: Platform> Connection<P> {
         options: &Options,
         mut layout: Layout,
     ) -> Result<Self, Lacking> {
-        let account = Arc::new(Account::open(platform.clone(), peer, limits(options, layout.queues))?);
+        let account = Arc::new(Account::open(platform.clone(), peer, limits(options, &layout))?);
         let rules = (layout.takes(), layout.agreed());
-        let queue = |_| Queue::open(platform, &account, options, rules);
+        let queue = |number| Queue::open(number, platform, &account, options, rules);
         let mut queues = (0..layout.queues).map(queue).collect::<Result<Vec<_>, _>>()?;
         if layout.channels == Channels::Split {
             // Each has one. Where there are not so many ports, that is enough.
             queues.iter_mut().for_each(|queue| queue.split(platform, peer));
             layout.channels = if queues.iter().any(Queue::is_split) { Channels::Split } else { Channels::One };
         }
+        let control = layout.control.then(|| Control::open(platform, &account, options)).transpose()?;
         let turn = (0, TURN);
-        Ok(Self { attempt, queues, layout, link: None, broken: None, turn, sending: 0, _account: account })
+        Ok(Self { attempt, queues, control, layout, link: None, broken: None, turn, sending: 0, _account: account })
     }
 
     /// What the backend is told.
@@ -104,6 +108,7 @@ impl<P: Platform> Connection<P> {
             .with("feature-no-csum-offload", flag(!offloads))
             .with("feature-ipv6-csum-offload", flag(offloads));
         let offer = if written.queues { offer.with("multi-queue-num-queues", self.queues.len()) } else { offer };
+        let offer = self.control.iter().fold(offer, |offer, control| control.describe(offer));
         match self.queues.as_slice() {
             [queue] => queue.describe(offer, "", written),
             queues => (0..).zip(queues).fold(offer, |offer, (index, queue): (u32, _)| {
@@ -180,12 +185,20 @@ impl<P: Platform> Connection<P> {
             statistics.add(&queue.transmit.sent, &queue.receive.received);
             statistics.notifications += queue.notifications;
         }
+        statistics.notifications += self.control.as_ref().map_or(0, |control| control.notifications);
+    }
+
+    /// What the backend did that it must not.
+    pub(crate) fn violation(&self) -> Option<PeerError> {
+        let of_control = self.control.as_ref().and_then(|control| control.broken);
+        self.queues.iter().find_map(Queue::violation).or(of_control)
     }
 
     /// Has nothing more read or written.
     pub(crate) fn set_broken(&mut self, violation: PeerError) {
         self.broken = self.broken.or(Some(violation));
         self.queues.iter_mut().for_each(|queue| queue.set_broken(violation));
+        self.control.iter_mut().for_each(|control| control.set_broken(violation));
     }
 }
 
@@ -200,9 +213,9 @@ impl Written {
 }
 
 /// All rings and all pages can always be granted: neither direction takes anything from the other, and no queue from another one.
-fn limits(options: &Options, queues: u32) -> Limits {
-    let rings = 2 * queues;
-    let all = rings + queues * (options.transmit_pages + options.receive_pages);
+fn limits(options: &Options, layout: &Layout) -> Limits {
+    let rings = 2 * (layout.queues + u32::from(layout.control));
+    let all = rings + layout.queues * (options.transmit_pages + options.receive_pages);
     Limits { guaranteed: all, most: all, quarantine: options.quarantine.clamp(rings, all) }
 }
 

@@ -19,6 +19,7 @@ use crate::options::Options;
 use crate::receive::RxToken;
 use crate::sentry::Sentry;
 use crate::statistics::Statistics;
+use crate::steering::Helm;
 use crate::suspend::Suspend;
 use crate::transmit::Transmit;
 use crate::tx_token::TxToken;
@@ -47,6 +48,7 @@ pub struct Netfront<P: Platform> {
     /// The interface as it was last known.
     pub(crate) known: Option<Link>,
     pub(crate) groups: Groups,
+    pub(crate) helm: Helm,
     pub(crate) notes: VecDeque<Event>,
     pub(crate) watchdog: Watchdog,
     pub(crate) progress: Seen,
@@ -89,6 +91,7 @@ impl<P: Platform> Netfront<P> {
             connection: None,
             known: None,
             groups: Groups::default(),
+            helm: Helm::default(),
             notes: VecDeque::new(),
             watchdog: Watchdog::new(WATCHDOG.0, WATCHDOG.1),
             progress: Seen::default(),

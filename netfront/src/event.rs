@@ -1,6 +1,9 @@
 //! What an interface tells its owner.
 
+use xen_hypercall::abi::io::netif::HashTypes;
 use xen_xenbus::bus::{DeviceError, End};
+
+use crate::steering::Unsteered;
 
 /// Something that happened to an interface: what [`poll`](crate::Netfront::poll) finds.
 #[non_exhaustive]
@@ -18,6 +21,9 @@ pub enum Event {
     /// The backend has taken nothing of what it was given for [`Options::patience`](crate::Options::patience). Said once, until it
     /// takes something.
     Stalled,
+    /// What came of a [`steer`](crate::Netfront::steer), at each connection anew: the hashes that the backend makes now, or why it does not
+    /// do what it was told. The connection goes on.
+    Steering(Result<HashTypes, Unsteered>),
     /// The device has vanished. It is waited for as [`Options::hold`](crate::Options::hold) says: where it, or what replaced it, is
     /// found, [`reattach`](crate::Netfront::reattach).
     Detached(End),

@@ -65,6 +65,7 @@ mod adapters;
 mod announce;
 mod chain;
 mod connection;
+mod control;
 mod device;
 mod driver;
 mod error;
@@ -81,6 +82,7 @@ mod receive;
 mod sentry;
 mod shared;
 mod statistics;
+mod steering;
 mod suspend;
 mod takes;
 mod train;
@@ -104,11 +106,13 @@ pub use headers::Transport;
 pub use link::{Carrier, Link};
 pub use multicast::{GroupError, MOST_GROUPS, Multicast};
 pub use options::{Channels, Checksums, MOST_QUEUES, Offer, Options, RING_SLOTS};
-pub use packet::{Checksum, ETHERNET_HEADER, Gso, GsoKind, Made, Meta, Order};
+pub use packet::{Checksum, ETHERNET_HEADER, Gso, GsoKind, Hash, Made, Meta, Order};
 pub use receive::RxToken;
 pub use shared::SharedInterfaces;
 pub use statistics::{Received, Sent, Statistics};
+pub use steering::{InvalidSteering, MOST_KEY, MOST_MAPPING, Steering, Unsteered};
 pub use tx_token::TxToken;
+pub use xen_hypercall::abi::io::netif::{CtrlStatus, CtrlType, HashTypes};
 
 /// What a kernel supplies for interfaces: what [xenstore](xen_xenbus::store::Platform) needs, and its memory.
 pub trait Platform: xen_xenbus::store::Platform + Memory {}

@@ -11,9 +11,11 @@ use xen_xenbus::store::StoreError;
 
 use crate::Platform;
 use crate::connection::{Connection, Written};
+use crate::control::Control;
 use crate::device::{Netfront, Seen};
 use crate::event::Event;
 use crate::link::{BACK_KEYS, CARRIER_KEYS, Carrier, FRONT_KEYS, Layout, Link};
+use crate::receive::Look;
 use crate::sentry::Sentry;
 
 /// Where an interface is in its life.
@@ -67,6 +69,7 @@ impl<P: Platform> Netfront<P> {
     pub(crate) fn tend(&mut self, now: Duration) {
         self.pilot.heed();
         self.mind_the_rings(now);
+        self.go_on_steering(now);
         self.mind_the_carrier(now);
         match self.life {
             Life::Detached(until, how) if now >= until => self.end(how),
@@ -195,6 +198,7 @@ impl<P: Platform> Netfront<P> {
             self.progress = Seen { answers: connection.answers(), ..Seen::default() };
         }
         self.tell_of_groups(link.filters_multicast());
+        self.tell_of_steering();
         if self.life != Life::Closing {
             self.life = Life::Up;
         }
@@ -239,8 +243,12 @@ impl<P: Platform> Netfront<P> {
                 queue.receive.find_pages(now);
             }
         }
+        connection.control.iter_mut().for_each(|control| control.look(Look::Now));
         let (answers, is_owed) = (connection.answers(), connection.is_owed());
-        if let Some(violation) = connection.queues.iter().find_map(crate::queue::Queue::violation) {
+        if is_due {
+            connection.control.iter_mut().for_each(Control::remind);
+        }
+        if let Some(violation) = connection.violation() {
             return self.misbehaved(violation, now);
         }
         let before = core::mem::replace(&mut self.progress.answers, answers);

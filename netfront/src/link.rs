@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use xen_hypercall::abi::io::netif::HashTypes;
 use xen_xenbus::bus::{KeyError, Keys};
 
 use crate::chain::Agreed;
@@ -20,13 +21,14 @@ pub(crate) const BACK_KEYS: &[&str] = &[
     "feature-ipv6-csum-offload",
     "feature-split-event-channels",
     "feature-multicast-control",
+    "feature-ctrl-ring",
     "multi-queue-max-queues",
     "carrier",
 ];
 
 /// What stands in our own directory: of the tools, and of earlier connections.
 pub(crate) const FRONT_KEYS: &[&str] =
-    &["mac", "mtu", "multi-queue-num-queues", "event-channel-tx", "queue-0/event-channel-tx"];
+    &["mac", "mtu", "multi-queue-num-queues", "event-channel-tx", "queue-0/event-channel-tx", "ctrl-ring-ref"];
 
 /// What a backend may change while it is connected.
 pub(crate) const CARRIER_KEYS: &[&str] = &["carrier"];
@@ -65,6 +67,8 @@ pub(crate) struct Layout {
     pub(crate) channels: Channels,
     /// Whether the backend is asked to leave out packets to groups that were not joined.
     pub(crate) filters: bool,
+    /// Whether it has a control ring.
+    pub(crate) control: bool,
     mtu: u16,
     takes: Takes,
     agreed: Agreed,
@@ -125,6 +129,12 @@ impl Link {
         self.layout.filters
     }
 
+    /// Whether the backend can be told which packets are to come on which queue: see [`Netfront::steer`](crate::Netfront::steer).
+    #[must_use]
+    pub const fn steers(&self) -> bool {
+        self.layout.control
+    }
+
     pub(crate) const fn set_carrier(&mut self, carrier: Carrier) {
         self.carrier = carrier;
     }
@@ -172,10 +182,14 @@ impl Layout {
             checksums: offloads,
             gso_v4: options.segmentation.is_made(),
             gso_v6: options.segmentation.is_made(),
+            hashes: HashTypes::empty(),
         };
         let filters = options.multicast == Multicast::Joined && has("feature-multicast-control");
+        // Where the key of an earlier connection stands, the backend takes it for ours.
+        let control = options.control_ring.is_made() || front.u32("ctrl-ring-ref") != Ok(None);
+        let control = control && has("feature-ctrl-ring");
         let queues = queues.clamp(1, options.queues.min(MOST_QUEUES));
-        Ok(Self { queues, channels, filters, mtu, takes, agreed })
+        Ok(Self { queues, channels, filters, control, mtu, takes, agreed })
     }
 
     pub(crate) const fn takes(&self) -> Takes {

@@ -29,11 +29,15 @@ pub struct Options {
     pub checksums: Checksums,
     /// Which packets to groups are to come.
     pub multicast: Multicast,
+    /// Whether the backend is given a control ring, where it can have one: [`steer`](crate::Netfront::steer) takes that. It is two pages and
+    /// an event channel more.
+    pub control_ring: Offer,
     /// Pages for packets to be sent, of each queue: 18 to [`RING_SLOTS`]. They are taken when the interface is connected.
     pub transmit_pages: u32,
     /// Pages for packets to be received, of each queue: 32 to [`RING_SLOTS`].
     pub receive_pages: u32,
-    /// How long a packet may be with the backend before [`Event::Stalled`](crate::Event::Stalled) tells of it.
+    /// How long a packet may be with the backend before [`Event::Stalled`](crate::Event::Stalled) tells of it, and how long it may leave
+    /// unanswered how it is to [steer](crate::Netfront::steer).
     pub patience: Duration,
     /// How many pages the backend may keep mapped that it should have given back, over all its connections: at least as many as it has
     /// rings, at most all that a connection has. One that keeps so many is cut off until it lets go. Each is a page of memory that is
@@ -79,8 +83,8 @@ pub enum Checksums {
 
 impl Options {
     /// One queue with two channels, packets longer than a page but no longer than the MTU, checksums made and verified by the stack,
-    /// packets to all groups, 128 pages for each direction (1 MiB in all), 10 s of patience, 512 pages in quarantine; a device that vanishes is waited
-    /// for for a minute.
+    /// packets to all groups, no control ring, 128 pages for each direction (1 MiB in all), 10 s of patience, 512 pages in quarantine; a
+    /// device that vanishes is waited for for a minute.
     pub const DEFAULT: Self = Self {
         queues: 1,
         channels: Channels::Split,
@@ -88,6 +92,7 @@ impl Options {
         segmentation: Offer::No,
         checksums: Checksums::Stack,
         multicast: Multicast::All,
+        control_ring: Offer::No,
         transmit_pages: 128,
         receive_pages: 128,
         patience: Duration::from_secs(10),

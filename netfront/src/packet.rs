@@ -1,6 +1,6 @@
 //! What is known of a packet besides its bytes.
 
-use xen_hypercall::abi::io::netif::GsoType;
+use xen_hypercall::abi::io::netif::{GsoType, HashTypes};
 
 /// Bytes of an Ethernet header. No packet is shorter. (IEEE 802.3, 3.2)
 pub const ETHERNET_HEADER: usize = 14;
@@ -45,6 +45,17 @@ pub struct Meta {
     pub checksum: Checksum,
     /// Whether it is several packets in one.
     pub gso: Option<Gso>,
+    /// The hash of its flow, where the backend was [told](crate::Netfront::steer) to make one, and has.
+    pub hash: Option<Hash>,
+}
+
+/// The hash of a packet's flow, as the backend says it. That is a hint of a peer's, and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash {
+    /// The hash.
+    pub value: u32,
+    /// Over what it was made: one of the types that were asked for.
+    pub kind: HashTypes,
 }
 
 /// What is so of a packet to be sent.
@@ -68,7 +79,12 @@ pub enum Made {
 
 impl Meta {
     /// Nothing is known.
-    pub(crate) const PLAIN: Self = Self { checksum: Checksum::Unverified, gso: None };
+    pub(crate) const PLAIN: Self = Self::of(Checksum::Unverified);
+
+    /// Nothing is known but what is of the checksum.
+    pub(crate) const fn of(checksum: Checksum) -> Self {
+        Self { checksum, gso: None, hash: None }
+    }
 }
 
 impl Order {

@@ -35,13 +35,14 @@ pub(crate) struct Queue<P: Platform> {
 
 impl<P: Platform> Queue<P> {
     pub(crate) fn open(
+        number: u32,
         platform: &P,
         account: &Arc<Account<P>>,
         options: &Options,
         (takes, agreed): (Takes, Agreed),
     ) -> Result<Self, Lacking> {
         let transmit = Transmit::open(platform, account, options, takes)?;
-        let receive = Receive::open(platform, account, options, agreed)?;
+        let receive = Receive::open(number, platform, account, options, agreed)?;
         let line = Line::unbound(platform, account.peer())?;
         let seen = (transmit.answers(), receive.answers());
         Ok(Self { transmit, receive, line, receive_line: None, seen, waits_for_room: false, notifications: 0 })

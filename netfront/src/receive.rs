@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use xen_grant_table::{Access, Account, Grant, GrantRun, Page, PageRun};
 use xen_hypercall::abi::grant_table::GrantRef;
-use xen_hypercall::abi::io::netif::{RxRequest, RxResponse};
+use xen_hypercall::abi::io::netif::{HashTypes, RxRequest, RxResponse};
 use xen_shared_ring::{FrontRing, OnePage, PeerError, Untrusted};
 
 use crate::Platform;
@@ -15,7 +15,7 @@ use crate::chain::{Agreed, Chain, Dropped, MOST_SLOTS, Packet, Piece};
 use crate::connection::Lacking;
 use crate::headers::Transport;
 use crate::options::{Options, RING_SLOTS};
-use crate::packet::{Checksum, Meta};
+use crate::packet::{Checksum, Gso, Hash, Meta};
 use crate::statistics::Received;
 use crate::wire::NetifRx;
 
@@ -40,6 +40,8 @@ pub(crate) struct Receive<P: Platform> {
     held: Vec<(Grant<P>, Piece)>,
     chain: Chain,
     agreed: Agreed,
+    /// Which queue it is of.
+    number: u32,
     ready: Option<Ready<P>>,
     scratch: Vec<u8>,
     /// How many pages there should be, and how many there are.
@@ -54,7 +56,7 @@ pub(crate) struct Receive<P: Platform> {
 /// A packet that has come.
 struct Ready<P: Platform> {
     body: Body<P>,
-    meta: Meta,
+    checksum: Checksum,
     len: u32,
 }
 
@@ -63,6 +65,8 @@ enum Body<P: Platform> {
     Page(Page<P>, Piece),
     /// Copied to the scratch memory.
     Copied,
+    /// The same, with more that is known of it.
+    Described(Option<Gso>, Option<Hash>),
 }
 
 /// Whether the backend is to signal the next packet.
@@ -74,6 +78,7 @@ pub(crate) enum Look {
 
 impl<P: Platform> Receive<P> {
     pub(crate) fn open(
+        number: u32,
         platform: &P,
         account: &Arc<Account<P>>,
         options: &Options,
@@ -91,6 +96,7 @@ impl<P: Platform> Receive<P> {
             held: Vec::with_capacity(MOST_SLOTS),
             chain: Chain::START,
             agreed,
+            number,
             ready: None,
             scratch: Vec::new(),
             wanted,
@@ -151,8 +157,8 @@ impl<P: Platform> Receive<P> {
         let Some(grant) = self.posted.get_mut(place as usize).and_then(Option::take) else {
             return self.set_broken(PeerError::Message { rule: "slot", value: place.into() });
         };
-        if let Some((piece, meta)) = self.chain.plain(response, &self.agreed) {
-            return self.take_plain(grant, piece, meta);
+        if let Some((piece, checksum)) = self.chain.plain(response, &self.agreed) {
+            return self.take_plain(grant, piece, checksum);
         }
         let taken = self.chain.take(response, &self.agreed);
         match taken.piece {
@@ -163,7 +169,7 @@ impl<P: Platform> Receive<P> {
             Packet::GoesOn => {}
             Packet::Whole(meta, len) => {
                 self.copy(len);
-                self.finish(Body::Copied, meta, len);
+                self.finish(Body::Described(meta.gso, meta.hash), meta.checksum, len);
             }
             Packet::Dropped(reason) => self.drop_packet(reason),
         }
@@ -171,22 +177,22 @@ impl<P: Platform> Receive<P> {
 
     /// A packet of one piece.
     #[inline]
-    fn take_plain(&mut self, grant: Grant<P>, piece: Piece, meta: Meta) {
+    fn take_plain(&mut self, grant: Grant<P>, piece: Piece, checksum: Checksum) {
         let len = piece.len.into();
         if len <= COPIED {
             self.copy_one(grant, piece);
-            return self.finish(Body::Copied, meta, len);
+            return self.finish(Body::Copied, checksum, len);
         }
         if let Some(page) = self.take_page(grant) {
-            self.finish(Body::Page(page, piece), meta, len);
+            self.finish(Body::Page(page, piece), checksum, len);
         }
     }
 
     /// All of a packet is there.
     #[inline(always)]
-    fn finish(&mut self, body: Body<P>, meta: Meta, len: u32) {
-        let ready = Ready { body, meta, len };
-        if meta.checksum == Checksum::Blank && Transport::find(ready.bytes(&self.scratch)).is_none() {
+    fn finish(&mut self, body: Body<P>, checksum: Checksum, len: u32) {
+        let ready = Ready { body, checksum, len };
+        if checksum == Checksum::Blank && Transport::find(ready.bytes(&self.scratch)).is_none() {
             ready.give_back(self);
             return self.drop_packet(Dropped::Blank);
         }
@@ -283,6 +289,11 @@ impl<P: Platform> Receive<P> {
         self.retry_at
     }
 
+    /// Packets may come with these hashes.
+    pub(crate) fn expect_hashes(&mut self, types: HashTypes) {
+        self.agreed.hashes |= types;
+    }
+
     pub(crate) fn set_broken(&mut self, violation: PeerError) {
         self.broken = self.broken.or(Some(violation));
         self.ring.set_broken(violation);
@@ -299,11 +310,18 @@ impl<P: Platform> Receive<P> {
 }
 
 impl<P: Platform> Ready<P> {
+    const fn meta(&self) -> Meta {
+        match self.body {
+            Body::Page(..) | Body::Copied => Meta::of(self.checksum),
+            Body::Described(gso, hash) => Meta { gso, hash, ..Meta::of(self.checksum) },
+        }
+    }
+
     #[inline]
     fn bytes<'a>(&'a self, scratch: &'a [u8]) -> &'a [u8] {
         let (from, start) = match &self.body {
             Body::Page(page, piece) => (page.bytes().as_slice(), usize::from(piece.offset)),
-            Body::Copied => (scratch, 0),
+            Body::Copied | Body::Described(..) => (scratch, 0),
         };
         from.get(start..start + self.len as usize).unwrap_or_default()
     }
@@ -340,10 +358,16 @@ impl<'a, P: Platform> RxToken<'a, P> {
         self.len() == 0
     }
 
+    /// The queue that it came on: 0 to [`Link::queues`](crate::Link::queues), exclusively.
+    #[must_use]
+    pub const fn queue(&self) -> u32 {
+        self.receive.number
+    }
+
     /// What else is known of it.
     #[must_use]
     pub fn meta(&self) -> Meta {
-        self.receive.ready.as_ref().map_or(Meta::PLAIN, |ready| ready.meta)
+        self.receive.ready.as_ref().map_or(Meta::PLAIN, Ready::meta)
     }
 
     /// The packet's bytes, to look at and leave. They are the domain's own: nobody changes them meanwhile.

@@ -67,6 +67,7 @@ impl<P: Platform> Netfront<P> {
     fn begin_times_anew(&mut self, now: Duration) {
         self.sentry.begin_times_anew();
         self.progress.since = self.progress.since.map(|_| now);
+        self.helm.begin_times_anew(now);
         if let Stop::Draining(_) = self.stop {
             self.stop = Stop::Draining(now.saturating_add(self.options.limits.stop));
         }

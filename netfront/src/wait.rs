@@ -5,6 +5,8 @@ use core::time::Duration;
 use xen_event_channel::{Channel, WaitError};
 
 use crate::Platform;
+use crate::connection::Connection;
+use crate::control::Control;
 use crate::device::Netfront;
 use crate::life::Life;
 use crate::queue::Queue;
@@ -14,6 +16,7 @@ impl<P: Platform> Netfront<P> {
     /// there is.
     #[must_use]
     pub fn prepare_to_wait(&mut self, now: Duration) -> bool {
+        self.go_on_steering(now);
         self.flush_notifications();
         let Some(connection) = self.live() else { return self.notes.is_empty() };
         let arm = |queue: &mut Queue<P>| {
@@ -21,6 +24,7 @@ impl<P: Platform> Netfront<P> {
             queue.arm(now)
         };
         let quiet = connection.queues.iter_mut().fold(true, |quiet, queue| arm(queue) & quiet);
+        let quiet = connection.control.iter_mut().fold(quiet, |quiet, control| control.arm(now) & quiet);
         quiet && self.notes.is_empty()
     }
 
@@ -54,8 +58,11 @@ impl<P: Platform> Netfront<P> {
             _ => self.pilot.next_deadline(),
         };
         let queues = self.queues().filter_map(Queue::next_deadline).min();
-        let of_link = self.link().and_then(|_| [self.stall(), self.sentry.deadline()].into_iter().flatten().min());
-        let times = [front, queues, of_link, self.watchdog.deadline(), self.stop.by(), self.suspend.by()];
+        let control = self.control().and_then(Control::held);
+        let unanswered = self.helm.deadline(self.options.patience);
+        let of_link = [self.stall(), self.sentry.deadline(), unanswered];
+        let of_link = self.link().and_then(|_| of_link.into_iter().flatten().min());
+        let times = [front, queues, control, of_link, self.watchdog.deadline(), self.stop.by(), self.suspend.by()];
         times.into_iter().flatten().min()
     }
 
@@ -67,11 +74,19 @@ impl<P: Platform> Netfront<P> {
 
     /// What to wait for: channels, with the counts of their events that were seen.
     pub(crate) fn waits(&self) -> impl Iterator<Item = (&Channel<P>, u32)> + Clone {
-        self.queues().flat_map(Queue::waits)
+        self.queues().flat_map(Queue::waits).chain(self.control().map(Control::waits))
     }
 
     /// The queues whose backend has agreed, and is believed. Nobody looks at the others, whatever it signals.
     fn queues(&self) -> impl Iterator<Item = &Queue<P>> + Clone {
-        self.connection.iter().filter(|connection| connection.is_live()).flat_map(|connection| &connection.queues)
+        self.believed().flat_map(|connection| &connection.queues)
+    }
+
+    fn control(&self) -> Option<&Control<P>> {
+        self.believed().find_map(|connection| connection.control.as_ref())
+    }
+
+    fn believed(&self) -> impl Iterator<Item = &Connection<P>> + Clone {
+        self.connection.iter().filter(|connection| connection.is_live())
     }
 }

@@ -1,6 +1,8 @@
 //! The rings of a network device.
 
-use xen_hypercall::abi::io::netif::{ExtraGso, ExtraMcast, RxRequest, RxResponse, TxRequest, TxResponse};
+use xen_hypercall::abi::io::netif::{
+    CtrlRequest, CtrlResponse, ExtraGso, ExtraMcast, RxRequest, RxResponse, TxRequest, TxResponse,
+};
 use xen_shared_ring::{Prefix, Protocol};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -20,6 +22,15 @@ pub(crate) enum NetifRx {}
 impl Protocol for NetifRx {
     type Request = RxRequest;
     type Response = RxResponse;
+}
+
+/// What is asked for. (`DEFINE_RING_TYPES(xen_netif_ctrl, ...)`, public/io/netif.h)
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NetifCtrl {}
+
+impl Protocol for NetifCtrl {
+    type Request = CtrlRequest;
+    type Response = CtrlResponse;
 }
 
 /// A slot of the transmit ring that says how a packet is to be cut.

@@ -4,12 +4,23 @@ extern crate std;
 use std::vec;
 use std::vec::Vec;
 
-use xen_hypercall::abi::io::netif::{ExtraFlags, ExtraGso, ExtraInfo, ExtraType, GsoType, RxFlags, RxResponse, Status};
+use xen_hypercall::abi::io::netif::{
+    ExtraFlags, ExtraGso, ExtraHash, ExtraInfo, ExtraType, GsoType, RxFlags, RxResponse, Status,
+};
 
 use super::*;
 
-const ALL: Agreed = Agreed { mtu: 1500, scatter_gather: true, checksums: true, gso_v4: true, gso_v6: false };
-const NONE: Agreed = Agreed { mtu: 1500, scatter_gather: false, checksums: false, gso_v4: false, gso_v6: false };
+const HASHES: HashTypes = HashTypes::IPV4.union(HashTypes::IPV6_TCP);
+const ALL: Agreed =
+    Agreed { mtu: 1500, scatter_gather: true, checksums: true, gso_v4: true, gso_v6: false, hashes: HASHES };
+const NONE: Agreed = Agreed {
+    mtu: 1500,
+    scatter_gather: false,
+    checksums: false,
+    gso_v4: false,
+    gso_v6: false,
+    hashes: HashTypes::empty(),
+};
 
 fn response(offset: u16, status: i16, flags: &[RxFlags]) -> RxResponse {
     let flags = flags.iter().fold(RxFlags::default(), |all, flag| all | *flag);
@@ -18,6 +29,10 @@ fn response(offset: u16, status: i16, flags: &[RxFlags]) -> RxResponse {
 
 fn gso(size: u16, gso_type: GsoType, flags: ExtraFlags) -> RxResponse {
     zerocopy::transmute!(ExtraGso { kind: ExtraType::GSO, flags, size, gso_type, _pad: 0, features: 0 })
+}
+
+fn hash(hash_type: u8, algorithm: u8, flags: ExtraFlags) -> RxResponse {
+    zerocopy::transmute!(ExtraHash { kind: ExtraType::HASH, flags, hash_type, algorithm, value: [4, 3, 2, 1] })
 }
 
 fn extra(kind: u8, flags: ExtraFlags) -> RxResponse {
@@ -51,6 +66,9 @@ fn alphabet() -> Vec<RxResponse> {
         gso(1448, GsoType::TCPV6, last),
         extra(0, last),
         extra(ExtraType::HASH.0, again),
+        hash(3, 1, last),
+        hash(0, 1, again),
+        hash(1, 1, last),
         extra(200, again),
     ]
 }
@@ -83,7 +101,7 @@ fn reference(slots: &[RxResponse], agreed: &Agreed) -> Option<(usize, Result<Who
 
 fn judge(first: &RxResponse, extras: &[ExtraInfo], data: &[RxResponse], agreed: &Agreed) -> Option<Whole> {
     let blank = first.flags.contains(RxFlags::CSUM_BLANK);
-    if first.flags.contains(RxFlags::GSO_PREFIX) || blank && !agreed.checksums || extras.len() > 1 {
+    if first.flags.contains(RxFlags::GSO_PREFIX) || blank && !agreed.checksums {
         return None;
     }
     if data.len() > 1 && !agreed.scatter_gather || data.iter().any(|slot| slot.status.0 < 0) {
@@ -93,22 +111,19 @@ fn judge(first: &RxResponse, extras: &[ExtraInfo], data: &[RxResponse], agreed: 
         return None;
     }
     let total: u32 = data.iter().map(|slot| slot.status.0 as u32).sum();
-    let gso = match extras {
-        [] => None,
-        [extra] if extra.kind == ExtraType::GSO => {
-            let gso: ExtraGso = zerocopy::transmute!(*extra);
-            let kind = match gso.gso_type {
-                GsoType::TCPV4 if agreed.gso_v4 => GsoKind::TcpV4,
-                GsoType::TCPV6 if agreed.gso_v6 => GsoKind::TcpV6,
-                _ => return None,
-            };
-            if gso.size < 48 || u32::from(gso.size) >= total {
-                return None;
+    let (mut gso, mut hash) = (None, None);
+    for extra in extras {
+        let is_new = match extra.kind {
+            ExtraType::GSO => {
+                gso.replace(segments(*extra, agreed).filter(|gso| u32::from(gso.size) < total)?).is_none()
             }
-            Some(Gso { kind, size: gso.size })
+            ExtraType::HASH => hash.replace(known_hash(*extra, agreed)?).is_none(),
+            _ => false,
+        };
+        if !is_new {
+            return None;
         }
-        _ => return None,
-    };
+    }
     let most = if gso.is_some() { 65535 } else { u32::from(agreed.mtu) + 18 };
     if !(14..=most).contains(&total) {
         return None;
@@ -119,7 +134,28 @@ fn judge(first: &RxResponse, extras: &[ExtraInfo], data: &[RxResponse], agreed: 
         _ => Checksum::Unverified,
     };
     let pieces = data.iter().filter(|slot| slot.status.0 > 0).map(|slot| (slot.offset, slot.status.0 as u16));
-    Some((Meta { checksum, gso }, pieces.collect()))
+    Some((Meta { checksum, gso, hash }, pieces.collect()))
+}
+
+fn segments(extra: ExtraInfo, agreed: &Agreed) -> Option<Gso> {
+    let gso: ExtraGso = zerocopy::transmute!(extra);
+    let kind = match gso.gso_type {
+        GsoType::TCPV4 if agreed.gso_v4 => GsoKind::TcpV4,
+        GsoType::TCPV6 if agreed.gso_v6 => GsoKind::TcpV6,
+        _ => return None,
+    };
+    (gso.size >= 48).then_some(Gso { kind, size: gso.size })
+}
+
+/// All that are agreed upon in these tests.
+fn known_hash(extra: ExtraInfo, agreed: &Agreed) -> Option<Hash> {
+    let hash: ExtraHash = zerocopy::transmute!(extra);
+    let kind = match (hash.hash_type, hash.algorithm) {
+        (0, 1) => HashTypes::IPV4,
+        (3, 1) => HashTypes::IPV6_TCP,
+        _ => return None,
+    };
+    (agreed == &ALL).then_some(Hash { value: 0x0102_0304, kind })
 }
 
 fn check(slots: &[RxResponse], agreed: &Agreed) {
@@ -196,7 +232,7 @@ fn each_reason_is_told() {
     let with = |extra: RxResponse| vec![response(0, 1000, &[EXTRA]), extra];
     let twice =
         vec![response(0, 1000, &[EXTRA]), gso(500, GsoType::TCPV4, ExtraFlags::MORE), gso(500, GsoType::TCPV4, last)];
-    let known: [(Vec<RxResponse>, &Agreed, Dropped); 15] = [
+    let known: [(Vec<RxResponse>, &Agreed, Dropped); 20] = [
         (vec![response(0, -2, &[])], &ALL, Dropped::Status),
         (vec![response(0, 0, &[])], &ALL, Dropped::Empty),
         (vec![response(0, 13, &[])], &ALL, Dropped::Runt),
@@ -206,6 +242,11 @@ fn each_reason_is_told() {
         (with(extra(5, last)), &ALL, Dropped::ExtraUnknown),
         (with(extra(2, last)), &ALL, Dropped::ExtraUnnegotiated),
         (twice, &ALL, Dropped::ExtraDuplicate),
+        (with(hash(0, 1, last)), &NONE, Dropped::ExtraUnnegotiated),
+        (with(hash(1, 1, last)), &ALL, Dropped::ExtraUnnegotiated),
+        (with(hash(32, 1, last)), &ALL, Dropped::ExtraUnnegotiated),
+        (with(hash(255, 1, last)), &ALL, Dropped::ExtraUnnegotiated),
+        (with(hash(0, 2, last)), &ALL, Dropped::ExtraUnnegotiated),
         (with(gso(0, GsoType::TCPV4, last)), &ALL, Dropped::Segments),
         (with(gso(47, GsoType::TCPV4, last)), &ALL, Dropped::Segments),
         (with(gso(1000, GsoType::TCPV4, last)), &ALL, Dropped::Segments),

@@ -4,7 +4,7 @@
 //! when it is honest again packets go both ways, and when the interface is closed nothing is left behind. `DOMU_SEEDS` makes it
 //! longer, and `DOMU_SEED` other.
 
-use xen_netfront::{Channels, Checksums, Made, Offer as Yes, Options, Order};
+use xen_netfront::{Channels, Checksums, HashTypes, Made, Offer as Yes, Options, Order, Steering};
 use xen_sim::netback::{Form, NetOracle, Options as Offer, Restart, Way};
 use xen_sim::{Access, When};
 
@@ -19,6 +19,7 @@ const fn options(chance: &mut Chance) -> Options {
         channels: if chance.toss() { Channels::Split } else { Channels::One },
         checksums: if chance.toss() { Checksums::Offload } else { Checksums::Stack },
         segmentation: Yes::Yes,
+        control_ring: Yes::Yes,
         transmit_pages: 18 + chance.below(40) as u32,
         receive_pages: 32 + chance.below(40) as u32,
         first_index: u32::MAX - chance.below(40) as u32,
@@ -40,6 +41,13 @@ fn send(rig: &mut Rig, oracle: &mut NetOracle, chance: &mut Chance) {
     rig.port.send(oracle.packet(Way::In, form, len));
 }
 
+/// With a key and a mapping that are nothing but zeros, which are all that it may read beside packets.
+fn steer(rig: &mut Rig, chance: &mut Chance) {
+    let types = HashTypes::from_bits_retain(chance.below(16) as u32);
+    let (key, mapping) = (vec![0; chance.below(41) as usize], vec![0; chance.below(200) as usize]);
+    rig.front.steer(Steering { types, key, mapping }).expect("there is no more of it than can be told");
+}
+
 /// What it may only read holds nothing but what was sent.
 #[track_caller]
 fn look(rig: &Rig, oracle: &NetOracle) {
@@ -58,6 +66,9 @@ fn whatever_a_backend_does_nothing_leaks_and_nothing_is_left_behind() {
         let (mut rig, mut oracle) = (Rig::new(seed, options, Offer::DEFAULT), NetOracle::new(MAC, PEER));
         for round in 0..40 {
             rig.control().misbehave(When::PerMille([20, 100, 400][chance.below(3) as usize]));
+            if chance.below(4) == 0 {
+                steer(&mut rig, &mut chance);
+            }
             (0..1 + chance.below(8)).for_each(|_| send(&mut rig, &mut oracle, &mut chance));
             rig.pass(MS * chance.below(4) as u32);
             look(&rig, &oracle);

@@ -8,7 +8,8 @@ use crate::common;
 use crate::common::{MAC, Rig, SECOND, SMALL};
 use crate::perils::Traffic;
 
-const ALL: Options = Options { queues: 16, checksums: Checksums::Offload, segmentation: Yes::Yes, ..SMALL };
+const ALL: Options =
+    Options { queues: 16, checksums: Checksums::Offload, segmentation: Yes::Yes, control_ring: Yes::Yes, ..SMALL };
 
 /// What is neither a number nor a flag, and what is no number below 2^32.
 const MALFORMED: [&[u8]; 13] = [
@@ -28,13 +29,14 @@ const MALFORMED: [&[u8]; 13] = [
 ];
 
 /// All that a backend says of what it can do.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     "feature-sg",
     "feature-gso-tcpv4",
     "feature-gso-tcpv6",
     "feature-no-csum-offload",
     "feature-ipv6-csum-offload",
     "feature-split-event-channels",
+    "feature-ctrl-ring",
     "multi-queue-max-queues",
 ];
 
@@ -99,7 +101,7 @@ fn hc_110_111_a_feature_whose_key_is_malformed_is_not_offered() {
     for value in MALFORMED {
         let link = accepted(ALL, &FEATURES.map(|key| (key, value)), &[]);
         assert_eq!((link.queues(), link.channels(), link.mtu()), (1, Channels::One, 1500), "{value:?}");
-        assert!(!link.sends_scattered());
+        assert!(!link.sends_scattered() && !link.steers());
         assert_eq!((link.sends_blank(), link.sends_segments()), ((false, false), (false, false)), "{value:?}");
         // Of a link that nothing sensible is said of it is up.
         assert_eq!(accepted(ALL, &[("carrier", value)], &[]).carrier(), xen_netfront::Carrier::Up);
@@ -141,6 +143,7 @@ fn hc_121_features_are_agreed_upon_anew_at_each_connection() {
         Offer { ipv6_csum: false, ..all.clone() },
         Offer { gso_tcpv4: false, ..all.clone() },
         Offer { gso_tcpv6: false, ..all.clone() },
+        Offer { ctrl_ring: false, ..all.clone() },
         Offer { queues: 2, split_event_channels: false, ..all.clone() },
         Offer { carrier: Some(Carrier::Down), ..all.clone() },
     ];
@@ -155,7 +158,7 @@ fn hc_121_features_are_agreed_upon_anew_at_each_connection() {
             let link = *rig.front.link().unwrap();
             let channels = if offer.split_event_channels { Channels::Split } else { Channels::One };
             assert_eq!((link.queues(), link.channels()), (offer.queues, channels));
-            assert_eq!(link.sends_scattered(), offer.sg);
+            assert_eq!((link.sends_scattered(), link.steers()), (offer.sg, offer.ctrl_ring));
             let (v4, v6) = (offer.csum, offer.ipv6_csum);
             assert_eq!(link.sends_blank(), (v4, v6));
             let segments = (v4 && offer.sg && offer.gso_tcpv4, v6 && offer.sg && offer.gso_tcpv6);

@@ -27,6 +27,8 @@ mod multicast;
 #[path = "common/perils.rs"]
 mod perils;
 mod segments;
+mod steering;
+mod steering_hostile;
 #[path = "../../../xenbus/tests/it/suspended/mod.rs"]
 mod suspended;
 mod traffic;

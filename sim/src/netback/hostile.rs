@@ -2,7 +2,8 @@
 
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{
-    CtrlResponse, CtrlStatus, ExtraFlags, ExtraInfo, ExtraType, GsoType, RxFlags, Status, TxRequest, TxResponse,
+    CtrlResponse, CtrlStatus, CtrlType, ExtraFlags, ExtraInfo, ExtraType, GsoType, RxFlags, Status, TxRequest,
+    TxResponse,
 };
 use xen_shared_ring::Protocol;
 use zerocopy::IntoBytes;
@@ -133,6 +134,7 @@ pub(super) fn control(line: &mut Line<Ctrl>, honest: CtrlResponse, misdeed: &Mis
     let answer = match *misdeed {
         Misdeed::Id(id) => CtrlResponse { id, ..honest },
         Misdeed::Status(status) => CtrlResponse { status: CtrlStatus(status as u32), ..honest },
+        Misdeed::Kind(kind) => CtrlResponse { kind: CtrlType(kind), ..honest },
         Misdeed::Silent => return,
         _ => honest,
     };

@@ -34,6 +34,9 @@ pub enum Misdeed {
     /// Both ways: so many events come with the answer. (090, 092)
     Storm(u16),
 
+    /// On the control ring: the answer is one to another kind of request.
+    Kind(u16),
+
     /// Transmitting: the answer's id has these bits inverted. (023, 024)
     IdBits(u16),
     /// Transmitting: the first slot of a packet is not answered, the others are. (032)
@@ -172,6 +175,7 @@ impl Misdeed {
         match rng.random_range(0..10) {
             0 => Self::Id(rng.random()),
             1 => Self::Status(rng.random()),
+            3 => Self::Kind(rng.random_range(0..12)),
             2 => Self::Producer(rng.random_range(-40..40)),
             _ => *Self::BOTH.choose(rng).unwrap_or(&Self::Twice),
         }

@@ -21,6 +21,9 @@ const LOADS: [Row; 6] = [
     Row { name: "load-6", queues: 4, channels: "one", scatter: true, segments: false, offload: false },
 ];
 
+/// Which hashes lead to which queues.
+const STEERED: [(&str, &str); 2] = [("steered", "mapping=2"), ("spread", "mapping=3,0,2,1,1")];
+
 struct Row {
     name: &'static str,
     queues: u32,
@@ -68,6 +71,10 @@ fn guests() -> Vec<GuestSpec> {
     guests.extend([("all-groups", ""), ("one-group", "join=01:00:5e:01:01:01")].map(|(name, arguments)| {
         let guest = GuestSpec { network: Some(Network::default()), ..guest("ping", arguments) };
         in_scenario(name, guest, include_str!("../scenarios/network-multicast.sh"))
+    }));
+    guests.extend(STEERED.map(|(name, mapping)| {
+        let guest = GuestSpec { network: Some(Network::default()), ..guest("steered", mapping) };
+        in_scenario(name, guest, include_str!("../scenarios/network-steering.sh"))
     }));
     // Last, for it changes the bridge.
     let jumbo =
@@ -129,6 +136,21 @@ fn packets_to_groups_that_were_not_joined_do_not_come() {
         let _ = succeeded(outcome);
         expect(outcome, &Ending::Exited(0), &["dst=239.1.1.1"]);
         assert_eq!(outcome.console.contains("dst=239.1.1.2"), comes, "{}", outcome.console);
+    }
+}
+
+#[test]
+fn packets_come_on_the_queues_of_their_hashes() {
+    for (name, mapping) in STEERED {
+        assert_eq!(said(name, "offered"), "1");
+        let types = "Steering(Ok(HashTypes(IPV4 | IPV4_TCP)))";
+        expect(outcome(name), &Ending::Exited(0), &[types, "HashTypes(IPV4) ", "HashTypes(IPV4_TCP) "]);
+        let console = &outcome(name).console;
+        assert!(!console.contains("astray") && !console.contains("is wrong"), "{console}");
+        let has = |queue| console.contains(&format!("queue {queue}, as told: HashTypes(IPV4_TCP)"));
+        let queues: Vec<u32> = (0..4).filter(|queue| has(*queue)).collect();
+        // Sixteen flows are all on one, or on several.
+        assert!(if mapping == "mapping=2" { queues == [2] } else { queues.len() > 1 }, "{queues:?}");
     }
 }
 
