@@ -44,6 +44,16 @@ impl Entry<'_> {
         }
     }
 
+    /// Gives leave for the same frame to the same peer as before.
+    #[inline]
+    pub(crate) fn permit_again(self, flags: u16) {
+        match self {
+            Self::V1(EntryV1 { flags: word, .. }) | Self::V2(EntryV2 { flags: word, .. }, _) => {
+                order::permit(word, flags)
+            }
+        }
+    }
+
     /// Takes the leave back, if the frame is not in use. `known` is what the flags are expected to be.
     #[inline]
     pub(crate) fn withdraw(self, known: u16) -> Result<(), InUse> {

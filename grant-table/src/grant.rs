@@ -123,17 +123,42 @@ impl<P: Memory> Grant<P> {
     /// Takes the peer's leave back, and gives the reference back.
     #[inline]
     fn end(&self) -> Result<(), InUse> {
-        let table = self.page.platform().grant_table();
-        if table.epoch() == self.holder.epoch {
-            table.withdraw(self.gref, self.flags)?;
-            table.put(taken(self.gref), self.holder.slot);
-        }
+        self.withdraw()?;
+        self.put();
         Ok(())
+    }
+
+    /// Whether it is from before a suspend: its reference is none any more.
+    #[inline]
+    pub(crate) fn is_stale(&self) -> bool {
+        self.page.platform().grant_table().epoch() != self.holder.epoch
+    }
+
+    /// Takes the peer's leave back.
+    #[inline]
+    pub(crate) fn withdraw(&self) -> Result<(), InUse> {
+        if self.is_stale() { Ok(()) } else { self.page.platform().grant_table().withdraw(self.gref, self.flags) }
+    }
+
+    /// Gives back the reference of a grant whose leave was taken back.
+    #[inline]
+    pub(crate) fn put(&self) {
+        if !self.is_stale() {
+            self.page.platform().grant_table().put(taken(self.gref), self.holder.slot);
+        }
+    }
+
+    /// Gives the peer leave as before. All but the flags still stands in the entry: only this domain writes it.
+    #[inline]
+    pub(crate) fn permit_again(&self) {
+        if let Some(entry) = self.page.platform().grant_table().entry(self.gref) {
+            entry.permit_again(self.flags);
+        }
     }
 
     /// The page of a grant that has ended.
     #[inline]
-    fn into_page(self) -> Page<P> {
+    pub(crate) fn into_page(self) -> Page<P> {
         let mut this = ManuallyDrop::new(self);
         if this.flags == Access::ReadWrite.flags() {
             *this.page.residue() = Residue::Seen(this.holder.serial);

@@ -9,6 +9,7 @@
 //! * [`Page`] is memory like any other. [`Page::grant`] turns it into a [`Grant`], which has no bytes to refer to, and
 //!   [`Grant::revoke`] turns that into a page again, or says [`StillMapped`]. [`PageRun`] and [`GrantRun`] are the same for
 //!   the adjacent pages of a ring.
+//! * [`Recalled`] is a page that was taken back for a moment, and keeps its reference.
 //! * [`Shown`] is a page that the other domain can only read, so that its bytes stay at hand.
 //! * An [`Account`] says to whom a device grants, how many references it always has, and how many at most. A [`Reservation`] holds
 //!   references for a moment when granting must not fail.
@@ -54,7 +55,7 @@
 //! | keeps a page mapped | [`StillMapped`]; dropped, the page is lost for as long. At most what the account had granted goes this way |
 //! | keeps as many as the cap | no more is granted: [`Refusal::QuarantineFull`] for its own device; no other device notices |
 //! | maps at the very moment of the revocation | one of the two comes first; there is no third outcome |
-//! | uses a reference after its revocation | Xen refuses: the entry is invalid, and its number is not used again soon |
+//! | uses a reference after its revocation | Xen refuses: the entry is invalid, and its number is not used again soon, but for the same page and the same peer ([`Recalled`]) |
 //! | changes the page at any time | a copy has other bytes; nothing refers to them |
 //! | reads the whole page | it finds the payload and zeros, or what it wrote itself ([`Page::fill`], [`Page::grant_to_fill`]) |
 //! | grants a page and takes it away, or never had it | [`MapError`], [`CopyError`] |
@@ -75,6 +76,7 @@ mod mapping;
 mod order;
 mod page;
 mod platform;
+mod recalled;
 mod references;
 mod retry;
 mod run;
@@ -90,6 +92,7 @@ pub use grant::{Access, Grant};
 pub use mapping::{MapError, Mapping, ReadMapping};
 pub use page::{Page, TooLong};
 pub use platform::{Memory, TableFrame};
+pub use recalled::Recalled;
 pub use run::{GrantRun, MAX_RUN, PageRun};
 pub use shown::Shown;
 pub use slot::Limits;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 
-use xen_grant_table::{Access, Account, Grant, GrantRun, Page, PageRun};
+use xen_grant_table::{Access, Account, Grant, GrantRun, Page, PageRun, Recalled};
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{HashTypes, RxRequest, RxResponse};
 use xen_shared_ring::{FrontRing, OnePage, PeerError, Untrusted};
@@ -20,7 +20,7 @@ use crate::statistics::Received;
 use crate::wire::NetifRx;
 
 /// Packets of so many bytes are copied: that costs less than to take a page back and grant it again.
-const COPIED: u32 = 256;
+const COPIED: u32 = 128;
 
 /// So many pages are given to the backend at once, where it has enough for now.
 const BATCH: u32 = 16;
@@ -62,7 +62,7 @@ struct Ready<P: Platform> {
 
 enum Body<P: Platform> {
     /// In a page that was taken back.
-    Page(Page<P>, Piece),
+    Page(Recalled<P>, Piece),
     /// Copied to the scratch memory.
     Copied,
     /// The same, with more that is known of it.
@@ -203,8 +203,8 @@ impl<P: Platform> Receive<P> {
 
     /// The only piece's page is the domain's own again.
     #[inline]
-    fn take_page(&mut self, grant: Grant<P>) -> Option<Page<P>> {
-        match grant.revoke() {
+    fn take_page(&mut self, grant: Grant<P>) -> Option<Recalled<P>> {
+        match grant.recall() {
             Ok(page) => Some(page),
             Err(still) => {
                 self.set_broken(PeerError::from(&still));
@@ -301,8 +301,8 @@ impl<P: Platform> Receive<P> {
 
     /// A page that was taken back is granted again, as it is: the backend wrote all that is in it.
     #[inline]
-    fn return_page(&mut self, page: Page<P>) {
-        match page.grant_to_fill(&self.account) {
+    fn return_page(&mut self, page: Recalled<P>) {
+        match page.grant_again() {
             Ok(grant) => self.spare.push(grant),
             Err(_) => self.pages -= 1,
         }
