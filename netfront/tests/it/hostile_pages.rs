@@ -67,10 +67,10 @@ fn hc_022_hc_079_a_page_that_is_kept_mapped_ends_the_connection_and_is_not_used_
         let (rings, mut hoard) = (rings(&rig), Hoard::default());
         hoard.map(&rig, |page| page.access == Access::ReadWrite && !rings.contains(&page.gref), usize::MAX);
         // Small ones are copied, out of pages that the backend may have as long as it likes.
-        let small = packet(256, 1);
+        let small = packet(128, 1);
         (0..200).for_each(|_| assert_eq!(rig.receives(Packet::new(small.clone())).0, small));
         assert_eq!(rig.count(|event| *event == Event::Disconnected), 0);
-        rig.port.send(Packet::new(packet(257, 2)));
+        rig.port.send(Packet::new(packet(129, 2)));
         let ended = rig.until(SECOND, |rig| rig.count(|event| *event == Event::Disconnected) == 1);
         assert!(ended, "{:?}", rig.events);
         assert_eq!(rig.count(|event| gave_up(event, "still")), 1, "{:?}", rig.events);
