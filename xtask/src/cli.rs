@@ -90,7 +90,7 @@ Paths in a disk= line are domain 0's: /dev/ram0 to /dev/ram3 are RAM disks of 64
 the host cannot be given; a scenario makes file systems, as examples/src/bin/cat.sh does.
 
 Exit status: the guest's own (0 to 255); 101 after a panic, 102 after a crash or an unexpected end, 103 when the scenario \
-failed, 124 when the time limit passed, 130 after Ctrl-C, 2 when the guest could not be started.
+failed, 124 when the time limit passed, 130 after a Ctrl-C that ended it at once, 2 when the guest could not be started.
 
 Examples:
   cargo xtask run

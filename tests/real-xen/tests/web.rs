@@ -53,9 +53,14 @@ fn run() -> Run {
     let browser = start_browser("web");
     let asker = thread::spawn(move || ask(forward.host, browser));
     let network = Some(Network { forwards: vec![forward], ..Network::default() });
-    let guest = GuestSpec { network, ..guest("web", "") };
+    let web = GuestSpec { network, ..guest("web", "") };
     let scenario = format!("{DISK}\n{}", include_str!("../scenarios/web.sh"));
-    let outcomes = boot::full(&[in_scenario("web", guest, &scenario)]).expect("the boot can be tried");
+    let smallest = GuestSpec { memory: 4, network: Some(Network::default()), ..guest("web", "") };
+    let guests = [
+        in_scenario("web", web, &scenario),
+        in_scenario("smallest", smallest, include_str!("../scenarios/web-smallest.sh")),
+    ];
+    let outcomes = boot::full(&guests).expect("the boot can be tried");
     let (pages, seen, answered) = asker.join().expect("it does not panic");
     Run { outcomes, pages, seen, answered }
 }
@@ -177,6 +182,22 @@ fn a_thousand_requests_are_answered_and_a_suspend_is_survived() {
     assert_eq!(RUN.answered, CLIENTS * REQUESTS);
     assert_eq!((scenario.value("failed"), scenario.value("cut")), (Some("0"), Some("0")));
     expect(outcome, &Ending::Exited(0), &["ready: port 80", "resumed", " requests on "]);
+}
+
+/// With less, xl does not start it.
+#[test]
+fn the_least_memory_is_enough() {
+    let outcome = outcome_of(&RUN.outcomes, "smallest");
+    assert_eq!(succeeded(outcome).value("rounds"), Some("10"));
+    expect(outcome, &Ending::Exited(0), &[]);
+}
+
+#[test]
+fn it_has_less_than_700_kb() {
+    let file = xtask::strip::beside(&guest("web", "").elf).expect("the guest is an ELF file");
+    let size = std::fs::metadata(file).expect("it was written").len();
+    println!("web: {size} bytes stripped");
+    assert!(size <= 700_000, "{size} bytes");
 }
 
 /// A page that looks live and whose figures stand still is told from one that moves.
