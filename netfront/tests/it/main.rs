@@ -27,9 +27,14 @@ mod multicast;
 #[path = "common/perils.rs"]
 mod perils;
 mod segments;
+#[path = "common/shared.rs"]
+mod shared;
 mod steering;
 mod steering_hostile;
 #[path = "../../../xenbus/tests/it/suspended/mod.rs"]
 mod suspended;
+mod tasks;
 mod traffic;
 mod waits;
+#[path = "common/tasks.rs"]
+mod world;
