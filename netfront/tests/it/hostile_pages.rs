@@ -59,6 +59,46 @@ fn rings(rig: &Rig) -> [GrantRef; 2] {
     ["tx-ring-ref", "rx-ring-ref"].map(|key| GrantRef(rig.front_number(key)))
 }
 
+/// The index of what we have shown, as it stands in a ring. (`req_prod`, public/io/ring.h)
+fn shown(rig: &Rig, ring: GrantRef) -> u32 {
+    let page = rig.machine.hostile(&rig.domain).read(&reachable(rig, ring)).expect("the backend has it");
+    u32::from_ne_bytes(*page.first_chunk().expect("a page has four bytes"))
+}
+
+fn reachable(rig: &Rig, gref: GrantRef) -> xen_sim::Reachable {
+    let mut targets = rig.machine.hostile(&rig.domain).targets().into_iter();
+    targets.find(|target| target.gref == gref).expect("the backend can reach it")
+}
+
+/// The backend rewrites it while it is not looked at: it is written anew from our own copy, and all goes on.
+#[test]
+fn hc_153_our_index_in_a_ring_is_not_read_back() {
+    let (mut rig, mut traffic) = (Rig::new(1, Options::DEFAULT, Offer::DEFAULT), Traffic::default());
+    for junk in [0_u32, 1 << 31, 0xdead_beef, u32::MAX] {
+        traffic.flows(&mut rig);
+        (0..20).for_each(|number| rig.port.send(Packet::new(packet(1000, number))));
+        rig.steps(5);
+        let before = rings(&rig).map(|ring| shown(&rig, ring));
+        for ring in rings(&rig) {
+            let hostile = rig.machine.hostile(&rig.domain);
+            hostile.write(&reachable(&rig, ring), 0, &junk.to_ne_bytes()).expect("it may write there");
+        }
+        (0..7).for_each(|number| assert!(rig.send(&packet(60, number))));
+        for number in 0..20 {
+            let came = rig.front.receive().map(|came| came.consume(<[u8]>::to_vec));
+            assert_eq!(came, Some(packet(1000, number)));
+        }
+        let _ = rig.front.prepare_to_wait(rig.now());
+        let after = rings(&rig).map(|ring| shown(&rig, ring));
+        let pushed = [0, 1].map(|ring| after[ring].wrapping_sub(before[ring]));
+        assert_eq!(pushed, [7, 20], "what was sent, and pages for what has come");
+        rig.pass(MS);
+        assert_eq!(rig.sent().len(), 7);
+    }
+    traffic.flows(&mut rig);
+    assert_eq!(rig.front.statistics().connections, 1);
+}
+
 #[test]
 fn hc_022_hc_079_a_page_that_is_kept_mapped_ends_the_connection_and_is_not_used_again() {
     for round in 0..3 {
