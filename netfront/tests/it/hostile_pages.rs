@@ -10,6 +10,7 @@ use xen_sim::{Access, Held, When};
 use xen_xenbus::bus::Problem;
 
 use crate::common::{Rig, SECOND, packet};
+use crate::drivers;
 use crate::perils::{MS, Traffic};
 
 const SMALL: Options = Options { transmit_pages: 18, receive_pages: 32, ..Options::DEFAULT };
@@ -247,10 +248,7 @@ fn hc_083_an_interface_that_is_dropped_leaves_what_is_in_use_in_quarantine() {
     let _ = GrantTable::reap(&guest, u32::MAX);
     assert_eq!(quarantined(), 9);
     drop(back);
-    machine.settle();
-    let _ = GrantTable::reap(&guest, u32::MAX);
-    let table = guest.grant_table().statistics();
-    assert_eq!((table.quarantined, table.free, guest.open_ports().len()), (0, table.common, 1));
+    drivers::assert_given_back(&machine, &guest);
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod adapters;
 mod adapters_flood;
 mod common;
 mod corners;
+#[path = "../../../xenbus/tests/it/drivers/mod.rs"]
+mod drivers;
 mod faults;
 mod faults_random;
 mod faults_scarce;
