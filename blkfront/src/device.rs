@@ -9,20 +9,20 @@ use xen_event_channel::Watchdog;
 use xen_hypercall::abi::io::blkif::Segment;
 use xen_shared_ring::PeerError;
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Device, End, Frontend};
-use xen_xenbus::store::{StoreError, Watch};
+use xen_xenbus::bus::{Device, End, Pilot};
+use xen_xenbus::store::StoreError;
 
 use crate::Platform;
 use crate::buffer::Buffer;
 use crate::cache::Cache;
 use crate::connection::{Connection, Written};
 use crate::disk::Disk;
-use crate::errand::Asked;
 use crate::error::{IoError, Rejection};
 use crate::event::{Event, Statistics};
 use crate::jobs::{Job, Jobs, NONE, Origin, Standing};
 use crate::options::Options;
 use crate::phase::{Life, Pause, Stop};
+use crate::question::Question;
 use crate::queue::Queue;
 use crate::replay::Replay;
 use crate::request::{Completion, Rejected, Request, RequestId};
@@ -43,8 +43,7 @@ const POLLS_BETWEEN_LOOKS: u32 = 64;
 pub struct Blkfront<P: Platform> {
     pub(crate) store: Store<P>,
     pub(crate) options: Options,
-    pub(crate) front: Frontend,
-    pub(crate) watch: Watch<P>,
+    pub(crate) pilot: Pilot<P, Question>,
     /// The device's number, as much of it as a request has room for; backends do not look at it.
     pub(crate) handle: u16,
     pub(crate) life: Life,
@@ -79,10 +78,6 @@ pub struct Blkfront<P: Platform> {
     pub(crate) segments: Vec<Segment>,
     /// Memory of the calls that copy.
     pub(crate) spare: Option<Buffer<P>>,
-    /// What xenstore is asked for, of the backend's keys.
-    pub(crate) asked: Option<Asked>,
-    /// Counts the front halves: answers for one are not taken for the next one's.
-    pub(crate) era: u32,
     polls: u32,
 }
 
@@ -96,13 +91,11 @@ impl<P: Platform> Blkfront<P> {
     /// Xenstore's.
     pub fn open(store: &Store<P>, device: Device, options: Options) -> Result<Self, StoreError> {
         let options = options.bounded();
-        let watch = store.watch(&device.backend_key("state")).wait()?;
         Ok(Self {
             store: store.clone(),
             options,
             handle: device.name().id as u16,
-            front: Frontend::new(device, options.limits),
-            watch,
+            pilot: Pilot::new(store, device, options.limits)?,
             life: Life::New,
             written: Written::default(),
             connection: None,
@@ -125,8 +118,6 @@ impl<P: Platform> Blkfront<P> {
             statistics: Statistics::default(),
             segments: Vec::new(),
             spare: None,
-            asked: None,
-            era: 0,
             polls: 0,
         })
     }
@@ -146,7 +137,7 @@ impl<P: Platform> Blkfront<P> {
     /// The device.
     #[must_use]
     pub const fn device(&self) -> &Device {
-        self.front.device()
+        self.pilot.front().device()
     }
 
     /// Takes a request. The backend sees it after [`flush_notifications`](Self::flush_notifications), or the next
@@ -180,7 +171,7 @@ impl<P: Platform> Blkfront<P> {
         self.next_event()
     }
 
-    /// As [`poll`](Self::poll), without a look at xenstore: there are [errands](Self::next_errand) then.
+    /// As [`poll`](Self::poll), without a look at xenstore: there are [chores](Self::next_chore) then.
     pub(crate) fn poll_rings(&mut self, now: Duration) -> Option<Event<P>> {
         if let Some(completion) = self.next_done() {
             return Some(Event::Completed(completion));
@@ -239,7 +230,7 @@ impl<P: Platform> Blkfront<P> {
     /// Closes the disk: what was submitted is finished, and flushed where the backend offers that, as far as the
     /// [`limits`](Options::limits) allow. [`Event::Ended`] comes last.
     pub fn close(&mut self) {
-        self.front.close();
+        self.pilot.front_mut().close();
         self.life = match self.life {
             Life::Detached(..) => {
                 self.end(End::Closed);
@@ -273,7 +264,7 @@ impl<P: Platform> Blkfront<P> {
         connection.set_broken(PeerError::Message { rule: "number of answers", value: 0 });
         let attempt = connection.attempt;
         // Where the connection has ended already, another one is on its way.
-        let _ = self.front.give_up(attempt, "the owner wants another connection", now);
+        let _ = self.pilot.front_mut().give_up(attempt, "the owner wants another connection", now);
         self.note(Event::Disconnected);
     }
 

@@ -64,7 +64,7 @@ impl<P: Platform> Driver for Blkfront<P> {
     }
 
     fn look_again(&mut self) {
-        self.front.look_again();
+        self.pilot.front_mut().look_again();
     }
 
     fn close(&mut self) {

@@ -4,19 +4,21 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use xen_xenbus::bus::{Attempt, Device, End, Event as Told, Frontend, Keys, Manner, State, Step, TooLate, Why};
+use xen_xenbus::bus::{
+    Answer, Attempt, Chore, Device, End, Event as Told, Keys, Manner, Outcome, State, TooLate, Turn, Why,
+};
 use xen_xenbus::store::{StoreError, Watch};
 
 use crate::Platform;
 use crate::connection::{Connection, Written};
 use crate::device::Blkfront;
 use crate::disk::{Disk, Layout};
-use crate::errand::{Asked, Brought, Errand, Found, Wanted};
 use crate::error::IoError;
 use crate::event::Event;
 use crate::jobs::{Job, NONE, Origin, Seen, Standing};
 use crate::options::Vanishing;
 use crate::phase::{Life, Pause, Stop};
+use crate::question::Question;
 use crate::replay::Replay;
 use crate::request::Kind;
 use crate::sector::Extent;
@@ -24,15 +26,12 @@ use crate::sector::Extent;
 impl<P: Platform> Blkfront<P> {
     /// Goes on with what is not the ring's: states, deadlines, requests that take too long.
     pub(crate) fn tend(&mut self, now: Duration) {
-        // Also of a device that is gone: a watch that has fired ends every wait for the store.
-        if self.watch.take() {
-            self.front.look_again();
-        }
+        self.pilot.heed();
         self.mind_the_clock(now);
         // Bounded: the front half sees to that.
-        while let Some(errand) = self.next_errand(self.store.now()) {
-            let brought = errand.run(&self.store);
-            self.took(brought, self.store.now());
+        while let Some(chore) = self.next_chore(self.store.now()) {
+            let outcome = chore.run(&self.store);
+            self.took(outcome, self.store.now());
         }
     }
 
@@ -47,51 +46,33 @@ impl<P: Platform> Blkfront<P> {
     }
 
     /// What is to be asked of xenstore next; all else is done. Said again until it was [taken](Self::took).
-    pub(crate) fn next_errand(&mut self, now: Duration) -> Option<Errand> {
+    pub(crate) fn next_chore(&mut self, now: Duration) -> Option<Chore<Question>> {
         loop {
             if matches!(self.life, Life::Detached(..) | Life::Ended) {
                 return None;
             }
-            if let Some(asked) = self.asked {
-                let directory = self.device().backend().path.clone();
-                return Some(self.errand(Wanted::Keys { asked, directory }));
-            }
-            let step = self.front.poll(now);
-            if let Some(errand) = step.errand(self.device()) {
-                return Some(self.errand(Wanted::Front(errand)));
-            }
-            match step {
-                Step::Tell(event) => self.told(event),
-                Step::Ended(end) => self.gone(end),
-                _ => return None,
+            match self.pilot.next(now) {
+                Turn::Chore(chore) => return Some(chore),
+                Turn::Told(event) => self.told(event),
+                Turn::Ended(end) => self.gone(end),
+                Turn::Rest => return None,
             }
         }
     }
 
-    /// Here is what came of an errand.
-    pub(crate) fn took(&mut self, brought: Brought, now: Duration) {
-        if brought.era != self.era {
-            return;
-        }
-        match brought.what {
-            Found::Front(brought) => self.front.took(brought, now),
-            Found::Keys { asked, keys, params } => {
-                self.asked = None;
-                // An answer that is too late is for a connection that has ended: `Release` follows.
-                let _: Result<(), TooLate> = match asked {
-                    Asked::Limits(attempt) => self.connect(attempt, keys),
-                    Asked::Disk(attempt) => self.complete(attempt, keys, params),
-                    Asked::Change => {
-                        self.review(keys);
-                        Ok(())
-                    }
-                };
+    /// Here is what came of it.
+    pub(crate) fn took(&mut self, outcome: Outcome<Question>, now: Duration) {
+        let Some(Answer { question, keys, whole }) = self.pilot.took(outcome, now) else { return };
+        let keys = keys.and_then(|mut keys| keys.pop().ok_or_else(|| "there was no answer".into()));
+        // An answer that is too late is for a connection that has ended: `Release` follows.
+        let _: Result<(), TooLate> = match question {
+            Question::Limits(attempt) => self.connect(attempt, keys),
+            Question::Disk(attempt) => self.complete(attempt, keys, whole),
+            Question::Change => {
+                self.review(keys);
+                Ok(())
             }
-        }
-    }
-
-    const fn errand(&self, what: Wanted) -> Errand {
-        Errand { era: self.era, what }
+        };
     }
 
     /// Goes on with another device in the place of the one that has vanished: the one that the enumerator has found now.
@@ -120,28 +101,22 @@ impl<P: Platform> Blkfront<P> {
         // The enumerator may have seen first that the old one is gone.
         self.release(Manner::Vanished);
         self.handle = device.name().id as u16;
-        self.front = Frontend::new(device, self.options.limits);
         self.written = Written::default();
-        self.forget_errands();
+        let old = self.pilot.replace_with(watch, device, self.options.limits);
         match self.life {
-            Life::Closing => self.front.close(),
+            Life::Closing => self.pilot.front_mut().close(),
             _ if self.known.is_some() => self.life = Life::Up,
             _ => self.life = Life::New,
         }
-        core::mem::replace(&mut self.watch, watch)
-    }
-
-    /// What is still under way is for a front half that has ended.
-    pub(crate) const fn forget_errands(&mut self) {
-        (self.era, self.asked) = (self.era.wrapping_add(1), None);
+        old
     }
 
     fn told(&mut self, event: Told) {
         let now = self.store.now();
         match event {
-            Told::Connect(attempt) => self.asked = Some(Asked::Limits(attempt)),
-            Told::Complete(attempt) => self.asked = Some(Asked::Disk(attempt)),
-            Told::Review(_) => self.asked = Some(Asked::Change),
+            Told::Connect(attempt) => self.pilot.ask(Question::Limits(attempt)),
+            Told::Complete(attempt) => self.pilot.ask(Question::Disk(attempt)),
+            Told::Review(_) => self.pilot.ask(Question::Change),
             Told::Stop(why, by) => {
                 let stop = if why == Why::Asked { Stop::Draining(by) } else { Stop::Finishing(by) };
                 self.pause = Pause { stop, flushed: false, ..self.pause };
@@ -150,7 +125,7 @@ impl<P: Platform> Blkfront<P> {
             Told::Release(manner) => {
                 self.release(manner);
                 // As in `took`.
-                let _: Result<(), TooLate> = self.front.released(now);
+                let _: Result<(), TooLate> = self.pilot.front_mut().released(now);
             }
             Told::Trouble(error) => self.note(Event::Trouble(error)),
         }
@@ -167,9 +142,9 @@ impl<P: Platform> Blkfront<P> {
             Ok(connection) => {
                 let offer = connection.offer(&self.options, &mut self.written);
                 self.connection = Some(connection);
-                self.front.offer(attempt, offer, now)
+                self.pilot.front_mut().offer(attempt, offer, now)
             }
-            Err(reason) => self.front.give_up(attempt, reason, now),
+            Err(reason) => self.pilot.front_mut().give_up(attempt, reason, now),
         }
     }
 
@@ -184,14 +159,14 @@ impl<P: Platform> Blkfront<P> {
         // Without an answer of xenstore's it is not the backend's offer that is of no use.
         let keys = match keys {
             Ok(keys) => keys,
-            Err(reason) => return self.front.give_up(attempt, reason, now),
+            Err(reason) => return self.pilot.front_mut().give_up(attempt, reason, now),
         };
         match self.read_disk(&keys) {
             Ok(disk) => {
                 self.begin(disk.with_params(params));
-                self.front.ready(attempt, now)
+                self.pilot.front_mut().ready(attempt, now)
             }
-            Err(reason) => self.front.refuse(attempt, reason, now),
+            Err(reason) => self.pilot.front_mut().refuse(attempt, reason, now),
         }
     }
 
@@ -258,11 +233,11 @@ impl<P: Platform> Blkfront<P> {
     fn go_on_stopping(&mut self, now: Duration) {
         let Some(by) = self.pause.stop.by() else { return };
         // Who has closed answers nothing any more.
-        let closed = self.front.backend_state() == State::CLOSED;
+        let closed = self.pilot.front().backend_state() == State::CLOSED;
         if closed || now >= by || self.is_at_rest(now) {
             self.pause.stop = Stop::Stopped;
             // Too late, the front half goes on by itself.
-            let _ = self.front.stopped(now);
+            let _ = self.pilot.front_mut().stopped(now);
         }
     }
 

@@ -241,7 +241,7 @@ impl<P: Platform> Blkfront<P> {
         self.cache.give_up();
         self.fail_all(|_| IoError::Misbehaved(violation));
         // Where the connection has ended already, the front half knows.
-        let _ = self.front.give_up(attempt, format!("{violation}"), self.store.now());
+        let _ = self.pilot.front_mut().give_up(attempt, format!("{violation}"), self.store.now());
         self.note(crate::Event::Disconnected);
     }
 

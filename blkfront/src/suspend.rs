@@ -26,14 +26,13 @@ impl<P: Platform> Resumable for Blkfront<P> {
 
     fn cancelled(&mut self, now: Duration) {
         (self.pause.suspend, self.pause.flushed) = (None, false);
-        self.front.rearm(now);
+        self.pilot.front_mut().rearm(now);
         self.begin_times_anew(now);
     }
 
-    fn resumed(&mut self, epoch: Epoch, now: Duration) {
+    fn resumed(&mut self, _: Epoch, now: Duration) {
         (self.pause.suspend, self.pause.flushed, self.held) = (None, false, None);
-        self.forget_errands();
-        Resumable::resumed(&mut self.front, epoch, now);
+        self.pilot.resumed();
         self.begin_times_anew(now);
     }
 }

@@ -58,8 +58,7 @@ impl<P: Platform> Blkfront<P> {
     pub(crate) fn front_deadline(&self) -> Option<Duration> {
         match self.life {
             Life::Detached(..) | Life::Ended => None,
-            _ if self.asked.is_some() => Some(Duration::ZERO),
-            _ => self.front.next_deadline(),
+            _ => self.pilot.next_deadline(),
         }
     }
 

@@ -132,7 +132,7 @@ impl<P: Platform> Netfront<P> {
     #[inline]
     pub fn receive(&mut self) -> Option<RxToken<'_, P>> {
         let queue = self.live()?.queue_with_packet(|queue| {
-            queue.waits_for_room = false;
+            queue.leaves_packet = false;
             true
         })?;
         Some(RxToken::new(&mut queue.receive))
@@ -156,8 +156,8 @@ impl<P: Platform> Netfront<P> {
     pub fn receive_and_transmit(&mut self) -> Option<(RxToken<'_, P>, TxToken<'_, P>)> {
         let may_send = self.may_send();
         let queue = self.live()?.queue_with_packet(|queue| {
-            queue.waits_for_room = !may_send || !queue.has_room(queue.transmit.most());
-            !queue.waits_for_room
+            queue.leaves_packet = !may_send || !queue.has_room(queue.transmit.most());
+            !queue.leaves_packet
         })?;
         let most = queue.transmit.most();
         Some((RxToken::new(&mut queue.receive), TxToken::new(&mut queue.transmit, most)))

@@ -5,8 +5,10 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-use xen_xenbus::bus::DeviceError;
+use xen_xenbus::bus::{DeviceError, End};
 use xen_xenbus::store::StoreError;
+
+use crate::packet::ETHERNET_HEADER;
 
 /// Why there is no interface.
 #[non_exhaustive]
@@ -66,3 +68,55 @@ impl core::error::Error for FindError {
         }
     }
 }
+
+/// The interface is of no use any more, for this reason: what a task gets that waits for it, or asks something of it later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended(pub End);
+
+/// Why a packet was not sent.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The interface is of no use any more.
+    Ended(End),
+    /// The packet is shorter than an Ethernet header, or longer than the interface takes now.
+    BadLength {
+        /// Bytes that it has.
+        len: usize,
+        /// Bytes that it may have, its Ethernet header included.
+        most: usize,
+    },
+}
+
+impl From<Ended> for SendError {
+    fn from(Ended(end): Ended) -> Self {
+        Self::Ended(end)
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.0 {
+            End::Closed => "was closed",
+            End::Vanished(_) => "has vanished",
+            End::Suspended => "did not come back after the domain was suspended",
+            _ => "has ended",
+        };
+        write!(f, "the network interface {why}")
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Ended(end) => Ended(end).fmt(f),
+            Self::BadLength { len, most } => {
+                write!(f, "a packet of {len} bytes: it may have {ETHERNET_HEADER} to {most} on this network interface")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Ended {}
+
+impl core::error::Error for SendError {}

@@ -2,7 +2,7 @@
 //!
 //! * [`Netfront`]: an interface, for its whole life. It never waits, but where it says so.
 //! * [`Interfaces`]: all interfaces of the domain, as they come, go and come back.
-//! * [`SharedInterfaces`]: the same, for a loop and the tasks in it.
+//! * [`SharedInterfaces`]: the same, for a loop and the tasks in it. [`AsyncInterface`]: one of them, for any number of tasks.
 //! * [`TxToken`]: room for a packet. Its slots and its pages are set aside, so that sending cannot fail.
 //! * [`RxToken`]: a packet that has come, whole and checked, in memory that nobody else can reach.
 //! * [`Link`]: what was agreed upon: address, MTU, offloads, whether there is a link.
@@ -63,6 +63,7 @@ extern crate alloc;
 
 mod adapters;
 mod announce;
+mod asynchronous;
 mod chain;
 mod connection;
 mod control;
@@ -96,10 +97,11 @@ use xen_grant_table::Memory;
 #[cfg(feature = "embassy-net-driver")]
 pub use adapters::{Came, EmbassyDriver, Room};
 pub use announce::{ANNOUNCEMENT, announcement};
+pub use asynchronous::AsyncInterface;
 pub use chain::Dropped;
 pub use device::Netfront;
 pub use driver::Interfaces;
-pub use error::FindError;
+pub use error::{Ended, FindError, SendError};
 pub use event::Event;
 pub use find::{KIND, Which};
 pub use headers::Transport;

@@ -101,7 +101,7 @@ impl<P: Platform> Netfront<P> {
 
     /// Here is what came of it.
     pub(crate) fn took(&mut self, outcome: Outcome<Question>, now: Duration) {
-        let Some(Answer { question, keys }) = self.pilot.took(outcome, now) else { return };
+        let Some(Answer { question, keys, .. }) = self.pilot.took(outcome, now) else { return };
         // An answer that is too late is for a connection that has ended: `Release` follows.
         let _: Result<(), TooLate> = match question {
             Question::Offer(attempt) => self.connect(attempt, keys, now),

@@ -28,8 +28,8 @@ pub(crate) struct Queue<P: Platform> {
     receive_line: Option<Line<P>>,
     /// Answers that had been taken at the last look, in both directions.
     seen: (u32, u32),
-    /// Its packet was wanted only together with room for an answer, which there was none for.
-    pub(crate) waits_for_room: bool,
+    /// Nobody wants its packet for now: not without room for an answer, which there was none for, or not at all.
+    pub(crate) leaves_packet: bool,
     pub(crate) notifications: u64,
 }
 
@@ -45,7 +45,7 @@ impl<P: Platform> Queue<P> {
         let receive = Receive::open(number, platform, account, options, agreed)?;
         let line = Line::unbound(platform, account.peer())?;
         let seen = (transmit.answers(), receive.answers());
-        Ok(Self { transmit, receive, line, receive_line: None, seen, waits_for_room: false, notifications: 0 })
+        Ok(Self { transmit, receive, line, receive_line: None, seen, leaves_packet: false, notifications: 0 })
     }
 
     /// Gives each direction a channel of its own, if there is another port.
@@ -115,7 +115,7 @@ impl<P: Platform> Queue<P> {
             line.look();
         }
         let has_room = self.transmit.has_wanted_room();
-        let has_packet = self.receive.look(Look::AndArm) && !self.waits_for_room;
+        let has_packet = self.receive.look(Look::AndArm) && !self.leaves_packet;
         self.settle(now);
         !has_room && !has_packet && self.violation().is_none()
     }

@@ -2,10 +2,9 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::task::Context;
+use core::task::{Context, Waker};
 use core::time::Duration;
 
-use atomic_waker::AtomicWaker;
 use spin::{Mutex, MutexGuard};
 use xen_event_channel::WaitError;
 use xen_xenbus::Store;
@@ -13,6 +12,7 @@ use xen_xenbus::control::{Epoch, Ready, Resumable};
 use xen_xenbus::store::StoreError;
 
 use crate::Platform;
+use crate::asynchronous::{Bench, Benches, Seat, Want};
 use crate::device::Netfront;
 use crate::driver::Interfaces;
 use crate::event::Event;
@@ -23,13 +23,13 @@ use crate::options::Options;
 /// A handle, cheap to clone.
 ///
 /// The loop calls [`poll`](Self::poll) until there is nothing, runs the tasks that were woken, and [waits](Self::wait): no executor and
-/// no timer is in here. Whoever uses the interfaces has them for himself meanwhile, and nobody does while the loop waits.
+/// no timer is in here. Tasks have an [`AsyncInterface`](crate::AsyncInterface) each, or share some. Whoever uses the interfaces has them for himself meanwhile, and nobody does while the loop waits.
 pub struct SharedInterfaces<P: Platform>(Arc<Inner<P>>);
 
 struct Inner<P: Platform> {
     interfaces: Mutex<Interfaces<P>>,
-    /// Who waits for packets or for room.
-    user: AtomicWaker,
+    /// The tasks that wait for something. Locked after the interfaces, where both are.
+    benches: Benches,
 }
 
 impl<P: Platform> SharedInterfaces<P> {
@@ -42,29 +42,39 @@ impl<P: Platform> SharedInterfaces<P> {
     /// Xenstore's.
     pub fn new(store: &Store<P>, options: Options) -> Result<Self, StoreError> {
         let interfaces = Mutex::new(Interfaces::new(store, options)?);
-        Ok(Self(Arc::new(Inner { interfaces, user: AtomicWaker::new() })))
+        Ok(Self(Arc::new(Inner { interfaces, benches: Benches::default() })))
     }
 
-    /// Goes on with all interfaces, and answers with what happened to one of them, by its number. Wakes who waits for packets: it looks
-    /// whether there are some. Does not wait, but for xenstore's answers where something is to be read or written there.
+    /// Goes on with all interfaces, and answers with what happened to one of them, by its number. Wakes the tasks that have what they
+    /// wait for. Does not wait, but for xenstore's answers where something is to be read or written there.
     #[must_use]
     pub fn poll(&self, now: Duration) -> Option<(u32, Event)> {
-        let event = self.0.interfaces.lock().poll(now);
-        // It is somebody else's code, and not to be run with the interfaces in hand.
-        self.0.user.wake();
+        let mut interfaces = self.lock();
+        let event = interfaces.poll(now);
+        let woken = self.0.benches.review(&mut interfaces, event.as_ref());
+        drop(interfaces);
+        // They are somebody else's code, and not to be run with the interfaces in hand.
+        woken.into_iter().for_each(Waker::wake);
         event
     }
 
-    /// Sleeps until something may have happened, or until a time. Blocks.
+    /// Sleeps until something may have happened, or until a time. Blocks. Where tasks receive, a packet that none of them waits for
+    /// does not end it.
     ///
     /// # Errors
     ///
     /// Xen does not let the guest wait.
     pub fn wait(&self, until: Duration) -> Result<(), WaitError> {
-        self.0.interfaces.lock().wait(until)
+        let mut interfaces = self.lock();
+        if self.0.benches.are_due() {
+            return Ok(());
+        }
+        self.0.benches.leave_packets(&mut interfaces);
+        interfaces.wait(until)
     }
 
-    /// Does something with all interfaces. Within it they are not to be used by another handle: that would wait for ever.
+    /// Does something with all interfaces. Within it they are not to be used by another handle: that would wait for ever. Tasks do not
+    /// hear of events that are polled for in there.
     pub fn with<T>(&self, what: impl FnOnce(&mut Interfaces<P>) -> T) -> T {
         what(&mut self.lock())
     }
@@ -84,9 +94,33 @@ impl<P: Platform> SharedInterfaces<P> {
         self.with_one(number, |interface| interface.link().copied()).flatten()
     }
 
-    /// Has a task woken by [`poll`](Self::poll). There is one at a time: the last one that asked.
-    pub fn register(&self, context: &Context<'_>) {
-        self.0.user.register(context.waker());
+    /// Looks for what the owner of a seat wants of its interface, and has him woken when it is there.
+    pub(crate) fn look<T>(
+        &self,
+        seat: &Seat,
+        want: Want,
+        context: &Context<'_>,
+        answer: impl FnOnce(&mut Netfront<P>) -> Option<T>,
+    ) -> Option<T> {
+        let (bench, mut interfaces) = (seat.bench(), self.lock());
+        let interface = interfaces.get_mut(bench.number()).filter(|_| bench.may_have(want));
+        let answer = interface.and_then(answer);
+        if answer.is_some() {
+            bench.had(want);
+            return answer;
+        }
+        // With the interfaces in hand: nobody looks at the seats between the look and this.
+        let old = seat.wait(want, context);
+        drop(interfaces);
+        // A waker that goes may take a task along, and all that it has.
+        drop(old);
+        None
+    }
+
+    /// Where tasks wait for the interface with this number.
+    pub(crate) fn bench(&self, number: u32) -> Arc<Bench> {
+        let interfaces = self.lock();
+        self.0.benches.of(number, interfaces.get(number).is_some())
     }
 }
 

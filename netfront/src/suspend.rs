@@ -39,7 +39,7 @@ impl<P: Platform> Resumable for Netfront<P> {
     fn cancelled(&mut self, now: Duration) {
         self.suspend = Suspend::No;
         if let Some(connection) = self.live() {
-            connection.queues.iter_mut().for_each(|queue| queue.waits_for_room = false);
+            connection.queues.iter_mut().for_each(|queue| queue.leaves_packet = false);
         }
         self.pilot.front_mut().rearm(now);
         self.begin_times_anew(now);

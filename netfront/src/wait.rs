@@ -46,6 +46,12 @@ impl<P: Platform> Netfront<P> {
         }
     }
 
+    /// Nobody wants packets for now: those that have come do not end a wait until they are [received](Self::receive).
+    pub(crate) fn leave_packets(&mut self) {
+        let Some(connection) = self.live() else { return };
+        connection.queues.iter_mut().for_each(|queue| queue.leaves_packet |= queue.receive.is_ready());
+    }
+
     /// When to poll at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {

@@ -7,12 +7,12 @@ use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use xen_xenbus::bus::End;
+use xen_xenbus::bus::{Chore, End, Outcome};
 
 use super::AsyncDisk;
 use crate::Platform;
-use crate::errand::{Brought, Errand};
 use crate::event::Event;
+use crate::question::Question;
 use crate::queue::Queue;
 
 /// So many events are taken at a time; then other tasks have their turn.
@@ -89,11 +89,11 @@ impl<P: Platform> AsyncDisk<P> {
     /// Does what is to be done in xenstore, one thing after the other.
     async fn live(&self) -> End {
         loop {
-            while let Some(errand) = self.next_errand() {
+            while let Some(chore) = self.next_chore() {
                 let asking = Asking(self);
-                let brought = errand.run_async(&self.0.store).await;
+                let outcome = chore.run_async(&self.0.store).await;
                 drop(asking);
-                self.took(brought);
+                self.took(outcome);
             }
             if let Some(end) = self.end() {
                 return end;
@@ -102,23 +102,23 @@ impl<P: Platform> AsyncDisk<P> {
         }
     }
 
-    fn next_errand(&self) -> Option<Errand> {
+    fn next_chore(&self) -> Option<Chore<Question>> {
         let now = self.0.store.now();
         let mut core = self.lock();
         if core.disk.pause.suspend.is_some() || self.is_asking() {
             return None;
         }
-        let errand = core.disk.next_errand(now);
-        self.0.is_asking.store(errand.is_some(), Ordering::Relaxed);
+        let chore = core.disk.next_chore(now);
+        self.0.is_asking.store(chore.is_some(), Ordering::Relaxed);
         drop(core);
         // What was told to the disk may have had ends, and events.
         self.drive(now);
-        errand
+        chore
     }
 
-    fn took(&self, brought: Brought) {
+    fn took(&self, outcome: Outcome<Question>) {
         let now = self.0.store.now();
-        self.lock().disk.took(brought, now);
+        self.lock().disk.took(outcome, now);
         self.drive(now);
     }
 
@@ -131,9 +131,9 @@ impl<P: Platform> AsyncDisk<P> {
         let mut is_woken = false;
         poll_fn(|context| {
             let core = &mut *self.lock();
-            let has_changed = core.disk.watch.poll_changed(context).is_ready();
+            let has_changed = core.disk.pilot.watch().poll_changed(context).is_ready();
             if has_changed {
-                core.disk.front.look_again();
+                core.disk.pilot.front_mut().look_again();
             }
             if core::mem::replace(&mut is_woken, true) || has_changed { Poll::Ready(()) } else { Poll::Pending }
         })

@@ -5,12 +5,12 @@ use std::time::Duration;
 use xen_blkfront::{
     Done, Event, Flushed, IoError, NotDurable, Options, Persistent, Request, RequestId, Sector512, Vanishing,
 };
-use xen_grant_table::{GrantTable, Memory as _};
 use xen_sim::blkback::{Loss, Options as Offer, Order};
 use xen_xenbus::bus::End;
 
-use crate::common;
 use crate::common::Rig;
+use crate::drivers;
+use crate::drivers::look;
 use crate::perils::{Ending, MS, SECOND};
 
 const JOURNAL: Options = Options { journal: 1 << 20, ..Options::DEFAULT };
@@ -154,7 +154,7 @@ fn fault_25_a_disk_that_the_other_host_does_not_have_ends_in_time() {
     let device = rig.device.clone();
     rig.machine.xenstore().on_resume(&rig.guest, move |nodes| nodes.remove_device(&device));
     assert_eq!(rig.suspend(), Ending::Resumed);
-    assert!(common::look(&mut rig.enumerator, &rig.store).is_none());
+    assert!(look(&mut rig.enumerator, &rig.store).is_none());
     let start = rig.now();
     let ends = rig.outcomes(load);
     assert!(rig.now() - start < SECOND * 61, "{:?}", rig.now() - start);
@@ -255,10 +255,7 @@ fn hc_163_nothing_stays_granted_to_the_number_of_a_dead_backend() {
     rig.back = None;
     rig.machine.xenstore().remove_device(&rig.device);
     rig.pass(SECOND);
-    let _ = GrantTable::reap(&rig.guest, u32::MAX);
-    let statistics = rig.guest.grant_table().statistics();
-    assert_eq!((statistics.quarantined, statistics.free), (0, statistics.common), "all of it was taken back");
-    assert_eq!(rig.guest.open_ports().len(), 1, "that of the store");
+    drivers::assert_given_back(&rig.machine, &rig.guest);
     rig.domain = rig.machine.domain();
     rig.plug_again(&disk, "/dev/disk", Offer::DEFAULT);
     rig.reattach_when_gone();

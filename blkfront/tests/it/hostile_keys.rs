@@ -11,25 +11,9 @@ use xen_xenbus::bus::Problem;
 
 use crate::common;
 use crate::common::Rig;
+use crate::drivers::MALFORMED;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// What is no number.
-const MALFORMED: [&[u8]; 13] = [
-    b"",
-    b" ",
-    b"-1",
-    b"+1",
-    b" 1",
-    b"1 ",
-    b"01",
-    b"0x10",
-    b"1\0",
-    b"4x",
-    b"10000000000000000000000000000000000000000",
-    b"\xff\xfe",
-    &[b'1'; 2048],
-];
 
 /// The backend writes these keys as well; what comes of it.
 fn with(options: Options, offer: Offer, keys: &[(&str, &[u8])]) -> Rig {

@@ -1,19 +1,19 @@
 //! Disks that come, go, and come back.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use xen_blkfront::{
     Blkfront, Completion, Disks, Done, Event, Flushed, IoError, Options, Request, Sector512, Vanishing,
 };
-use xen_event_channel::Channel;
-use xen_grant_table::{GrantTable, Memory as _};
 use xen_sim::blkback::{Blkback, Options as Offer, SimDisk};
 use xen_sim::{Device, Domain, Machine};
 use xen_xenbus::Store;
 use xen_xenbus::bus::{End, Vanished};
 use xen_xenbus::control::Resumable;
 
+use crate::common::PAGES;
+use crate::drivers;
+use crate::drivers::kernel;
 use crate::suspended;
 use crate::suspended::Ending;
 
@@ -37,12 +37,7 @@ struct Rig {
 impl Rig {
     fn new(seed: u64, options: Options) -> Self {
         let machine = Machine::new(seed);
-        let pages = NonZeroUsize::new(2500).unwrap();
-        let (guest, domain) = (machine.domain_builder().pages(pages).build(), machine.domain());
-        machine.xenstore().introduce(&guest);
-        let (page, port) = guest.store().unwrap();
-        let channel = Channel::adopt(&guest, port).unwrap();
-        let store = Store::attach(page, channel, guest.clone()).unwrap();
+        let ((guest, store), domain) = (kernel(&machine, PAGES), machine.domain());
         let disks = Disks::new(&store, options).unwrap();
         let (backs, completions, events) = (Vec::new(), Vec::new(), Vec::new());
         Self { machine, guest, domain, store, disks, backs, completions, events }
@@ -140,11 +135,7 @@ impl Rig {
     /// Whether nothing is in use but what the grant table has grown by.
     #[track_caller]
     fn assert_given_back(&self, watches: usize) {
-        self.machine.settle();
-        let _ = GrantTable::reap(&self.guest, u32::MAX);
-        let statistics = self.guest.grant_table().statistics();
-        assert_eq!((statistics.quarantined, statistics.free), (0, statistics.common));
-        assert_eq!(self.guest.open_ports().len(), 1, "that of the store");
+        drivers::assert_given_back(&self.machine, &self.guest);
         assert_eq!(self.machine.xenstore().watches(&self.guest), watches);
     }
 }

@@ -6,6 +6,8 @@ mod buffers;
 mod common;
 mod corners;
 mod disks;
+#[path = "../../../xenbus/tests/it/drivers/mod.rs"]
+mod drivers;
 mod faults;
 mod faults_random;
 mod faults_suspended;

@@ -16,11 +16,12 @@ use xen_hypercall::sched;
 use xen_sim::blkback::{Control, Fault, Options as Offer, Restart, Which};
 use xen_sim::{Domain, When};
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Change, End, Enumerator, Vanished};
+use xen_xenbus::bus::{End, Enumerator, Vanished};
 use xen_xenbus::control::{Resumed, SuspendStep, Suspender};
 use xen_xenbus::store::Quiet;
 
 use crate::common::{Rig, contents};
+use crate::drivers;
 use crate::suspended;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -255,10 +256,7 @@ fn a_future_that_is_dropped_forgets_interest_and_nothing_else() {
         disk.close();
         while !matches!(disk.event().await, Event::Ended(End::Closed)) {}
     });
-    rig.machine.settle();
-    let _ = xen_grant_table::GrantTable::reap(&rig.guest, u32::MAX);
-    let statistics = xen_grant_table::Memory::grant_table(&rig.guest).statistics();
-    assert_eq!((statistics.quarantined, statistics.free), (0, statistics.common));
+    drivers::assert_given_back(&rig.machine, &rig.guest);
 }
 
 #[test]
@@ -310,11 +308,7 @@ fn tasks_go_on_when_the_backend_restarts() {
 async fn reattach(world: &World, enumerator: &mut Enumerator) {
     loop {
         let changes = enumerator.look_async(&world.store).await.unwrap_or_default();
-        let device = changes.into_iter().find_map(|change| match change {
-            Change::Added(device) | Change::Replaced { new: device, .. } => Some(device),
-            _ => None,
-        });
-        if let Some(device) = device {
+        if let Some(device) = changes.into_iter().find_map(drivers::found) {
             return world.disk.reattach(device).await.unwrap();
         }
     }

@@ -129,18 +129,21 @@ fn a_device_without_room_is_not_asked_all_the_time() {
 
 #[test]
 fn packets_without_end_have_an_end() {
-    let mut stack = Stack::new(&mut Flood, [2, 0, 0, 0, 0, 2], support::fixed(), 1);
-    stack.receive(&mut Flood, SECOND);
+    let mut flood = Flood(0);
+    let mut stack = Stack::new(&mut flood, [2, 0, 0, 0, 0, 2], support::fixed(), 1);
+    stack.receive(&mut flood, SECOND);
+    assert_eq!(flood.0, Stack::BURST);
 }
 
-/// A device by which packets come for ever.
-struct Flood;
+/// A device by which packets come for ever, and how many have.
+struct Flood(usize);
 
 impl Device for Flood {
     type RxToken<'a> = Frame;
     type TxToken<'a> = NoRoom;
 
     fn receive(&mut self, _: Instant) -> Option<(Frame, NoRoom)> {
+        self.0 += 1;
         Some((Frame(vec![0xff; 60]), NoRoom))
     }
 

@@ -11,6 +11,7 @@ use embassy_net_driver::{
 
 use super::{order, receive};
 use crate::Platform;
+use crate::asynchronous::{Seat, Want};
 use crate::device::Netfront;
 use crate::link::{Carrier, Link};
 use crate::options::Checksums;
@@ -26,11 +27,19 @@ use crate::shared::SharedInterfaces;
 pub struct EmbassyDriver<P: Platform> {
     interfaces: SharedInterfaces<P>,
     number: u32,
+    seats: Seats,
     /// As the interface was when the driver was made: embassy-net asks once.
     link: Link,
     checksums: Checksums,
     /// A packet that has come, while embassy-net is at it.
     packet: Vec<u8>,
+}
+
+/// embassy-net waits for all of these at a time.
+struct Seats {
+    packet: Seat,
+    room: Seat,
+    link: Seat,
 }
 
 impl<P: Platform> EmbassyDriver<P> {
@@ -39,15 +48,9 @@ impl<P: Platform> EmbassyDriver<P> {
     pub fn new(interfaces: &SharedInterfaces<P>, number: u32) -> Option<Self> {
         let (link, checksums) =
             interfaces.with_one(number, |one| Some((*one.link()?, one.options.checksums))).flatten()?;
-        Some(Self { interfaces: interfaces.clone(), number, link, checksums, packet: Vec::new() })
-    }
-
-    fn has_room(&self) -> bool {
-        self.interfaces.with_one(self.number, |one| one.transmit().is_some()) == Some(true)
-    }
-
-    const fn order(&self) -> Order {
-        order(self.checksums)
+        let bench = interfaces.bench(number);
+        let seats = Seats { packet: bench.seat(), room: bench.seat(), link: bench.seat() };
+        Some(Self { interfaces: interfaces.clone(), number, seats, link, checksums, packet: Vec::new() })
     }
 }
 
@@ -57,33 +60,30 @@ impl<P: Platform> Driver for EmbassyDriver<P> {
 
     fn receive(&mut self, context: &mut Context<'_>) -> Option<(Came<'_>, Room<'_, P>)> {
         let (packet, order) = (&mut self.packet, order(self.checksums));
-        let came = self.interfaces.with_one(self.number, |one| {
+        self.interfaces.look(&self.seats.packet, Want::PacketAndRoom, context, |one| {
             let (came, _room) = receive(one)?;
             came.consume(|bytes| {
                 packet.clear();
                 packet.extend_from_slice(bytes);
             });
             Some(())
-        });
-        if came.flatten().is_none() {
-            self.interfaces.register(context);
-            return None;
-        }
+        })?;
         Some((Came { packet }, Room { interfaces: &self.interfaces, number: self.number, order }))
     }
 
     fn transmit(&mut self, context: &mut Context<'_>) -> Option<Room<'_, P>> {
-        if !self.has_room() {
-            self.interfaces.register(context);
-            return None;
-        }
-        Some(Room { interfaces: &self.interfaces, number: self.number, order: self.order() })
+        self.interfaces.look(&self.seats.room, Want::Room, context, |one| one.transmit().map(drop))?;
+        Some(Room { interfaces: &self.interfaces, number: self.number, order: order(self.checksums) })
     }
 
     fn link_state(&mut self, context: &mut Context<'_>) -> LinkState {
-        self.interfaces.register(context);
-        let is_up = |link: Link| link.carrier() == Carrier::Up;
-        if self.interfaces.link(self.number).is_some_and(is_up) { LinkState::Up } else { LinkState::Down }
+        // Whatever it is now, the next event is waited for.
+        let mut is_up = false;
+        let _: Option<()> = self.interfaces.look(&self.seats.link, Want::Event, context, |one| {
+            is_up = one.link().is_some_and(|link| link.carrier() == Carrier::Up);
+            None
+        });
+        if is_up { LinkState::Up } else { LinkState::Down }
     }
 
     fn capabilities(&self) -> Capabilities {

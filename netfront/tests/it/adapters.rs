@@ -1,19 +1,20 @@
 //! Interfaces as other crates want them.
 
-use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use embassy_net_driver::{Driver as _, LinkState, RxToken as _, TxToken as _};
 use smoltcp::phy::{Device as _, TxToken as _};
 use smoltcp::time::Instant;
-use xen_event_channel::Channel;
-use xen_netfront::{Checksums, EmbassyDriver, Event, Options, SharedInterfaces};
-use xen_sim::netback::{Checksum as Told, Netback, Options as Offer, Packet};
-use xen_sim::{Device, Domain, Machine};
-use xen_xenbus::Store;
+use xen_netfront::{Checksums, EmbassyDriver, Options};
+use xen_sim::netback::{Carrier, Checksum as Told, Options as Offer, Packet};
 
 use crate::common;
 use crate::common::{Rig, SECOND, packet, tcp};
+use crate::perils::MS;
+use crate::shared::{NUMBER, Shared};
+use crate::world::Flag;
 
 const OFFLOAD: Options = Options { checksums: Checksums::Offload, ..Options::DEFAULT };
 
@@ -70,54 +71,20 @@ fn smoltcp_sends_with_blank_checksums_or_right_ones() {
     }
 }
 
-/// A guest with an interface that somebody else drives.
-struct Shared {
-    _machine: Machine,
-    store: Store<Domain>,
-    back: Netback,
-    interfaces: SharedInterfaces<Domain>,
-}
-
-impl Shared {
-    fn new(options: Options) -> Self {
-        let machine = Machine::new(1);
-        let guest = machine.domain_builder().pages(NonZeroUsize::new(2000).unwrap()).build();
-        let domain = machine.domain();
-        machine.xenstore().introduce(&guest);
-        let (page, port) = guest.store().expect("it was introduced");
-        let channel = Channel::adopt(&guest, port).expect("the port is open");
-        let store = Store::attach(page, channel, guest.clone()).expect("the page holds a ring");
-        let device = Device::new("vif", 3, guest.id(), domain.id()).front_key("mac", "00:16:3e:00:00:01");
-        machine.xenstore().plug(&device);
-        let back = Netback::new(&machine, &domain, &device, Offer::DEFAULT);
-        let interfaces = SharedInterfaces::new(&store, options).expect("xenstore answers");
-        let mut shared = Self { _machine: machine, store, back, interfaces };
-        assert!((0..1000).any(|_| shared.turn().contains(&(3, Event::Connected))));
-        shared
-    }
-
-    fn turn(&mut self) -> Vec<(u32, Event)> {
-        self.back.step();
-        let events = std::iter::from_fn(|| self.interfaces.poll(self.store.now())).collect();
-        self.interfaces.wait(self.store.now() + SECOND / 1000).expect("Xen lets guests wait");
-        events
-    }
-}
-
 #[test]
 fn embassy_net_sends_and_receives() {
     let mut shared = Shared::new(OFFLOAD);
     assert!(EmbassyDriver::new(&shared.interfaces, 0).is_none());
-    let mut driver = EmbassyDriver::new(&shared.interfaces, 3).expect("it is connected");
+    let mut driver = EmbassyDriver::new(&shared.interfaces, NUMBER).expect("it is connected");
     let mut context = Context::from_waker(Waker::noop());
     assert!(driver.link_state(&mut context) == LinkState::Up);
     assert_eq!(driver.capabilities().max_transmission_unit, 1514);
     for (packet, _) in packets() {
-        shared.back.push_packet(packet);
+        shared.back().push_packet(packet);
     }
     let mut came = Vec::new();
     for _ in 0..50 {
-        shared.turn();
+        shared.turn(MS);
         while let Some((packet, room)) = driver.receive(&mut context) {
             // As smoltcp does: it answers while it looks at the packet.
             packet.consume(|bytes| {
@@ -128,10 +95,53 @@ fn embassy_net_sends_and_receives() {
     }
     let expected: Vec<_> = packets().into_iter().filter(|(_, good)| *good).map(|(packet, _)| packet.data).collect();
     assert_eq!(came, expected);
-    let sent: Vec<_> = std::iter::from_fn(|| shared.back.port().receive()).map(|packet| packet.data).collect();
+    let sent: Vec<_> = std::iter::from_fn(|| shared.back().port().receive()).map(|packet| packet.data).collect();
     assert_eq!(sent, (1..=4).map(|number| packet(60, number)).collect::<Vec<_>>());
     shared.interfaces.with(|interfaces| interfaces.close());
-    (0..100).for_each(|_| drop(shared.turn()));
+    (0..100).for_each(|_| drop(shared.turn(MS)));
     assert!(driver.link_state(&mut context) == LinkState::Down);
     assert!(driver.transmit(&mut context).is_none());
+}
+
+#[test]
+fn embassy_net_is_woken_for_what_it_waits_for() {
+    let mut shared = Shared::new(Options { transmit_pages: 20, ..Options::DEFAULT });
+    let mut driver = EmbassyDriver::new(&shared.interfaces, NUMBER).expect("it is connected");
+    let flag = Arc::<Flag>::default();
+    let waker = Waker::from(Arc::clone(&flag));
+    let mut context = Context::from_waker(&waker);
+    let wakes_in = |shared: &mut Shared, turns: u32| {
+        (0..turns).for_each(|_| drop(shared.turn(MS)));
+        flag.wakes.swap(0, Ordering::Relaxed)
+    };
+    assert!(driver.receive(&mut context).is_none());
+    let _ = driver.link_state(&mut context);
+    while let Some(room) = driver.transmit(&mut context) {
+        room.consume(60, |into| into.copy_from_slice(&packet(60, 1)));
+    }
+    assert_eq!(wakes_in(&mut shared, 20), 1, "there is room");
+    assert!(driver.transmit(&mut context).is_some());
+    assert_eq!(wakes_in(&mut shared, 20), 0);
+    shared.back().push_packet(Packet::new(packet(100, 1)));
+    assert_eq!(wakes_in(&mut shared, 20), 1, "there is a packet");
+    assert!(driver.receive(&mut context).is_some());
+    shared.back().control().set_carrier(Carrier::Down);
+    assert_eq!(wakes_in(&mut shared, 200), 1, "there is no link");
+    assert!(driver.link_state(&mut context) == LinkState::Down);
+    // Another device with this number is as good.
+    assert!(driver.receive(&mut context).is_none());
+    shared.interfaces.with_one(NUMBER, xen_netfront::Netfront::close);
+    assert!(wakes_in(&mut shared, 200) > 0);
+    shared.unplug();
+    (0..20).for_each(|_| drop(shared.turn(MS)));
+    shared.plug();
+    while driver.link_state(&mut context) != LinkState::Up {
+        assert!(shared.now() < SECOND * 100);
+        shared.turn(MS);
+    }
+    assert!(driver.receive(&mut context).is_none());
+    wakes_in(&mut shared, 20);
+    shared.back().push_packet(Packet::new(packet(100, 2)));
+    assert!(wakes_in(&mut shared, 20) > 0);
+    assert!(driver.receive(&mut context).is_some());
 }

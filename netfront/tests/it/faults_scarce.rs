@@ -11,6 +11,7 @@ use xen_xenbus::bus::Problem;
 
 use crate::common;
 use crate::common::{Rig, SECOND, packet};
+use crate::drivers::look;
 use crate::perils::{MS, Traffic};
 
 /// Why the last connection was given up.
@@ -103,7 +104,7 @@ fn fault_14_three_interfaces_with_all_queues_have_what_they_need() {
             let device = common::vif(number, &rig.guest, &rig.domain);
             let back = Netback::new(&rig.machine, &rig.domain, &device, offer.clone());
             rig.machine.xenstore().plug(&device);
-            let found = common::look(&mut rig.enumerator, &rig.store).expect("it is there");
+            let found = look(&mut rig.enumerator, &rig.store).expect("it is there");
             (back, Netfront::open(&rig.store, found, options).unwrap())
         })
         .collect();

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use xen_grant_table::{GrantTable, Memory as _};
 use xen_netfront::{Carrier, Channels, Event, Options};
 use xen_sim::netback::{Carrier as Link, Options as Offer, Restart};
 use xen_xenbus::bus::End;
 use xen_xenbus::control::{Epoch, Ready, Resumable};
 
-use crate::common::{Rig, SECOND, SMALL, look, packet};
+use crate::common::{Rig, SECOND, SMALL, packet};
+use crate::drivers;
+use crate::drivers::look;
 use crate::perils::{Ending, MS, Traffic};
 
 fn slow() -> Offer {
@@ -293,10 +294,7 @@ fn hc_163_nothing_stays_granted_to_the_number_of_a_dead_backend() {
     rig.machine.destroy(&rig.domain);
     rig.unplug_by_force();
     rig.pass(SECOND);
-    let _ = GrantTable::reap(&rig.guest, u32::MAX);
-    let statistics = rig.guest.grant_table().statistics();
-    assert_eq!((statistics.quarantined, statistics.free), (0, statistics.common), "all of it was taken back");
-    assert_eq!(rig.guest.open_ports().len(), 1, "that of the store");
+    drivers::assert_given_back(&rig.machine, &rig.guest);
     rig.domain = rig.machine.domain();
     rig.plug_again(Offer::DEFAULT);
     rig.reattach_when_gone();

@@ -6,8 +6,8 @@ use xen_sim::{Domain, Machine};
 use xen_xenbus::Store;
 use xen_xenbus::bus::Enumerator;
 
-use crate::common;
 use crate::common::{SECOND, kernel, tcp, vif};
+use crate::drivers::look;
 
 const OFFLOADS: Options = Options { checksums: Checksums::Offload, segmentation: Yes::Yes, ..Options::DEFAULT };
 
@@ -36,7 +36,7 @@ impl Network {
             machine.xenstore().plug(&device);
             let back = Netback::new(&machine, &domain, &device, offer.clone());
             switch.plug(back.port());
-            let found = common::look(&mut Enumerator::new(), &store).expect("the device is there");
+            let found = look(&mut Enumerator::new(), &store).expect("the device is there");
             let front = Netfront::open(&store, found, *options).expect("xenstore answers");
             Guest { store, back, front, received: Vec::new() }
         });

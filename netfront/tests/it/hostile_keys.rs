@@ -6,27 +6,11 @@ use xen_xenbus::bus::Problem;
 
 use crate::common;
 use crate::common::{MAC, Rig, SECOND, SMALL};
+use crate::drivers::MALFORMED;
 use crate::perils::Traffic;
 
 const ALL: Options =
     Options { queues: 16, checksums: Checksums::Offload, segmentation: Yes::Yes, control_ring: Yes::Yes, ..SMALL };
-
-/// What is neither a number nor a flag, and what is no number below 2^32.
-const MALFORMED: [&[u8]; 13] = [
-    b"",
-    b" ",
-    b"-1",
-    b"+1",
-    b" 1",
-    b"1 ",
-    b"01",
-    b"0x10",
-    b"1\0",
-    b"4x",
-    b"10000000000000000000000000000000000000000",
-    b"\xff\xfe",
-    &[b'1'; 2048],
-];
 
 /// All that a backend says of what it can do.
 const FEATURES: [&str; 8] = [

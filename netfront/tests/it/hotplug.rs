@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use xen_grant_table::{GrantTable, Memory as _};
 use xen_netfront::{Event, Interfaces, Netfront, Options};
 use xen_sim::netback::{Netback, Options as Offer, Packet, Port};
 use xen_sim::{Device, Domain, Machine};
@@ -12,6 +11,7 @@ use xen_xenbus::bus::{End, Vanished};
 use xen_xenbus::control::Resumable;
 
 use crate::common::{SECOND, kernel, packet, vif};
+use crate::drivers;
 use crate::suspended;
 use crate::suspended::Ending;
 
@@ -138,11 +138,7 @@ impl Rig {
     /// Whether nothing is in use but what the grant table has grown by.
     #[track_caller]
     fn assert_given_back(&self, watches: usize) {
-        self.machine.settle();
-        let _ = GrantTable::reap(&self.guest, u32::MAX);
-        let statistics = self.guest.grant_table().statistics();
-        assert_eq!((statistics.quarantined, statistics.free), (0, statistics.common));
-        assert_eq!(self.guest.open_ports().len(), 1, "that of the store");
+        drivers::assert_given_back(&self.machine, &self.guest);
         assert_eq!(self.machine.xenstore().watches(&self.guest), watches);
     }
 }

@@ -6,6 +6,8 @@ mod adapters;
 mod adapters_flood;
 mod common;
 mod corners;
+#[path = "../../../xenbus/tests/it/drivers/mod.rs"]
+mod drivers;
 mod faults;
 mod faults_random;
 mod faults_scarce;
@@ -27,9 +29,14 @@ mod multicast;
 #[path = "common/perils.rs"]
 mod perils;
 mod segments;
+#[path = "common/shared.rs"]
+mod shared;
 mod steering;
 mod steering_hostile;
 #[path = "../../../xenbus/tests/it/suspended/mod.rs"]
 mod suspended;
+mod tasks;
 mod traffic;
 mod waits;
+#[path = "common/tasks.rs"]
+mod world;

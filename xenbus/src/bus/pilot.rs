@@ -13,6 +13,11 @@ use crate::store::{Platform, Store, StoreError, Watch};
 pub trait Question: Copy {
     /// In which directories, and which keys of each.
     fn keys(self, device: &Device) -> Vec<(String, &'static [&'static str])>;
+
+    /// A node whose whole value is wanted besides, whatever its bytes and its length are.
+    fn whole(self, _: &Device) -> Option<String> {
+        None
+    }
 }
 
 /// A front half with the watch of its backend's state, for a driver that asks questions of type `Q`.
@@ -51,7 +56,7 @@ pub struct Chore<Q> {
 #[derive(Clone, Debug)]
 enum What<Q> {
     Front(Errand),
-    Question(Q, Vec<(String, &'static [&'static str])>),
+    Question(Q, Vec<(String, &'static [&'static str])>, Option<String>),
 }
 
 /// What came of a [`Chore`].
@@ -74,6 +79,8 @@ pub struct Answer<Q> {
     pub question: Q,
     /// What stands there.
     pub keys: Result<Vec<Keys>, String>,
+    /// What stands in the node whose [whole](Question::whole) value was wanted, if it is there.
+    pub whole: Option<Vec<u8>>,
 }
 
 impl<P: Platform, Q: Question> Pilot<P, Q> {
@@ -95,10 +102,16 @@ impl<P: Platform, Q: Question> Pilot<P, Q> {
     ///
     /// The store's; all is as before.
     pub fn replace(&mut self, store: &Store<P>, device: Device, limits: Limits) -> Result<(), StoreError> {
-        self.watch = store.watch(&device.backend_key("state")).wait()?;
+        let watch = store.watch(&device.backend_key("state")).wait()?;
+        drop(self.replace_with(watch, device, limits));
+        Ok(())
+    }
+
+    /// The same with the watch of its backend's state, for tasks. The one that is of no use any more comes back.
+    pub fn replace_with(&mut self, watch: Watch<P>, device: Device, limits: Limits) -> Watch<P> {
         self.front = Frontend::new(device, limits);
         self.forget();
-        Ok(())
+        core::mem::replace(&mut self.watch, watch)
     }
 
     /// The front half: its answers, its deadlines, its end.
@@ -140,7 +153,8 @@ impl<P: Platform, Q: Question> Pilot<P, Q> {
     pub fn next(&mut self, now: Duration) -> Turn<Q> {
         self.heed();
         if let Some(question) = self.asked {
-            return Turn::Chore(self.chore(What::Question(question, question.keys(self.front.device()))));
+            let device = self.front.device();
+            return Turn::Chore(self.chore(What::Question(question, question.keys(device), question.whole(device))));
         }
         let step = self.front.poll(now);
         match (step.errand(self.front.device()), step) {
@@ -195,10 +209,11 @@ impl<Q: Question> Chore<Q> {
     pub fn run<P: Platform>(&self, store: &Store<P>) -> Outcome<Q> {
         let what = match &self.what {
             What::Front(errand) => Got::Front(errand.run(store)),
-            What::Question(question, places) => {
+            What::Question(question, places, whole) => {
                 let keys =
                     store.transaction(|t| places.iter().map(|(path, names)| Keys::read(t, path, names)).collect());
-                Got::Answer(Answer::of(*question, keys))
+                let whole = whole.as_ref().and_then(|path| store.read(path).wait().ok());
+                Got::Answer(Answer::of(*question, keys, whole))
             }
         };
         Outcome { era: self.era, what }
@@ -208,13 +223,17 @@ impl<Q: Question> Chore<Q> {
     pub async fn run_async<P: Platform>(&self, store: &Store<P>) -> Outcome<Q> {
         let what = match &self.what {
             What::Front(errand) => Got::Front(errand.run_async(store).await),
-            What::Question(question, places) => {
+            What::Question(question, places, whole) => {
                 let mut keys = Ok(Vec::with_capacity(places.len()));
                 for (path, names) in places {
                     let read = Keys::read_async(store, path, names).await;
                     keys = keys.and_then(|mut keys: Vec<_>| read.map(|read| keys.push(read)).map(|()| keys));
                 }
-                Got::Answer(Answer::of(*question, keys))
+                let whole = match whole {
+                    Some(path) => store.read(path).await.ok(),
+                    None => None,
+                };
+                Got::Answer(Answer::of(*question, keys, whole))
             }
         };
         Outcome { era: self.era, what }
@@ -222,8 +241,8 @@ impl<Q: Question> Chore<Q> {
 }
 
 impl<Q> Answer<Q> {
-    fn of(question: Q, keys: Result<Vec<Keys>, StoreError>) -> Self {
-        Self { question, keys: keys.map_err(|error| error.to_string()) }
+    fn of(question: Q, keys: Result<Vec<Keys>, StoreError>, whole: Option<Vec<u8>>) -> Self {
+        Self { question, keys: keys.map_err(|error| error.to_string()), whole }
     }
 }
 

@@ -155,6 +155,22 @@ fn hc_144_a_request_without_an_answer_expires_at_its_deadline() {
     assert_eq!(connection.expire(SOON), Some(later));
 }
 
+/// Also where others have expired, or nobody waits for them any more.
+#[test]
+fn hc_144_each_request_expires_whatever_became_of_those_before() {
+    let mut connection: Connection = Connection::new();
+    let mut send = |times: u32| connection.send(MessageType::READ, 0, &[b"a\0"], times * SOON).unwrap();
+    let (first, abandoned, last) = (send(1), send(2), send(3));
+    assert_eq!(connection.expire(SOON), Some(first));
+    assert_eq!(connection.expire(SOON), None);
+    connection.abandon(abandoned);
+    assert_eq!(connection.expire(2 * SOON), None);
+    assert_eq!((connection.next_deadline(), connection.expire(3 * SOON)), (Some(3 * SOON), Some(last)));
+    assert_eq!((connection.next_deadline(), connection.expire(Duration::MAX)), (None, None));
+    let after = connection.send(MessageType::READ, 0, &[b"a\0"], SOON).unwrap();
+    assert_eq!(connection.expire(SOON), Some(after));
+}
+
 #[test]
 fn hc_145_a_late_answer_is_told_apart_and_its_number_not_used_again() {
     let mut connection: Connection<2> = Connection::new();

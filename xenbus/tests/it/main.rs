@@ -7,6 +7,7 @@ mod devices_suspended;
 mod faults;
 mod hostile;
 mod lookout;
+mod pilot;
 mod store;
 mod suspend;
 mod suspended;

@@ -2,18 +2,18 @@
 
 pub(crate) mod hostile;
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use xen_blkfront::{
     Blkfront, Buffer, Completion, Done, Event, Flushed, IoError, Options, Request, RequestId, Sector512,
 };
-use xen_event_channel::Channel;
-use xen_grant_table::{GrantTable, Memory as _};
 use xen_sim::blkback::{Blkback, Control, Options as Offer, SimDisk};
 use xen_sim::{Device, Domain, Machine};
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Change, Enumerator};
+use xen_xenbus::bus::Enumerator;
+
+use crate::drivers;
+use crate::drivers::{kernel, look};
 
 /// The disk's number: `xvda`.
 pub(crate) const XVDA: u32 = 51712;
@@ -22,7 +22,7 @@ pub(crate) const XVDA: u32 = 51712;
 pub(crate) const SECTORS: u64 = 1 << 20;
 
 /// How many pages the guest has.
-const PAGES: NonZeroUsize = NonZeroUsize::new(2500).unwrap();
+pub(crate) const PAGES: usize = 2500;
 
 /// A turn in which nothing happens takes so long.
 const NAP: Duration = Duration::from_millis(1);
@@ -52,11 +52,7 @@ impl Rig {
     /// A disk that was found.
     pub(crate) fn plugged(seed: u64, options: Options, offer: Offer) -> Self {
         let machine = Machine::new(seed);
-        let (guest, domain) = (machine.domain_builder().pages(PAGES).build(), machine.domain());
-        machine.xenstore().introduce(&guest);
-        let (page, port) = guest.store().expect("it was introduced");
-        let channel = Channel::adopt(&guest, port).expect("the port is open");
-        let store = Store::attach(page, channel, guest.clone()).expect("the page holds a ring");
+        let ((guest, store), domain) = (kernel(&machine, PAGES), machine.domain());
         let device = Device::new("vbd", XVDA, guest.id(), domain.id()).back_key("params", "/dev/disk");
         machine.xenstore().plug(&device);
         let disk = SimDisk::new(SECTORS);
@@ -180,16 +176,12 @@ impl Rig {
         assert!(self.until(Duration::from_secs(30), |rig| rig.front.is_ended()), "{:?}", self.front);
     }
 
-    /// Sees to it that nothing of a disk that has ended is left: no grant, no page in quarantine, no channel.
+    /// Sees to it that nothing of a disk that has ended is left.
     #[track_caller]
     pub(crate) fn assert_given_back(&mut self) {
         // The backend lets go of what it had.
         self.pass(Duration::from_millis(20));
-        self.machine.settle();
-        let _ = GrantTable::reap(&self.guest, u32::MAX);
-        let table = self.guest.grant_table().statistics();
-        assert_eq!((table.quarantined, table.free), (0, table.common));
-        assert_eq!(self.guest.open_ports().len(), 1, "that of the store");
+        drivers::assert_given_back(&self.machine, &self.guest);
     }
 
     pub(crate) fn count(&self, which: impl Fn(&Event<Domain>) -> bool) -> usize {
@@ -201,13 +193,4 @@ pub(crate) fn contents(buffer: &Buffer<Domain>) -> Vec<u8> {
     let mut data = vec![0; buffer.len()];
     assert_eq!(buffer.copy_out(0, &mut data), data.len());
     data
-}
-
-/// The disk that an enumerator finds now.
-pub(crate) fn look(enumerator: &mut Enumerator, store: &Store<Domain>) -> Option<xen_xenbus::bus::Device> {
-    let changes = enumerator.look(store).expect("xenstore answers");
-    changes.into_iter().find_map(|change| match change {
-        Change::Added(device) | Change::Replaced { new: device, .. } => Some(device),
-        _ => None,
-    })
 }

@@ -11,7 +11,8 @@ use xen_sim::blkback::{Blkback, Options as Offer, SimDisk};
 use xen_xenbus::Store;
 use xen_xenbus::control::Resumable;
 
-use crate::common::{Rig, XVDA, look};
+use crate::common::{Rig, XVDA};
+use crate::drivers::look;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

@@ -3,21 +3,21 @@
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::cell::Cell;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use xen_event_channel::Channel;
-use xen_grant_table::{GrantTable, Memory as _};
 use xen_netfront::{Event, Netfront, Options, Order};
 use xen_sim::netback::{Control, Netback, Options as Offer, Packet, Port, Progress};
 use xen_sim::{Device, Domain, Machine};
 use xen_xenbus::Store;
-use xen_xenbus::bus::{Change, Enumerator};
+use xen_xenbus::bus::Enumerator;
+
+use crate::drivers;
+use crate::drivers::look;
 
 pub(crate) const MAC: [u8; 6] = [0x00, 0x16, 0x3e, 0, 0, 1];
 
 /// How many pages the guest has.
-const PAGES: NonZeroUsize = NonZeroUsize::new(4500).unwrap();
+const PAGES: usize = 4500;
 
 /// A turn in which nothing happens takes so long, at first and when nothing has happened for a while.
 const NAPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
@@ -213,16 +213,12 @@ impl Rig {
         assert!(self.until(30 * SECOND, |rig| rig.front.is_ended()), "{:?}", self.front);
     }
 
-    /// Sees to it that nothing of an interface that has ended is left: no grant, no page in quarantine, no channel.
+    /// Sees to it that nothing of an interface that has ended is left.
     #[track_caller]
     pub(crate) fn assert_given_back(&mut self) {
         // The backend lets go of what it had.
         self.pass(Duration::from_millis(20));
-        self.machine.settle();
-        let _ = GrantTable::reap(&self.guest, u32::MAX);
-        let table = self.guest.grant_table().statistics();
-        assert_eq!((table.quarantined, table.free), (0, table.common));
-        assert_eq!(self.guest.open_ports().len(), 1, "that of the store");
+        drivers::assert_given_back(&self.machine, &self.guest);
     }
 
     pub(crate) fn count(&self, which: impl Fn(&Event) -> bool) -> usize {
@@ -239,12 +235,7 @@ pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
 
 /// A guest that can have interfaces.
 pub(crate) fn kernel(machine: &Machine) -> (Domain, Store<Domain>) {
-    let guest = machine.domain_builder().pages(PAGES).build();
-    machine.xenstore().introduce(&guest);
-    let (page, port) = guest.store().expect("it was introduced");
-    let channel = Channel::adopt(&guest, port).expect("the port is open");
-    let store = Store::attach(page, channel, guest.clone()).expect("the page holds a ring");
-    (guest, store)
+    drivers::kernel(machine, PAGES)
 }
 
 /// An interface, as the tools give it to a guest.
@@ -272,13 +263,4 @@ pub(crate) fn tcp(payload: usize, seed: usize) -> Vec<u8> {
     let transport = xen_netfront::Transport::find(&packet).expect("it is one");
     transport.complete(&mut packet);
     packet
-}
-
-/// The interface that an enumerator finds now.
-pub(crate) fn look(enumerator: &mut Enumerator, store: &Store<Domain>) -> Option<xen_xenbus::bus::Device> {
-    let changes = enumerator.look(store).expect("xenstore answers");
-    changes.into_iter().find_map(|change| match change {
-        Change::Added(device) | Change::Replaced { new: device, .. } => Some(device),
-        _ => None,
-    })
 }

@@ -12,7 +12,8 @@ use xen_sim::netback::{Netback, Options as Offer, Packet};
 use xen_xenbus::Store;
 use xen_xenbus::control::Resumable;
 
-use crate::common::{Rig, SECOND, look, packet, vif};
+use crate::common::{Rig, SECOND, packet, vif};
+use crate::drivers::look;
 use crate::suspended;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);

@@ -115,7 +115,7 @@ impl SimDisk {
     /// If these are not whole sectors.
     pub fn write(&self, sector: u64, bytes: &[u8]) {
         assert!(bytes.len().is_multiple_of(SECTOR), "whole sectors are written");
-        self.lock().write(sector, |inner| {
+        self.lock().write(|inner| {
             inner.put(sector, bytes.len(), |at, into| into.copy_from_slice(&bytes[at..at + into.len()]));
         });
     }
@@ -192,7 +192,7 @@ impl SimDisk {
 
     /// Writes pieces to adjacent sectors, as one write.
     pub(super) fn write_from(&self, first: u64, pieces: &[Piece]) {
-        self.lock().write(first, |inner| {
+        self.lock().write(|inner| {
             let mut sector = first;
             for Piece { page, offset, len } in pieces {
                 inner.put(sector, *len, |at, into| page.read(offset + at, into));
@@ -203,7 +203,7 @@ impl SimDisk {
 }
 
 impl Inner {
-    fn write(&mut self, _first: u64, what: impl FnOnce(&mut Self)) {
+    fn write(&mut self, what: impl FnOnce(&mut Self)) {
         self.statistics.writes += 1;
         if self.honesty == Honesty::DropsWrites {
             return;
