@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use self::bench::BENCH_HELP;
 pub use self::bench::{Bench, BenchBlock, BenchNet, Benchmark, Contestant, Terms};
 use crate::mutants::Share;
 use crate::network::Forward;
@@ -66,7 +67,8 @@ pub enum Command {
     /// Runs the random tests with fresh seeds, round after round, until something is found or the time is over
     #[command(after_help = SOAK_HELP)]
     Soak(Soak),
-    /// Measures the SDK beside Linux on real Xen: a table, a CSV file and a picture
+    /// Measures the SDK: beside Linux on real Xen, and its rings beside Xen's macros; tables, CSV, and a page with pictures
+    #[command(after_help = BENCH_HELP)]
     Bench(Bench),
     /// Tells what this machine lacks, and how to get it
     Doctor,
@@ -264,14 +266,20 @@ mod tests {
     }
 
     #[test]
-    fn a_benchmark_has_a_kind() {
+    fn a_benchmark_has_a_kind_or_is_all_of_them() {
         let cli = Cli::parse_from(["xtask", "bench", "block", "--only", "linux"]);
-        let Command::Bench(Bench { benchmark: Benchmark::Block(options) }) = cli.command else { panic!("not block") };
+        let Command::Bench(Bench { benchmark: Some(Benchmark::Block(options)), .. }) = cli.command else {
+            panic!("not block")
+        };
         assert_eq!((options.terms.only, options.terms.rounds), (Some(Contestant::Linux), 2));
         let cli = Cli::parse_from(["xtask", "bench", "net", "--packets", "1000"]);
-        let Command::Bench(Bench { benchmark: Benchmark::Net(options) }) = cli.command else { panic!("not net") };
+        let Command::Bench(Bench { benchmark: Some(Benchmark::Net(options)), .. }) = cli.command else {
+            panic!("not net")
+        };
         assert_eq!((options.terms.only, options.packets), (None, 1000));
-        assert!(Cli::try_parse_from(["xtask", "bench"]).is_err());
+        let cli = Cli::parse_from(["xtask", "bench", "--keep"]);
+        let Command::Bench(all) = cli.command else { panic!("not a benchmark") };
+        assert!(all.keep && matches!(all.benchmarks()[..], [Benchmark::Rings, Benchmark::Block(_), Benchmark::Net(_)]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the SDK beside Linux, on the same Xen.
 //!
 //! A benchmark makes a report: named figures of one or two guests, each with its spread, goals, and what one must know to
-//! read them. It is shown as a table, and kept as CSV and as a picture.
+//! read them. It is shown as a table, as CSV and as a picture; all of them are one page, beside what was kept of the last time.
 
 mod block;
 mod contest;
@@ -10,46 +10,83 @@ mod goal;
 mod linux;
 mod net;
 mod number;
+mod page;
 mod report;
+mod rings;
 mod sample;
+mod setting;
+mod summary;
 mod svg;
 mod table;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use self::csv::Before;
 use self::report::Report;
 use crate::cli::{Bench, Benchmark};
 use crate::paths;
 use crate::progress::Progress;
 
-/// Runs a benchmark and returns 0: whether its goals are met is told, and no failure.
+/// Runs benchmarks and returns 0: whether their goals are met is told, and no failure.
 ///
 /// # Errors
 ///
-/// When it cannot be run to its end, or the user interrupts.
+/// When one cannot be run to its end, or the user interrupts.
 pub fn run(options: &Bench) -> Result<u8> {
-    let progress = Progress::new();
-    let report = match &options.benchmark {
-        Benchmark::Block(options) => block::run(options, &progress)?,
-        Benchmark::Net(options) => net::run(options, &progress)?,
-    };
-    show(&report, &progress)?;
-    Ok(0)
+    let (progress, keep) = (Progress::new(), options.keep);
+    let mut reports = Vec::new();
+    for benchmark in options.benchmarks() {
+        let report = match &benchmark {
+            Benchmark::Rings => rings::run(&progress)?,
+            Benchmark::Block(options) => block::run(options, &progress)?,
+            Benchmark::Net(options) => net::run(options, &progress)?,
+        };
+        println!("\n{}", table::text(&report));
+        let before = Before::read(&kept(report.name, "csv")?)?;
+        reports.push((report, before));
+    }
+    show(&reports, &progress)?;
+    if keep { reports.iter().try_for_each(|(report, _)| keep_one(report, &progress)).map(|()| 0) } else { Ok(0) }
 }
 
-fn show(report: &Report, progress: &Progress) -> Result<()> {
-    println!("\n{}", table::text(report));
-    for (ending, text) in [("csv", csv::text(report)), ("svg", svg::text(report))] {
-        let file = folder(report.name)?.join(format!("{}.{ending}", report.name));
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        progress.note("written", file.display().to_string());
+/// Writes the page, and what it shows.
+fn show(reports: &[(Report, Before)], progress: &Progress) -> Result<()> {
+    let folder = paths::target()?.join("bench");
+    for (report, _) in reports {
+        paths::make(&folder.join(report.name))?;
+        write(&folder.join(report.name).join(format!("{}.csv", report.name)), &csv::text(report)?)?;
+    }
+    for (name, picture) in page::pictures(reports) {
+        write(&folder.join(name), &picture)?;
+    }
+    let page = folder.join("index.html");
+    write(&page, &page::text(reports, &setting::of(progress)?))?;
+    progress.note("written", page.display().to_string());
+    Ok(())
+}
+
+/// For the next report to compare with.
+fn keep_one(report: &Report, progress: &Progress) -> Result<()> {
+    for (ending, text) in [("csv", csv::text(report)?), ("svg", svg::text(report))] {
+        let file = kept(report.name, ending)?;
+        write(&file, &text)?;
+        progress.note("kept", file.display().to_string());
     }
     Ok(())
 }
 
+fn kept(name: &str, ending: &str) -> Result<PathBuf> {
+    Ok(paths::workspace()?.join("docs/bench").join(format!("{name}.{ending}")))
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A folder for what a benchmark needs.
 fn folder(name: &str) -> Result<PathBuf> {
     let folder = paths::target()?.join("bench").join(name);
     paths::make(&folder)?;

@@ -1,18 +1,38 @@
 //! Options of `bench`.
 
-use clap::{Args, Subcommand, value_parser};
+use clap::{Args, Command, FromArgMatches, Subcommand, value_parser};
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// What to measure
+    /// What to measure; all of it, if nothing is named
     #[command(subcommand)]
-    pub benchmark: Benchmark,
+    pub benchmark: Option<Benchmark>,
+    /// Keeps what was measured in docs/bench, for the next report to compare with, and for the README
+    #[arg(long, global = true)]
+    pub keep: bool,
+}
+
+impl Bench {
+    /// What to measure, with the options that were given, or the usual ones.
+    #[must_use]
+    pub fn benchmarks(&self) -> Vec<Benchmark> {
+        let all = || vec![Benchmark::Rings, Benchmark::Block(usual()), Benchmark::Net(usual())];
+        self.benchmark.clone().map_or_else(all, |one| vec![one])
+    }
+}
+
+/// The options of somebody who gives none.
+fn usual<T: Args + FromArgMatches>() -> T {
+    let matches = T::augment_args(Command::new("bench")).get_matches_from(["bench"]);
+    T::from_arg_matches(&matches).expect("none is needed")
 }
 
 /// What can be measured.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Benchmark {
+    /// Messages through a ring: ours beside the macros of Xen's ring.h, in instructions of the host
+    Rings,
     /// A disk of Linux's blkback: our driver beside Linux's
     #[command(after_help = BENCH_BLOCK_HELP)]
     Block(BenchBlock),
@@ -20,6 +40,19 @@ pub enum Benchmark {
     #[command(after_help = BENCH_NET_HELP)]
     Net(BenchNet),
 }
+
+pub(super) const BENCH_HELP: &str = "\
+Without a name all are run, one after the other, in about ten minutes. The tables are standard output; target/bench/index.html \
+is a page with a picture of all, and for each its goals, its picture, its figures beside what docs/bench has of the last time, and what one must \
+know to read them. It says first which goals are missed.
+
+Exit status: 0 if all was measured, whether goals are met or not; 130 after Ctrl-C, 2 if not.
+
+Examples:
+  cargo xtask bench
+  cargo xtask bench rings
+  cargo xtask bench --keep
+  cargo xtask bench net --case TCP";
 
 const BENCH_BLOCK_HELP: &str = "\
 One boot of Xen with a Linux domain 0. Our guest `block-bench`, a Linux PV guest (domain 0's kernel with xen-blkfront) twice, \
@@ -33,7 +66,7 @@ it. A guest's are those of its vCPU as Xen accounts them, with Xen's own work on
 Guests read the processor's counter themselves (tsc_mode=\"native\"), as on hosts whose counter is invariant; QEMU's is not, \
 so that Xen would emulate each look at a clock, in a thousand instructions.
 
-The table is standard output; CSV and SVG go to target/bench/block/. Goals that are missed are told, and are no failure.
+The table is standard output; CSV, SVG and a page go to target/bench/. Goals that are missed are told, and are no failure.
 
 Exit status: 0 if all was measured, 130 after Ctrl-C, 2 if not.
 
@@ -54,7 +87,7 @@ of a Linux with a small web server, to the first page.
 Virtual time counts instructions, as in `cargo xtask bench block`. Hypercalls are those that our guest counts itself; Linux does \
 not count its own, and this Xen has no counters.
 
-The table is standard output; CSV and SVG go to target/bench/net/. Goals that are missed are told, and are no failure.
+The table is standard output; CSV, SVG and a page go to target/bench/. Goals that are missed are told, and are no failure.
 
 Exit status: 0 if all was measured, 130 after Ctrl-C, 2 if not.
 
@@ -94,7 +127,7 @@ pub struct Terms {
 }
 
 /// Options of `bench block`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct BenchBlock {
     /// Of all benchmarks.
     #[command(flatten)]
@@ -111,7 +144,7 @@ pub struct BenchBlock {
 }
 
 /// Options of `bench net`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct BenchNet {
     /// Of all benchmarks.
     #[command(flatten)]
