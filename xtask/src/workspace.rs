@@ -28,6 +28,8 @@ pub struct Package {
     pub tests: Vec<String>,
     /// The names of the packages that it depends on.
     pub depends: Vec<String>,
+    /// Whether it is for others to use.
+    published: bool,
     /// The bare targets that it names in `[package.metadata.domu] targets`.
     targets: Option<Vec<String>>,
 }
@@ -37,6 +39,12 @@ impl Package {
     #[must_use]
     pub fn is_guest(&self) -> bool {
         !self.programs.is_empty() && self.depends.iter().any(|name| name == RUNTIME)
+    }
+
+    /// Returns whether the package is for others to use, and not for this workspace only.
+    #[must_use]
+    pub const fn is_published(&self) -> bool {
+        self.published
     }
 
     /// Returns whether the package can be built for a target without an operating system.
@@ -110,6 +118,7 @@ fn package(value: &Value) -> Package {
         library: of_kind("lib").pop().map(|(_, path)| path),
         tests: of_kind("test").into_iter().map(|(name, _)| name).collect(),
         depends: list(value, "dependencies").map(|depend| text(depend, "name")).collect(),
+        published: value["publish"].is_null(),
         targets: targets.map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
     }
 }

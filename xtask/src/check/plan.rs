@@ -47,6 +47,7 @@ const SHARES: usize = 10;
 pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     let mut steps = lints(packages)?;
     steps.push(Step::loud("host tests", host_tests(packages)?));
+    steps.push(Step::quiet("packages", packaged(packages)?));
     if has(packages, DIFFERENTIAL_TESTS) {
         // Its table is worth seeing when all is well, too.
         let words = ["test", "--package", DIFFERENTIAL_TESTS, "--", "--nocapture"];
@@ -125,6 +126,13 @@ fn miri_tests(packages: &[Package]) -> Result<Vec<Step>> {
         Ok(Step::miri(format!("Miri, {}", package.name), command))
     };
     packages.iter().filter_map(|package| Some((package, miri::tests_of(package)?))).map(one).collect()
+}
+
+/// Makes the packages that are to be published, and builds each out of its own.
+fn packaged(packages: &[Package]) -> Result<Command> {
+    let mut command = cargo(&["package", "--quiet", "--allow-dirty", "--locked"])?;
+    with_packages(&mut command, &names(packages, Package::is_published));
+    Ok(command)
 }
 
 /// Several steps, as each has a time limit, and the figures of some are worth seeing when all is well, too.
