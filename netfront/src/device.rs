@@ -16,7 +16,7 @@ use crate::life::{Life, Question, Stop};
 use crate::link::Link;
 use crate::multicast::Groups;
 use crate::options::Options;
-use crate::receive::RxToken;
+use crate::rx_token::RxToken;
 use crate::sentry::Sentry;
 use crate::statistics::Statistics;
 use crate::steering::Helm;

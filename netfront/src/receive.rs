@@ -299,6 +299,31 @@ impl<P: Platform> Receive<P> {
         self.ring.set_broken(violation);
     }
 
+    /// The packet that has come, to look at.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.ready.as_ref().map_or(&[], |ready| ready.bytes(&self.scratch))
+    }
+
+    /// What else is known of it.
+    pub(crate) fn meta(&self) -> Meta {
+        self.ready.as_ref().map_or(Meta::PLAIN, Ready::meta)
+    }
+
+    /// Hands it out, and is done with it.
+    #[inline]
+    pub(crate) fn consume<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> R {
+        let Some(ready) = self.ready.take() else { return read(&[]) };
+        let done = read(ready.bytes(&self.scratch));
+        ready.give_back(self);
+        done
+    }
+
+    /// Which queue it is of.
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// A page that was taken back is granted again, as it is: the backend wrote all that is in it.
     #[inline]
     fn return_page(&mut self, page: Recalled<P>) {
@@ -331,84 +356,5 @@ impl<P: Platform> Ready<P> {
         if let Body::Page(page, _) = self.body {
             receive.return_page(page);
         }
-    }
-}
-
-/// A packet that has come, whole and checked.
-///
-/// Dropping it leaves the packet where it is: it is the next one again.
-pub struct RxToken<'a, P: Platform> {
-    receive: &'a mut Receive<P>,
-}
-
-impl<'a, P: Platform> RxToken<'a, P> {
-    pub(crate) const fn new(receive: &'a mut Receive<P>) -> Self {
-        Self { receive }
-    }
-
-    /// How many bytes it has, its Ethernet header included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.receive.ready.as_ref().map_or(0, |ready| ready.len as usize)
-    }
-
-    /// Whether it has no bytes, which does not happen.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The queue that it came on: 0 to [`Link::queues`](crate::Link::queues), exclusively.
-    #[must_use]
-    pub const fn queue(&self) -> u32 {
-        self.receive.number
-    }
-
-    /// What else is known of it.
-    #[must_use]
-    pub fn meta(&self) -> Meta {
-        self.receive.ready.as_ref().map_or(Meta::PLAIN, Ready::meta)
-    }
-
-    /// The packet's bytes, to look at and leave. They are the domain's own: nobody changes them meanwhile.
-    #[must_use]
-    #[inline]
-    pub fn bytes(&self) -> &[u8] {
-        self.receive.ready.as_ref().map_or(&[], |ready| ready.bytes(&self.receive.scratch))
-    }
-
-    /// Hands the packet's bytes out, and is done with it.
-    #[inline]
-    pub fn consume<R>(self, read: impl FnOnce(&[u8]) -> R) -> R {
-        let Some(ready) = self.receive.ready.take() else { return read(&[]) };
-        let done = read(ready.bytes(&self.receive.scratch));
-        ready.give_back(self.receive);
-        done
-    }
-
-    /// Copies the packet, as much of it as there is room for, and is done with it. Answers how many bytes it had.
-    pub fn copy_to(self, into: &mut [u8]) -> usize {
-        self.consume(|bytes| {
-            into.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            bytes.len()
-        })
-    }
-
-    /// Is done with the packet, whose checksum is wrong.
-    #[cfg(any(feature = "smoltcp", feature = "embassy-net-driver"))]
-    pub(crate) fn discard_wrong(self) {
-        self.receive.received.wrong_checksum += 1;
-        self.discard();
-    }
-
-    /// Is done with the packet.
-    pub fn discard(self) {
-        self.consume(|_| ());
-    }
-}
-
-impl<P: Platform> core::fmt::Debug for RxToken<'_, P> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("RxToken").field("len", &self.len()).field("meta", &self.meta()).finish_non_exhaustive()
     }
 }

@@ -19,7 +19,7 @@ mod offload {
     use crate::headers::Transport;
     use crate::options::{Checksums, RING_SLOTS};
     use crate::packet::{Checksum, Made, Order};
-    use crate::receive::RxToken;
+    use crate::rx_token::RxToken;
     use crate::tx_token::TxToken;
 
     /// How packets are sent.

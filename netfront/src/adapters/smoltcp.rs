@@ -8,7 +8,7 @@ use crate::Platform;
 use crate::device::Netfront;
 use crate::options::Checksums;
 use crate::packet::{ETHERNET_HEADER, Order};
-use crate::receive::RxToken;
+use crate::rx_token::RxToken;
 use crate::tx_token::TxToken;
 
 /// smoltcp hands out packets as it is polled; they go to the backend with

@@ -16,7 +16,7 @@ use crate::device::Netfront;
 use crate::error::{Ended, SendError};
 use crate::link::{Carrier, Link};
 use crate::packet::ETHERNET_HEADER;
-use crate::receive::RxToken;
+use crate::rx_token::RxToken;
 use crate::shared::SharedInterfaces;
 use crate::tx_token::TxToken;
 
