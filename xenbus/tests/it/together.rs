@@ -2,24 +2,22 @@
 //! to give up, a waker that does more than to wake.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use xen_event_channel::{Channel, Preference, WaitError};
+use xen_event_channel::{Channel, Preference};
 use xen_hypercall::abi::Mfn;
 use xen_hypercall::abi::io::xs_wire::ServerFeatures;
 use xen_hypercall::sched;
 use xen_sim::{Domain, Machine, Message, Reaction, Requests, When, Word, Xenstore};
 use xen_xenbus::Store;
-use xen_xenbus::store::{Call, Quiet, Reason, StoreError};
+use xen_xenbus::store::{Quiet, Reason, StoreError};
 use xen_xenbus::wire::{MessageType, Refusal};
 
-use crate::common::{attach, guest};
-
-const SECOND: Duration = Duration::from_secs(1);
+use crate::common::{Flag, SECOND, attach, guest, step_until, wait_until};
 
 /// Has the daemon break the connection, and waits until it is made anew.
 fn reset(machine: &Machine, domain: &Domain, store: &Store<Domain>) {
@@ -29,43 +27,6 @@ fn reset(machine: &Machine, domain: &Domain, store: &Store<Domain>) {
     // A connection that breaks once more is made anew after a pause.
     machine.advance(SECOND);
     step_until(store, || store.epoch() > before);
-}
-
-/// Polls the store and lets time pass, a millisecond at a time.
-#[track_caller]
-fn wait_until(machine: &Machine, store: &Store<Domain>, is_over: impl Fn() -> bool) {
-    step_until(store, || {
-        machine.advance(Duration::from_millis(1));
-        is_over()
-    });
-}
-
-/// Polls the store, for as long as it has something to do.
-#[track_caller]
-fn step_until(store: &Store<Domain>, is_over: impl Fn() -> bool) {
-    let end = store.now() + 20 * SECOND;
-    while !is_over() {
-        store.poll();
-        assert!(store.now() < end, "it does not come: {store:?}");
-    }
-}
-
-/// Ends with a panic what would not end at all.
-#[track_caller]
-fn ends<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || send.send(work()));
-    receive.recv_timeout(Duration::from_secs(20)).expect("it ends")
-}
-
-/// Notes that it was woken.
-#[derive(Default)]
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
-    }
 }
 
 #[test]
@@ -219,89 +180,6 @@ fn a_transaction_that_is_given_up_while_there_is_no_room_is_ended_later() -> Res
     Ok(())
 }
 
-#[test]
-fn a_task_that_waits_for_room_is_woken_by_answers_that_nobody_waits_for() {
-    let (machine, _domain, store) = guest(1);
-    machine.xenstore().hang();
-    for _ in 0..100 {
-        drop(store.write("data/x", [b'x'; 1000]));
-    }
-    let flag = Arc::new(Flag::default());
-    let waker = Waker::from(Arc::clone(&flag));
-    let mut call = pin!(store.write("data/y", [b'y'; 1000]));
-    assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    machine.xenstore().go_on();
-    let end = store.now() + SECOND;
-    while store.now() < end {
-        store.poll();
-        if flag.0.swap(false, Ordering::AcqRel)
-            && let Poll::Ready(result) = call.as_mut().poll(&mut Context::from_waker(&waker))
-        {
-            return result.unwrap();
-        }
-    }
-    panic!("it was not woken");
-}
-
-#[test]
-fn a_task_that_is_polled_with_many_wakers_is_woken_by_the_last_and_keeps_no_other() {
-    let (machine, _domain, store) = guest(1);
-    machine.xenstore().hang();
-    let calls: Vec<_> = (0..100).map(|_| store.write("data/x", [b'x'; 1000])).collect();
-    let mut call = Box::pin(store.write("data/y", [b'y'; 1000]));
-    let flags: Vec<_> = (0..1000).map(|_| Arc::new(Flag::default())).collect();
-    for flag in &flags {
-        let waker = Waker::from(Arc::clone(flag));
-        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    }
-    let kept = || flags.iter().map(|flag| Arc::strong_count(flag) - 1).sum::<usize>();
-    assert_eq!(kept(), 1);
-    drop(call);
-    assert_eq!(kept(), 0);
-    drop(calls);
-}
-
-/// What tasks are made of: the last waker's end is the task's end.
-struct Task(Mutex<Option<Reading>>);
-
-type Reading = Pin<Box<Call<Domain, Vec<u8>>>>;
-
-impl Wake for Task {
-    fn wake(self: Arc<Self>) {
-        drop(self.0.lock().unwrap().take());
-    }
-}
-
-/// Looks at the store when it is woken, until there were so many answers: as another vCPU may at any time.
-struct Looker(Store<Domain>, u32);
-
-impl Wake for Looker {
-    fn wake(self: Arc<Self>) {
-        step_until(&self.0, || self.0.statistics().answers >= self.1);
-    }
-}
-
-#[test]
-fn an_answer_that_comes_between_the_look_and_the_registering_of_a_waker_is_not_missed() {
-    ends(|| {
-        let (machine, domain, store) = guest(1);
-        let produced = || machine.xenstore().peek(&domain, Word::ResponseProducer);
-        let mut first = Box::pin(store.read("domid"));
-        let looker = Waker::from(Arc::new(Looker(store.clone(), 2)));
-        let before = produced();
-        assert!(first.as_mut().poll(&mut Context::from_waker(&looker)).is_pending());
-        while produced() == before {
-            let _ = store.now();
-        }
-        // The second one's look takes in the answer to the first, whose waker takes in that to the second.
-        let flag = Arc::new(Flag::default());
-        let mut second = Box::pin(store.read("domid"));
-        let polled = second.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&flag))));
-        assert_eq!(store.statistics().answers, 2);
-        assert!(polled.is_ready() || flag.0.load(Ordering::Acquire));
-    });
-}
-
 /// The domain is resumed elsewhere, and the store goes on there.
 fn resume(domain: &Domain, quiet: Quiet<Domain>) {
     domain.migrate_on_suspend();
@@ -390,33 +268,6 @@ fn a_transaction_of_before_a_resume_touches_nothing() -> Result<(), StoreError> 
     Ok(())
 }
 
-#[test]
-fn a_waker_may_use_the_store_or_drop_what_does() {
-    ends(|| {
-        let (_machine, _domain, store) = guest(1);
-        let task = Arc::new(Task(Mutex::new(Some(Box::pin(store.read("domid"))))));
-        let waker = Waker::from(Arc::clone(&task));
-        // A second call with the waker of the first.
-        let mut call = Box::pin(store.read("domid"));
-        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        step_until(&store, || task.0.lock().unwrap().is_none());
-    });
-}
-
-#[test]
-fn a_call_whose_result_was_taken_is_no_wait_without_an_end() {
-    ends(|| {
-        let (_machine, _domain, store) = guest(1);
-        let mut call = store.read("domid");
-        let end = store.now() + SECOND;
-        while call.try_wait().is_none() {
-            assert!(store.now() < end);
-        }
-        assert!(call.try_wait().is_none());
-        assert!(call.wait().is_err());
-    });
-}
-
 /// Xen itself makes the rings of guests that it starts before there is a daemon, and can say nothing of the daemon's features.
 #[test]
 fn hc_148_a_ring_that_waits_for_its_daemon_is_not_used_before() -> Result<(), StoreError> {
@@ -432,38 +283,6 @@ fn hc_148_a_ring_that_waits_for_its_daemon_is_not_used_before() -> Result<(), St
     store.poll();
     assert_eq!(host.peek(&domain, Word::RequestProducer), before);
     assert_eq!(call.wait()?, b"1");
-    Ok(())
-}
-
-/// Events without a reason are held back for a time, and then the executor's timer has to have the store look.
-#[test]
-fn a_server_whose_channel_is_held_back_is_looked_after_in_time() -> Result<(), StoreError> {
-    let (machine, domain, store) = guest(1);
-    let watch = store.watch("data").wait()?;
-    assert!(watch.wait(store.now() + SECOND)?);
-    let port = domain.store().unwrap().1;
-    let flag = Arc::new(Flag::default());
-    let waker = Waker::from(Arc::clone(&flag));
-    let mut server: Pin<Box<dyn Future<Output = WaitError>>> = Box::pin(store.serve());
-    assert!(server.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    let run = |server: &mut Pin<Box<dyn Future<Output = WaitError> + '_>>, end: Duration| {
-        while store.now() < end {
-            if flag.0.swap(false, Ordering::AcqRel) {
-                assert!(server.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-            }
-            if store.next_deadline().is_some_and(|deadline| deadline <= store.now()) {
-                store.poll();
-            }
-        }
-    };
-    for _ in 0..8 {
-        machine.spurious_event(&domain, port);
-        run(&mut server, store.now() + Duration::from_micros(20));
-    }
-    machine.xenstore().write(&format!("{}/data/x", Xenstore::home(&domain)), "y");
-    run(&mut server, store.now() + SECOND / 10);
-    let mut changed = pin!(watch.changed());
-    assert!(changed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
     Ok(())
 }
 
