@@ -45,11 +45,17 @@ pub fn run(options: &Bench) -> Result<u8> {
             Benchmark::Net(options) => net::run(options, &progress)?,
         };
         println!("\n{}", table::text(&report));
-        let before = Before::read(&kept(report.name, "csv")?)?;
+        let before = Before::read(&kept(&format!("{}.csv", report.name))?)?;
         reports.push((report, before));
     }
     show(&reports, &progress)?;
-    if keep { reports.iter().try_for_each(|(report, _)| keep_one(report, &progress)).map(|()| 0) } else { Ok(0) }
+    if keep {
+        reports.iter().try_for_each(|(report, _)| keep_one(report, &progress))?;
+        if options.benchmark.is_none() {
+            keep_file("summary.svg", &page::summary(&reports), &progress)?;
+        }
+    }
+    Ok(0)
 }
 
 /// Writes the page, and what it shows.
@@ -71,15 +77,20 @@ fn show(reports: &[(Report, Before)], progress: &Progress) -> Result<()> {
 /// For the next report to compare with.
 fn keep_one(report: &Report, progress: &Progress) -> Result<()> {
     for (ending, text) in [("csv", csv::text(report)?), ("svg", svg::text(report))] {
-        let file = kept(report.name, ending)?;
-        write(&file, &text)?;
-        progress.note("kept", file.display().to_string());
+        keep_file(&format!("{}.{ending}", report.name), &text, progress)?;
     }
     Ok(())
 }
 
-fn kept(name: &str, ending: &str) -> Result<PathBuf> {
-    Ok(paths::workspace()?.join("docs/bench").join(format!("{name}.{ending}")))
+fn keep_file(name: &str, text: &str, progress: &Progress) -> Result<()> {
+    let file = kept(name)?;
+    write(&file, text)?;
+    progress.note("kept", file.display().to_string());
+    Ok(())
+}
+
+fn kept(name: &str) -> Result<PathBuf> {
+    Ok(paths::workspace()?.join("docs/bench").join(name))
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {

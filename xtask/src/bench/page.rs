@@ -16,7 +16,7 @@ img { max-width: 100%; height: auto; border: 1px solid #8883; border-radius: 6px
 table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid #8883 }
 td:first-child, th:first-child { text-align: left } .good { color: #1a7f37 } .bad { color: #b3261e }
 @media (prefers-color-scheme: dark) { .good { color: #56d364 } .bad { color: #ff7b72 } }
-dt { font-weight: 600 } dd { margin: 0 0 .4rem 0 } .missed { font-weight: 600 }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem } dt { font-weight: 600 } dd { margin: 0 } .missed { font-weight: 600 }
 ";
 
 /// Smaller changes are none.
@@ -107,8 +107,13 @@ fn judged(text: &str, is_good: bool) -> String {
 /// The files beside the page.
 pub(super) fn pictures(reports: &[(Report, Before)]) -> Vec<(String, String)> {
     let own = reports.iter().map(|(report, _)| (format!("{0}/{0}.svg", report.name), svg::text(report)));
+    own.chain([("summary.svg".to_owned(), summary(reports))]).collect()
+}
+
+/// All in one picture.
+pub(super) fn summary(reports: &[(Report, Before)]) -> String {
     let all: Vec<Report> = reports.iter().map(|(report, _)| report.clone()).collect();
-    own.chain([("summary.svg".to_owned(), summary::text(&all))]).collect()
+    summary::text(&all)
 }
 
 #[cfg(test)]
