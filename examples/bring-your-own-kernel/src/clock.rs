@@ -1,12 +1,8 @@
 //! 6. Clock: Xen's system time, and waiting for it.
 
-use core::mem::offset_of;
-use core::ptr::NonNull;
 use core::time::Duration;
 
 use xen_event_channel::{Channel, OpenError, WaitError, Waited};
-use xen_hypercall::abi::arch::VcpuInfo;
-use xen_hypercall::abi::time::VcpuTimeInfo;
 use xen_hypercall::abi::{VcpuId, Virq};
 use xen_hypercall::pvclock::{self, Pvclock};
 use xen_hypercall::{Clock, vcpu};
@@ -15,12 +11,7 @@ use crate::events;
 use crate::hypercall::{XEN, Xen};
 
 // SAFETY: mapped for good, and only Xen writes it.
-static PVCLOCK: Pvclock = unsafe { Pvclock::new(time()) };
-
-const fn time() -> NonNull<VcpuTimeInfo> {
-    // SAFETY: within the shared page.
-    unsafe { events::shared_info().byte_add(offset_of!(VcpuInfo, time)) }.cast()
-}
+static PVCLOCK: Pvclock = unsafe { Pvclock::of_vcpu(events::vcpu_info()) };
 
 /// A kernel with a clock of its own answers by that one, and `Events::system_time` converts.
 impl Clock for Xen {

@@ -6,17 +6,17 @@ use core::time::Duration;
 
 use xen_blkfront::{Blkfront, KIND, Options, Sector512, Which};
 use xen_xenbus::Store;
+use xen_xenbus::bus::Enumerator;
 
 use crate::console::println;
 use crate::hypercall::Xen;
-use crate::store;
 
 /// How long a disk may take to come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads the first sector of the first disk, and shows the text in it.
 pub(crate) fn show(store: &Store<Xen>) -> Result<(), Box<dyn Error>> {
-    if !store::has(store, KIND)? {
+    if Enumerator::of_kind(KIND).look(store)?.is_empty() {
         println!("disk: none");
         return Ok(());
     }

@@ -29,7 +29,7 @@ pub(crate) const fn guard() -> NonNull<Frame> {
     STACK.page(0)
 }
 
-/// Xen comes with the start info in `rsi`, and with the end of the builder's own small stack in `rsp`, behind which nothing is.
+/// Xen comes with the start info in `rsi`, and in `rsp` with the end of the builder's own small stack, behind which nothing is.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _start() -> ! {

@@ -30,8 +30,8 @@ pub(crate) unsafe fn start(info: &StartInfo) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Where the shared page is mapped.
-pub(crate) const fn shared_info() -> NonNull<SharedInfo> {
+/// What Xen and the one vCPU share: the first field of the page.
+pub(crate) const fn vcpu_info() -> NonNull<VcpuInfo> {
     SHARED_INFO.page(0).cast()
 }
 
@@ -46,12 +46,11 @@ unsafe impl Events for Xen {
     }
 
     fn shared_info(&self) -> NonNull<SharedInfo> {
-        shared_info()
+        SHARED_INFO.page(0).cast()
     }
 
     fn vcpu_info(&self, vcpu: VcpuId) -> Option<NonNull<VcpuInfo>> {
-        // The first field of the page.
-        (vcpu == VcpuId(0)).then_some(shared_info().cast())
+        (vcpu == VcpuId(0)).then_some(vcpu_info())
     }
 }
 
@@ -59,9 +58,9 @@ extern "C" fn handle() {
     dispatch(&XEN, VcpuId(0));
 }
 
-/// Xen has pushed `ss`, `rsp`, `rflags`, `cs`, `rip`, `r11` and `rcx`, and holds further upcalls back. The hypercall at the end gives all of it
-/// back at once, lets upcalls through again, and calls anew if there was an event meanwhile. A kernel in a hurry returns by itself
-/// (`runtime/src/pv/entry.rs`).
+/// Xen has pushed `ss`, `rsp`, `rflags`, `cs`, `rip`, `r11` and `rcx`, and holds further upcalls back. The hypercall at the end gives
+/// all of it back at once, lets upcalls through again, and calls anew if there was an event meanwhile. A kernel in a hurry returns by
+/// itself (`runtime/src/pv/entry.rs`).
 #[unsafe(naked)]
 unsafe extern "C" fn upcall() -> ! {
     naked_asm!(

@@ -1,8 +1,8 @@
 //! 4. Memory: which pages are free, what Xen calls them, the heap, and what is mapped in place of a page.
 //!
-//! The builder maps the image, what it makes itself, and at least 512 KiB of free memory behind that, up to a multiple of 4 MiB, all of it
-//! at `VIRT_BASE`. (public/xen.h: "Start-of-day memory layout") This kernel makes do with it, so that it writes no page table: it has Xen
-//! change an entry here and there.
+//! The builder maps the image, what it makes itself, its page tables and stack last, and at least 512 KiB of free memory behind them,
+//! up to a multiple of 4 MiB: all of it from `VIRT_BASE` on. (public/xen.h, "Start-of-day memory layout") This kernel makes do with
+//! that. So it writes no page table, and only has Xen change an entry here and there.
 
 use core::cell::UnsafeCell;
 use core::num::NonZeroUsize;
@@ -48,7 +48,7 @@ pub(crate) unsafe fn start(info: &'static StartInfo, free: usize) {
     FRAMES.call_once(|| unsafe { core::slice::from_raw_parts(list, (end - VIRT_BASE) / PAGE) });
     let mut pool = POOL.lock();
     pool.first = free;
-    pool.free.iter_mut().take((end - free) / PAGE).for_each(|page| *page = true);
+    pool.free.iter_mut().take(end.saturating_sub(free) / PAGE).for_each(|page| *page = true);
     // SAFETY: nothing but an overflow reaches it.
     unsafe { map(entry::guard(), None) }.expect("a page of the kernel's own can go");
 }
@@ -67,8 +67,8 @@ pub(crate) fn ring(info: &StartInfo, frame: Mfn) -> Option<NonNull<Frame>> {
     NonNull::new(ptr::with_exposed_provenance_mut(VIRT_BASE + page * PAGE))
 }
 
-// SAFETY: the pool has only pages that the builder has mapped writable and that nothing uses, and gives each to one caller; they lie side by
-// side, and the builder's list has their frames.
+// SAFETY: the pool has pages that the builder has mapped writable, and that nothing uses, and gives each to one caller. They lie side
+// by side, and the builder's list has their frames.
 unsafe impl xen_hypercall::Pages for Xen {
     fn alloc(&self, count: NonZeroUsize) -> Option<NonNull<Frame>> {
         let mut pool = POOL.lock();
@@ -93,12 +93,11 @@ unsafe impl xen_hypercall::Pages for Xen {
     }
 }
 
-// The upcall never comes here, and thus never waits for a lock of the code that it interrupts: nobody awaits anything, so there are no wakers
-// that it could drop. A kernel with tasks holds upcalls back while it locks (`runtime/src/lock.rs`).
+/// The upcall never waits here for what it has interrupted: nobody awaits anything, so there are no wakers, of which it would drop the
+/// last. A kernel with tasks holds upcalls back while it locks (`runtime/src/lock.rs`).
 #[global_allocator]
-// SAFETY: nothing else uses the pages.
-static HEAP: TalcLock<Mutex<()>, Claim> =
-    TalcLock::new(unsafe { Claim::new(ROOM.page(0).as_ptr().cast(), ROOM.bytes()) });
+// SAFETY: nothing else uses the room.
+static HEAP: TalcLock<Mutex<()>, Claim> = TalcLock::new(unsafe { Claim::new(ROOM.page(0).as_ptr().cast(), 64 * PAGE) });
 static ROOM: Pages<64> = Pages::new();
 
 /// Pages of the image, which are used for something else than a value; or which lend their address to pages of Xen's.
@@ -111,10 +110,6 @@ unsafe impl<const N: usize> Sync for Pages<N> {}
 impl<const N: usize> Pages<N> {
     pub(crate) const fn new() -> Self {
         Self(UnsafeCell::new([[0; PAGE]; N]))
-    }
-
-    pub(crate) const fn bytes(&self) -> usize {
-        N * PAGE
     }
 
     pub(crate) const fn page(&self, index: usize) -> NonNull<Frame> {

@@ -6,19 +6,19 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use xen_hypercall::Clock as _;
-use xen_netfront::{KIND, Netfront, Options, Which, announcement};
+use xen_netfront::{Event, KIND, Netfront, Options, Which, announcement};
 use xen_xenbus::Store;
+use xen_xenbus::bus::Enumerator;
 
 use crate::console::println;
 use crate::hypercall::{XEN, Xen};
-use crate::store;
 
 /// How long an interface may take to come, and then a ping.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers who asks for the address `ip=` of the command line, until it was pinged.
 pub(crate) fn serve(store: &Store<Xen>, line: &str) -> Result<(), Box<dyn Error>> {
-    if !store::has(store, KIND)? {
+    if Enumerator::of_kind(KIND).look(store)?.is_empty() {
         println!("network: none");
         return Ok(());
     }
@@ -35,11 +35,13 @@ pub(crate) fn serve(store: &Store<Xen>, line: &str) -> Result<(), Box<dyn Error>
     println!("network: {}", if pinged { "pinged" } else { "nobody has pinged" });
     // What was sent is waited for, no longer than the limits of the options.
     interface.close();
-    while !interface.is_ended() {
-        while interface.poll(XEN.now()).is_some() {}
-        interface.wait(XEN.now() + PATIENCE)?;
+    loop {
+        match interface.poll(XEN.now()) {
+            Some(Event::Ended(_)) => return Ok(()),
+            Some(_) => {}
+            None => interface.wait(XEN.now() + PATIENCE)?,
+        }
     }
-    Ok(())
 }
 
 fn address(line: &str) -> Option<Ipv4Addr> {

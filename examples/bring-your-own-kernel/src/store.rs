@@ -4,7 +4,6 @@ use xen_event_channel::Channel;
 use xen_hypercall::abi::x86::start_info::StartInfo;
 use xen_shared_ring::SharedMem;
 use xen_xenbus::Store;
-use xen_xenbus::store::StoreError;
 
 use crate::hypercall::{XEN, Xen};
 use crate::memory::{self, PAGE};
@@ -20,13 +19,4 @@ pub(crate) unsafe fn start(info: &StartInfo) -> Option<Store<Xen>> {
     // SAFETY: the builder has mapped the page for good, and nothing else reaches it.
     let page = unsafe { SharedMem::new(page.cast(), PAGE) };
     Store::attach(page, channel, XEN).ok()
-}
-
-/// Whether the domain was started with a device of this kind.
-pub(crate) fn has(store: &Store<Xen>, kind: &str) -> Result<bool, StoreError> {
-    match store.directory(&alloc::format!("device/{kind}")).wait() {
-        Ok(devices) => Ok(!devices.is_empty()),
-        Err(error) if error.is_missing() => Ok(false),
-        Err(error) => Err(error),
-    }
 }

@@ -64,6 +64,23 @@ fn the_runtime_keeps_its_promises_with_much_memory() {
 }
 
 #[test]
+fn a_kernel_brings_its_own_everything() {
+    let mut own = guest("bring-your-own-kernel", "");
+    // What the builder maps is all that it uses, however much there is.
+    for memory in [4, 16, 600] {
+        own.memory = memory;
+        let outcome = direct(&own);
+        let texts = ["Hello from a kernel of its own", "no xenstore: neither disk nor network\n"];
+        expect(&outcome, &Ending::Exited(0), &texts);
+        let slept = outcome.console.lines().find_map(|line| line.strip_prefix("timer: slept for ")).expect("it slept");
+        let number = |text: &str| text.parse::<f64>().ok();
+        let seconds = slept.strip_suffix("ms").and_then(number).map(|number| number / 1000.0);
+        let seconds = seconds.or_else(|| slept.strip_suffix('s').and_then(number));
+        assert!(seconds.is_some_and(|seconds| seconds >= 0.05), "{slept}");
+    }
+}
+
+#[test]
 fn a_status_is_passed_on() {
     expect(&direct(&guest("misbehave", "exit")), &Ending::Exited(42), &["going to: exit"]);
     expect(&direct(&guest("misbehave", "error")), &Ending::Exited(1), &["ERROR", "as asked\n"]);
