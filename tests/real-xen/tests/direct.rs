@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use real_xen_tests::{died_in_guard_page, direct, direct_counting, expect, expect_crash, guest};
 use xtask::boot::{Ending, Input, Reason};
+use xtask::{new, paths, process, workspace};
 
 #[test]
 fn hello_greets_and_exits() {
@@ -78,6 +79,29 @@ fn a_kernel_brings_its_own_everything() {
         let seconds = seconds.or_else(|| slept.strip_suffix('s').and_then(number));
         assert!(seconds.is_some_and(|seconds| seconds >= 0.05), "{slept}");
     }
+}
+
+#[test]
+fn a_new_package_is_built_and_booted_by_cargo_run() {
+    let mut build = workspace::cargo().expect("this is a workspace");
+    build.args(["build", "--quiet", "--package", "xtask"]);
+    process::output(build).expect("xtask builds");
+    let program = paths::target().expect("this is a workspace").join("debug/xtask");
+    let place = std::env::temp_dir().join(paths::unique("new"));
+    std::fs::create_dir(&place).expect("there is room");
+    let made = new::make(&place.join("my-guest"), &program).expect("it can be made");
+    let mut run = workspace::cargo().expect("this is a workspace");
+    // A folder of its own for what is built, as without an environment that names one.
+    workspace::build_quickly(&mut run).current_dir(&made).env("CARGO_TARGET_DIR", made.join("target"));
+    run.args(["run", "--quiet", "--release", "--", "--direct", "--", "a", "b=c"]);
+    let console = process::output(run);
+    let built = new::elf(&made, "my-guest").is_file();
+    std::fs::remove_dir_all(&place).expect("it is ours");
+    let console = console.expect("the guest ends with status 0");
+    for text in ["Hello from my-guest, on xen-", "command line: \"a b=c\"\n", "next: change src/main.rs"] {
+        assert!(console.contains(text), "no `{text}` in:\n{console}");
+    }
+    assert!(built, "it is not where it is said to be");
 }
 
 #[test]
