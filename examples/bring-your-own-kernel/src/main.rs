@@ -1,4 +1,4 @@
-//! A kernel of its own on the crates of the SDK, without their runtime: it greets, reads a sector of its disk, answers a ping.
+//! A kernel of its own on the crates of the SDK, without xen-rt: greets, reads a sector, answers a ping.
 //!
 //! ```text
 //! cargo xtask run bring-your-own-kernel --direct
