@@ -5,13 +5,14 @@
 //!
 //! ARM64 guests read the architecture's own counter instead; Xen leaves these fields alone there.
 
+use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use core::time::Duration;
 
 use volatile::{VolatilePtr, map_field};
 
-use crate::abi::arch::SharedInfo;
+use crate::abi::arch::{SharedInfo, VcpuInfo};
 use crate::abi::time::VcpuTimeInfo;
 
 /// How often a reader looks again while Xen is writing. Xen writes for a running vCPU only when that vCPU is not
@@ -43,6 +44,19 @@ impl Pvclock {
     #[must_use]
     pub const unsafe fn new(time: NonNull<VcpuTimeInfo>) -> Self {
         Self { time, last: AtomicU64::new(0) }
+    }
+
+    /// A clock over what Xen and one vCPU share: for vCPU 0, the start of shared info.
+    ///
+    /// # Safety
+    ///
+    /// As for [`new`](Self::new), of the time fields.
+    #[must_use]
+    pub const unsafe fn of_vcpu(info: NonNull<VcpuInfo>) -> Self {
+        // SAFETY: within the structure, which is mapped.
+        let time = unsafe { info.byte_add(offset_of!(VcpuInfo, time)) };
+        // SAFETY: the caller's promise.
+        unsafe { Self::new(time.cast()) }
     }
 
     /// The system time, from `counter`, which reads the processor's counter (`tsc` on x86-64).

@@ -13,7 +13,7 @@ use crate::ahead::Ahead;
 use crate::xen::{XEN, Xen};
 
 // SAFETY: shared info is mapped for good, and only Xen writes its time fields.
-static PVCLOCK: Pvclock = unsafe { Pvclock::new(platform::shared_info().time()) };
+static PVCLOCK: Pvclock = unsafe { Pvclock::of_vcpu(platform::shared_info().vcpu()) };
 
 /// By how much Xen's system time is ahead of the guest's clock.
 static AHEAD: Ahead = Ahead::new();

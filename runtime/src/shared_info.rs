@@ -10,7 +10,6 @@ use core::ptr::NonNull;
 use volatile::{VolatilePtr, map_field};
 use xen_hypercall::abi::Mfn;
 use xen_hypercall::abi::arch::{ArchVcpuInfo, SharedInfo, VcpuInfo};
-use xen_hypercall::abi::time::VcpuTimeInfo;
 
 /// Room for the page's contents, never reached through a reference.
 #[repr(C, align(8))]
@@ -45,12 +44,6 @@ impl Shared {
     pub(crate) const fn vcpu(&self) -> NonNull<VcpuInfo> {
         const { assert!(offset_of!(SharedInfo, vcpu_info) == 0) };
         self.as_abi().cast()
-    }
-
-    /// The time of vCPU 0.
-    pub(crate) const fn time(&self) -> NonNull<VcpuTimeInfo> {
-        // SAFETY: within the structure.
-        unsafe { self.vcpu().byte_add(offset_of!(VcpuInfo, time)) }.cast()
     }
 
     /// Tells the toolstack how many pages the guest has, and where the lists are by which it finds their frames.

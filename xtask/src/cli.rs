@@ -58,6 +58,9 @@ pub enum Command {
     /// Boots a guest on Xen and shows its console
     #[command(after_help = RUN_HELP)]
     Run(Run),
+    /// Makes a unikernel of your own, in a folder outside of this checkout
+    #[command(after_help = NEW_HELP)]
+    New(New),
     /// Checks everything: lints, documentation, tests, models, hostile storms, Miri, real Xen, mutants
     #[command(after_help = TEST_HELP)]
     Test(Test),
@@ -157,6 +160,28 @@ pub struct Run {
     /// The guest's command line
     #[arg(last = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
+}
+
+const NEW_HELP: &str = "\
+The folder's name is the package's. In it there are a Cargo.toml that depends on this checkout's `runtime` by its path, what cargo has to \
+know to build for Xen, and a src/main.rs that greets and shows what the guest has. The crates are not published: the checkout also \
+has the program that boots the guest, and so both are of one version.
+
+`cargo build --release` there builds the guest, `cargo run --release` boots it, with the options of `cargo xtask run` after two dashes.
+
+Exit status: 0, or 2 if nothing was made: the name is no crate's, or the folder is there already.
+
+Examples:
+  cargo xtask new ../mine
+  cd ../mine && cargo run --release -- --direct
+  cargo xtask run --elf ../mine/target/x86_64-unknown-none/release/mine --network";
+
+/// Options of `new`.
+#[derive(Debug, Args)]
+pub struct New {
+    /// The folder, which must not be there yet
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 const TEST_HELP: &str = "\

@@ -47,7 +47,7 @@ pub fn check_guest(path: &Path) -> Result<()> {
     if notes.is_empty() {
         bail!(
             "{name} has no Xen ELF notes, so Xen cannot tell how to start it: link it with xen-rt's linker script \
-             or declare the notes of xen/elfnote.h in a PT_NOTE segment"
+             or declare its notes, as `xen_hypercall::elf_note!` does"
         );
     }
     Ok(())

@@ -22,6 +22,7 @@ pub mod loom;
 pub mod miri;
 pub mod mutants;
 pub mod network;
+pub mod new;
 pub mod packages;
 pub mod paths;
 mod picture;

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-/// Returns the root of the workspace: the nearest folder above that holds `xtask/Cargo.toml`.
+/// Returns the root of the workspace: the nearest folder above that holds `xtask/Cargo.toml`; where cargo runs a package that lies
+/// elsewhere, as one that `cargo xtask new` has made, the workspace in which this program was built.
 ///
 /// # Errors
 ///
-/// When neither the package that cargo runs nor the current folder lies in the workspace.
+/// When none of them is, since the workspace was moved.
 pub fn workspace() -> Result<PathBuf> {
-    let starts = [env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from), env::current_dir().ok()];
+    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let starts = [env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from), env::current_dir().ok(), Some(built)];
     for start in starts.into_iter().flatten() {
         if let Some(root) = start.ancestors().find(|folder| folder.join("xtask/Cargo.toml").is_file()) {
             return Ok(root.to_owned());

@@ -76,7 +76,7 @@ fn list() -> Result<u8> {
 }
 
 fn list_one(guest: &Guest) {
-    println!("  {:<12} {}", guest.name, guest.summary);
+    println!("  {:<22} {}", guest.name, guest.summary);
 }
 
 fn guest(options: &Run, progress: &Progress) -> Result<GuestSpec> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{paths, process};
 
-/// The runtime that guests are built on: a program that depends on it is a guest.
+/// The runtime that guests are built on: a program that depends on it is a guest, and so is one whose manifest names the target.
 const RUNTIME: &str = "xen-rt";
 /// The target that guests run on.
 pub const GUEST_TARGET: &str = "x86_64-unknown-none";
@@ -38,7 +38,8 @@ impl Package {
     /// Returns whether the package's programs are guests.
     #[must_use]
     pub fn is_guest(&self) -> bool {
-        !self.programs.is_empty() && self.depends.iter().any(|name| name == RUNTIME)
+        let names_target = self.targets.iter().flatten().any(|name| name == GUEST_TARGET);
+        !self.programs.is_empty() && (names_target || self.depends.iter().any(|name| name == RUNTIME))
     }
 
     /// Returns whether the package is for others to use, and not for this workspace only.

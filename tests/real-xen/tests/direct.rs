@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use real_xen_tests::{died_in_guard_page, direct, direct_counting, expect, expect_crash, guest};
 use xtask::boot::{Ending, Input, Reason};
+use xtask::{new, paths, process, workspace};
 
 #[test]
 fn hello_greets_and_exits() {
@@ -61,6 +62,46 @@ fn the_runtime_keeps_its_promises_with_much_memory() {
     // More than one third-level entry of the direct map, and more tables than the builder leaves room for.
     selftest.memory = 1536;
     expect(&direct(&selftest), &Ending::Exited(0), &["checks, 0 failed"]);
+}
+
+#[test]
+fn a_kernel_brings_its_own_everything() {
+    let mut own = guest("bring-your-own-kernel", "");
+    // What the builder maps is all that it uses, however much there is.
+    for memory in [4, 16, 600] {
+        own.memory = memory;
+        let outcome = direct(&own);
+        let texts = ["Hello from a kernel of its own", "no xenstore: neither disk nor network\n"];
+        expect(&outcome, &Ending::Exited(0), &texts);
+        let slept = outcome.console.lines().find_map(|line| line.strip_prefix("timer: slept for ")).expect("it slept");
+        let number = |text: &str| text.parse::<f64>().ok();
+        let seconds = slept.strip_suffix("ms").and_then(number).map(|number| number / 1000.0);
+        let seconds = seconds.or_else(|| slept.strip_suffix('s').and_then(number));
+        assert!(seconds.is_some_and(|seconds| seconds >= 0.05), "{slept}");
+    }
+}
+
+#[test]
+fn a_new_package_is_built_and_booted_by_cargo_run() {
+    let mut build = workspace::cargo().expect("this is a workspace");
+    build.args(["build", "--quiet", "--package", "xtask"]);
+    process::output(build).expect("xtask builds");
+    let program = paths::target().expect("this is a workspace").join("debug/xtask");
+    let place = std::env::temp_dir().join(paths::unique("new"));
+    std::fs::create_dir(&place).expect("there is room");
+    let made = new::make(&place.join("my-guest"), &program).expect("it can be made");
+    let mut run = workspace::cargo().expect("this is a workspace");
+    // A folder of its own for what is built, as without an environment that names one.
+    workspace::build_quickly(&mut run).current_dir(&made).env("CARGO_TARGET_DIR", made.join("target"));
+    run.args(["run", "--quiet", "--release", "--", "--direct", "--", "a", "b=c"]);
+    let console = process::output(run);
+    let built = new::elf(&made, "my-guest").is_file();
+    std::fs::remove_dir_all(&place).expect("it is ours");
+    let console = console.expect("the guest ends with status 0");
+    for text in ["Hello from my-guest, on xen-", "command line: \"a b=c\"\n", "next: change src/main.rs"] {
+        assert!(console.contains(text), "no `{text}` in:\n{console}");
+    }
+    assert!(built, "it is not where it is said to be");
 }
 
 #[test]

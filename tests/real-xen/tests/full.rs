@@ -3,8 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use real_xen_tests::{died_in_guard_page, expect, expect_crash, guest, outcome_of};
+use real_xen_tests::{died_in_guard_page, expect, expect_crash, guest, in_scenario, outcome_of, succeeded};
 use xtask::boot::{self, Ending, GuestSpec, Input, Outcome, Reason};
+use xtask::network::Network;
+
+/// Pings the kernel that brings its own everything.
+const PING: &str = include_str!("../../../examples/bring-your-own-kernel/own.sh");
 
 static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| boot::full(&guests()).expect("the boot can be tried"));
 
@@ -18,7 +22,19 @@ fn guests() -> Vec<GuestSpec> {
     guests.push(guest("selftest", "key=value=1 flag"));
     guests.push(guest("balloon", ""));
     guests.extend(ways.map(|how| guest("misbehave", how)));
+    guests.extend(own_kernels());
     guests
+}
+
+/// A kernel without the runtime: first with no devices, while a disk is filled, then with that disk and an interface.
+fn own_kernels() -> [GuestSpec; 2] {
+    let own = || guest("bring-your-own-kernel", "");
+    let fill = "printf 'a sector of the disk' | dd of=/dev/ram1 conv=notrunc\nwait_for_end";
+    let config = vec![r#"disk = ["phy:/dev/ram1,xvda,r"]"#.to_owned()];
+    let with_devices = GuestSpec { network: Some(Network::default()), config, ..own() };
+    // `ping` takes answers with wrong checksums; Linux counts them.
+    let ping = format!("{PING}say \"errors $(awk '/^Icmp: [0-9]/ {{ print $3 + $4 }}' /proc/net/snmp)\"");
+    [in_scenario("own-alone", own(), fill), in_scenario("own", with_devices, &ping)]
 }
 
 #[track_caller]
@@ -55,6 +71,26 @@ fn tour_tells_what_it_learns() {
 fn the_runtime_keeps_its_promises_as_a_dom_u() {
     expect(outcome("selftest-key-value-1-flag"), &Ending::Exited(0), &["checks, 0 failed"]);
     expect(outcome("much"), &Ending::Exited(0), &["checks, 0 failed"]);
+}
+
+#[test]
+fn a_kernel_that_brings_its_own_everything_has_console_and_xenstore() {
+    let _ = succeeded(outcome("own-alone"));
+    let texts = [
+        "Hello from a kernel of its own",
+        "timer: slept for ",
+        "xenstore: this is domain ",
+        "disk: none\n",
+        "network: none\n",
+    ];
+    expect(outcome("own-alone"), &Ending::Exited(0), &texts);
+}
+
+#[test]
+fn a_kernel_that_brings_its_own_everything_reads_its_disk_and_answers_a_ping() {
+    assert_eq!(succeeded(outcome("own")).value("errors"), Some("0"));
+    let texts = ["begins with \"a sector of the disk\"\n", "network: answered Arp\n", "network: answered Ping\n"];
+    expect(outcome("own"), &Ending::Exited(0), &texts);
 }
 
 #[test]
