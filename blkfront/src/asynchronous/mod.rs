@@ -1,5 +1,6 @@
 //! A disk for tasks.
 
+mod follow;
 mod requests;
 mod serve;
 mod ticket;
@@ -73,6 +74,8 @@ struct Shared<P: Platform> {
     server: AtomicWaker,
     /// Xenstore is being asked for something.
     is_asking: AtomicBool,
+    /// The same, for the device in the place of one that has vanished.
+    is_searching: AtomicBool,
 }
 
 struct Core<P: Platform> {
@@ -83,6 +86,8 @@ struct Core<P: Platform> {
     /// Who waits for something to change: room, an event, a connection.
     sleepers: Vec<Waker>,
     end: Option<End>,
+    /// When a device that has vanished is looked for again.
+    search_at: Option<Duration>,
 }
 
 impl<P: Platform> AsyncDisk<P> {
@@ -99,9 +104,11 @@ impl<P: Platform> AsyncDisk<P> {
                 events: VecDeque::new(),
                 sleepers: Vec::new(),
                 end,
+                search_at: None,
             }),
             server: AtomicWaker::new(),
             is_asking: AtomicBool::new(false),
+            is_searching: AtomicBool::new(false),
         }))
     }
 
@@ -194,6 +201,13 @@ impl<P: Platform> AsyncDisk<P> {
         .await
     }
 
+    /// Everybody looks again.
+    fn wake_all(&self) {
+        self.0.server.wake();
+        let sleepers = core::mem::take(&mut self.lock().sleepers);
+        sleepers.into_iter().for_each(Waker::wake);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Core<P>> {
         self.0.core.lock()
     }
@@ -227,17 +241,17 @@ impl<P: Platform> Resumable for AsyncDisk<P> {
     fn prepare(&mut self, now: Duration) -> Ready {
         let ready = self.lock().disk.prepare(now);
         self.drive(now);
-        if self.is_asking() { Ready::NotYet } else { ready }
+        if self.is_asking() || self.0.is_searching.load(Ordering::Relaxed) { Ready::NotYet } else { ready }
     }
 
     fn cancelled(&mut self, now: Duration) {
         self.lock().disk.cancelled(now);
-        self.0.server.wake();
+        self.wake_all();
     }
 
     fn resumed(&mut self, epoch: Epoch, now: Duration) {
         self.lock().disk.resumed(epoch, now);
-        self.0.server.wake();
+        self.wake_all();
     }
 }
 
