@@ -76,11 +76,7 @@ impl<P: Platform> SharedInterfaces<P> {
     /// Xen does not let the guest wait.
     pub fn wait(&self, until: Duration) -> Result<(), WaitError> {
         let mut interfaces = self.lock();
-        if self.0.benches.are_due() {
-            return Ok(());
-        }
-        self.0.benches.leave_packets(&mut interfaces);
-        interfaces.wait(until)
+        if self.may_rest(&mut interfaces) { interfaces.wait(until) } else { Ok(()) }
     }
 
     /// Does what the loop does, in a task: polls at the interfaces' events, and tells `heed` what happened to each. To be run beside one
@@ -169,11 +165,16 @@ impl<P: Platform> SharedInterfaces<P> {
     /// Has the task that serves woken at the next event; ready where there is something to do before.
     fn arm(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut interfaces = self.lock();
+        if self.may_rest(&mut interfaces) { interfaces.poll_wait(context) } else { Poll::Ready(()) }
+    }
+
+    /// Whether nobody's turn was over. What nobody wants is left alone then.
+    fn may_rest(&self, interfaces: &mut Interfaces<P>) -> bool {
         if self.0.benches.are_due() {
-            return Poll::Ready(());
+            return false;
         }
-        self.0.benches.leave_packets(&mut interfaces);
-        interfaces.poll_wait(context)
+        self.0.benches.leave_packets(interfaces);
+        true
     }
 
     /// Where tasks wait for the interface with this number.
