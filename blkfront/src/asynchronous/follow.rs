@@ -1,7 +1,8 @@
 //! A disk that goes on with the device in the place of the one that has vanished.
 
 use alloc::format;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
 use core::sync::atomic::Ordering;
 use core::task::Poll;
 use core::time::Duration;
@@ -80,14 +81,10 @@ impl<P: Platform> AsyncDisk<P> {
 
     /// Waits until the devices may be others, or the disk has ended.
     async fn changed(&self, watch: &Watch<P>) {
+        let mut end = pin!(self.once(|core| core.end));
         poll_fn(|context| {
-            let is_over = watch.poll_changed(context).is_ready();
-            let mut core = self.lock();
-            if is_over || core.end.is_some() {
-                return Poll::Ready(());
-            }
-            core.sleep(context);
-            Poll::Pending
+            let has_ended = end.as_mut().poll(context).is_ready();
+            if watch.poll_changed(context).is_ready() || has_ended { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

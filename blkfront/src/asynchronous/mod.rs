@@ -3,15 +3,15 @@
 mod follow;
 mod requests;
 mod serve;
+mod sleepers;
 mod ticket;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::{Context, Poll, Waker};
+use core::task::Poll;
 use core::time::Duration;
 
 use atomic_waker::AtomicWaker;
@@ -26,6 +26,7 @@ use crate::buffer::Buffer;
 use crate::device::Blkfront;
 use crate::disk::Disk;
 use crate::event::{Event, Statistics};
+use sleepers::{Seat, Sleepers};
 use ticket::Ticket;
 
 /// So many events are kept that nobody has asked for; the oldest ones go first.
@@ -84,7 +85,7 @@ struct Core<P: Platform> {
     waiting: BTreeMap<u64, Arc<Ticket<P>>>,
     events: VecDeque<Event<P>>,
     /// Who waits for something to change: room, an event, a connection.
-    sleepers: Vec<Waker>,
+    sleepers: Sleepers,
     end: Option<End>,
     /// When a device that has vanished is looked for again.
     search_at: Option<Duration>,
@@ -102,7 +103,7 @@ impl<P: Platform> AsyncDisk<P> {
                 disk,
                 waiting: BTreeMap::new(),
                 events: VecDeque::new(),
-                sleepers: Vec::new(),
+                sleepers: Sleepers::default(),
                 end,
                 search_at: None,
             }),
@@ -190,13 +191,16 @@ impl<P: Platform> AsyncDisk<P> {
 
     /// Waits until there is an answer. It is asked again whenever something has happened to the disk.
     async fn once<T>(&self, mut answer: impl FnMut(&mut Core<P>) -> Option<T>) -> T {
+        let mut seat = Seat::new(self);
         poll_fn(|context| {
             let mut core = self.lock();
-            let answer = answer(&mut core);
-            if answer.is_none() {
-                core.sleep(context);
+            if let Some(answer) = answer(&mut core) {
+                return Poll::Ready(answer);
             }
-            answer.map_or(Poll::Pending, Poll::Ready)
+            let old = core.sleepers.sleep(&mut seat, context);
+            drop(core);
+            drop(old);
+            Poll::Pending
         })
         .await
     }
@@ -204,8 +208,8 @@ impl<P: Platform> AsyncDisk<P> {
     /// Everybody looks again.
     fn wake_all(&self) {
         self.0.server.wake();
-        let sleepers = core::mem::take(&mut self.lock().sleepers);
-        sleepers.into_iter().for_each(Waker::wake);
+        let sleepers = self.lock().sleepers.take();
+        sleepers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     fn lock(&self) -> MutexGuard<'_, Core<P>> {
@@ -218,13 +222,6 @@ impl<P: Platform> AsyncDisk<P> {
 }
 
 impl<P: Platform> Core<P> {
-    /// Has the task woken when something has happened.
-    fn sleep(&mut self, context: &Context<'_>) {
-        if !self.sleepers.iter().any(|waker| waker.will_wake(context.waker())) {
-            self.sleepers.push(context.waker().clone());
-        }
-    }
-
     fn keep(&mut self, event: Event<P>) {
         if let Event::Ended(end) = event {
             self.end = Some(end);

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use xen_xenbus::bus::{Chore, End, Outcome};
@@ -78,13 +78,13 @@ impl<P: Platform> AsyncDisk<P> {
                 }
             };
             let ticket = completion.as_ref().and_then(|done| core.waiting.remove(&done.id.serial));
-            let sleepers = core::mem::take(&mut core.sleepers);
+            let sleepers = core.sleepers.take();
             drop(core);
             // Wakers are somebody else's code, and memory that nobody wants goes back to Xen: neither with the lock held.
             if let (Some(ticket), Some(completion)) = (ticket, completion) {
                 ticket.complete(completion);
             }
-            sleepers.into_iter().for_each(Waker::wake);
+            sleepers.into_iter().for_each(|(_, waker)| waker.wake());
         }
         self.0.server.wake();
     }

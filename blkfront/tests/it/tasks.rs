@@ -268,6 +268,27 @@ fn a_future_that_is_dropped_forgets_interest_and_nothing_else() {
 }
 
 #[test]
+fn a_future_that_is_dropped_leaves_nobody_behind_who_would_be_woken() {
+    run(7, Options { depth: 1, ..Options::DEFAULT }, Offer::DEFAULT, async |world| {
+        world.control.on(Which::All, When::Always, Fault::Hang);
+        let mut first = Box::pin(world.disk.flush());
+        assert!(once(&mut first).await.is_pending());
+        while once(&mut Box::pin(world.disk.event())).await.is_ready() {}
+        let flag = Arc::new(Flag(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&flag));
+        for _ in 0..100 {
+            let (mut event, mut write) = (Box::pin(world.disk.event()), Box::pin(world.disk.flush()));
+            for _ in 0..2 {
+                assert!(event.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                assert!(write.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            assert_eq!(Arc::strong_count(&flag), 4, "each has one place, and no more");
+        }
+        assert_eq!(Arc::strong_count(&flag), 2);
+    });
+}
+
+#[test]
 fn a_request_without_an_answer_is_given_up() {
     let options = Options { patience: 2 * SECOND, depth: 128, ..Options::DEFAULT };
     run(4, options, Offer::DEFAULT, async |world| {
