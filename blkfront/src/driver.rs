@@ -1,5 +1,6 @@
 //! A disk as one of several.
 
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use xen_event_channel::Channel;
@@ -89,6 +90,10 @@ impl<P: Platform> Driver for Blkfront<P> {
 
     fn prepare_to_wait(&mut self, now: Duration) -> bool {
         Self::prepare_to_wait(self, now)
+    }
+
+    fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.pilot.poll_changed(context)
     }
 
     fn next_deadline(&self) -> Option<Duration> {

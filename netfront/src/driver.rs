@@ -1,5 +1,6 @@
 //! An interface as one of several.
 
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use xen_event_channel::Channel;
@@ -89,6 +90,11 @@ impl<P: Platform> Driver for Netfront<P> {
 
     fn prepare_to_wait(&mut self, now: Duration) -> bool {
         Self::prepare_to_wait(self, now)
+    }
+
+    fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (pilot, sentry) = (self.pilot.poll_changed(context), self.sentry.poll_changed(context));
+        if pilot.is_ready() { pilot } else { sentry }
     }
 
     fn next_deadline(&self) -> Option<Duration> {

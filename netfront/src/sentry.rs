@@ -1,5 +1,6 @@
 //! Looking after the backend's link.
 
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use xen_xenbus::Store;
@@ -32,6 +33,13 @@ impl<P: Platform> Sentry<P> {
     /// Heeds the watch.
     pub(crate) fn heed(&mut self) {
         self.due |= self.watch.take();
+    }
+
+    /// The same for a task, which is woken when the watch fires; answers whether it had.
+    pub(crate) fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let changed = self.watch.poll_changed(context);
+        self.due |= changed.is_ready();
+        changed
     }
 
     /// The link may have changed.

@@ -2,11 +2,12 @@
 
 use core::time::Duration;
 
-use xen_event_channel::{Channel, Events, OpenError, Upcalls, WaitError};
+use xen_event_channel::{Channel, OpenError, WaitError};
 use xen_hypercall::abi::{VcpuId, Virq};
 use xen_hypercall::pvclock::{self, Pvclock};
 use xen_hypercall::{Errno, timer, vcpu};
 
+use crate::events::Events;
 use crate::lock::Mutex;
 use crate::platform;
 use crate::ahead::Ahead;
@@ -110,23 +111,6 @@ impl Clock {
     ///
     /// Xen's, where it refuses to bind the timer's interrupt or to set the timer.
     pub fn sleep(&self, time: Duration) -> Result<(), WaitError> {
-        let deadline = self.now().saturating_add(time);
-        let before = XEN.hold_upcalls();
-        let result = self.sleep_until(deadline);
-        if before == Upcalls::Open {
-            XEN.release_upcalls();
-        }
-        result.map_err(WaitError::Refused)
-    }
-
-    /// Upcalls are held back from each look at the clock to the sleep that follows, so that the timer's ends it.
-    fn sleep_until(&self, deadline: Duration) -> Result<(), Errno> {
-        while self.now() < deadline {
-            wake_at(deadline)?;
-            XEN.block()?;
-            // A block lets upcalls through.
-            XEN.hold_upcalls();
-        }
-        Ok(())
+        Events::new().sleep_until(self.now().saturating_add(time), || false)
     }
 }

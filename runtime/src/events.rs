@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use xen_event_channel::{Abi, Channel, Events as _, Preference, Upcalls, WaitError, Waited, dispatch};
+use xen_hypercall::Errno;
 use xen_hypercall::abi::VcpuId;
 
 use crate::boot::CommandLine;
@@ -39,6 +40,21 @@ impl Events {
         result
     }
 
+    /// Sleeps until `is_over`, or until `deadline` (system time, as [`Clock::now`] tells it). For executors, whose tasks are woken by
+    /// upcalls: `is_over` is asked with upcalls held back, and again after each of them, so that what wakes a task ends the sleep.
+    ///
+    /// # Errors
+    ///
+    /// Xen's, where it refuses to bind the timer's interrupt or to set the timer.
+    pub fn sleep_until(&self, deadline: Duration, is_over: impl Fn() -> bool) -> Result<(), WaitError> {
+        let before = XEN.hold_upcalls();
+        let result = sleep_held_back(deadline, is_over);
+        if before == Upcalls::Open {
+            XEN.release_upcalls();
+        }
+        result.map_err(WaitError::Refused)
+    }
+
     /// Sleeps until `channel` has another count than `seen`, or until `deadline` (system time, as [`Clock::now`] tells it).
     ///
     /// # Errors
@@ -48,6 +64,17 @@ impl Events {
         let clock = Clock::new();
         channel.wait_block(seen, deadline, || clock.now())
     }
+}
+
+/// Upcalls are held back from each look to the sleep that follows, so that what comes between the two ends it.
+fn sleep_held_back(deadline: Duration, is_over: impl Fn() -> bool) -> Result<(), Errno> {
+    while !is_over() && Clock::new().now() < deadline {
+        XEN.wake_at(deadline)?;
+        XEN.block()?;
+        // A block lets upcalls through.
+        XEN.hold_upcalls();
+    }
+    Ok(())
 }
 
 /// Chooses the ABI, before the first channel is opened.

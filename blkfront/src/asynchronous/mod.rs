@@ -1,16 +1,17 @@
 //! A disk for tasks.
 
+mod follow;
 mod requests;
 mod serve;
+mod sleepers;
 mod ticket;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::{Context, Poll, Waker};
+use core::task::Poll;
 use core::time::Duration;
 
 use atomic_waker::AtomicWaker;
@@ -25,6 +26,7 @@ use crate::buffer::Buffer;
 use crate::device::Blkfront;
 use crate::disk::Disk;
 use crate::event::{Event, Statistics};
+use sleepers::{Seat, Sleepers};
 use ticket::Ticket;
 
 /// So many events are kept that nobody has asked for; the oldest ones go first.
@@ -73,6 +75,8 @@ struct Shared<P: Platform> {
     server: AtomicWaker,
     /// Xenstore is being asked for something.
     is_asking: AtomicBool,
+    /// The same, for the device in the place of one that has vanished.
+    is_searching: AtomicBool,
 }
 
 struct Core<P: Platform> {
@@ -81,8 +85,10 @@ struct Core<P: Platform> {
     waiting: BTreeMap<u64, Arc<Ticket<P>>>,
     events: VecDeque<Event<P>>,
     /// Who waits for something to change: room, an event, a connection.
-    sleepers: Vec<Waker>,
+    sleepers: Sleepers,
     end: Option<End>,
+    /// When a device that has vanished is looked for again.
+    search_at: Option<Duration>,
 }
 
 impl<P: Platform> AsyncDisk<P> {
@@ -97,11 +103,13 @@ impl<P: Platform> AsyncDisk<P> {
                 disk,
                 waiting: BTreeMap::new(),
                 events: VecDeque::new(),
-                sleepers: Vec::new(),
+                sleepers: Sleepers::default(),
                 end,
+                search_at: None,
             }),
             server: AtomicWaker::new(),
             is_asking: AtomicBool::new(false),
+            is_searching: AtomicBool::new(false),
         }))
     }
 
@@ -183,15 +191,25 @@ impl<P: Platform> AsyncDisk<P> {
 
     /// Waits until there is an answer. It is asked again whenever something has happened to the disk.
     async fn once<T>(&self, mut answer: impl FnMut(&mut Core<P>) -> Option<T>) -> T {
+        let mut seat = Seat::new(self);
         poll_fn(|context| {
             let mut core = self.lock();
-            let answer = answer(&mut core);
-            if answer.is_none() {
-                core.sleep(context);
+            if let Some(answer) = answer(&mut core) {
+                return Poll::Ready(answer);
             }
-            answer.map_or(Poll::Pending, Poll::Ready)
+            let old = core.sleepers.sleep(&mut seat, context);
+            drop(core);
+            drop(old);
+            Poll::Pending
         })
         .await
+    }
+
+    /// Everybody looks again.
+    fn wake_all(&self) {
+        self.0.server.wake();
+        let sleepers = self.lock().sleepers.take();
+        sleepers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     fn lock(&self) -> MutexGuard<'_, Core<P>> {
@@ -204,13 +222,6 @@ impl<P: Platform> AsyncDisk<P> {
 }
 
 impl<P: Platform> Core<P> {
-    /// Has the task woken when something has happened.
-    fn sleep(&mut self, context: &Context<'_>) {
-        if !self.sleepers.iter().any(|waker| waker.will_wake(context.waker())) {
-            self.sleepers.push(context.waker().clone());
-        }
-    }
-
     fn keep(&mut self, event: Event<P>) {
         if let Event::Ended(end) = event {
             self.end = Some(end);
@@ -227,17 +238,17 @@ impl<P: Platform> Resumable for AsyncDisk<P> {
     fn prepare(&mut self, now: Duration) -> Ready {
         let ready = self.lock().disk.prepare(now);
         self.drive(now);
-        if self.is_asking() { Ready::NotYet } else { ready }
+        if self.is_asking() || self.0.is_searching.load(Ordering::Relaxed) { Ready::NotYet } else { ready }
     }
 
     fn cancelled(&mut self, now: Duration) {
         self.lock().disk.cancelled(now);
-        self.0.server.wake();
+        self.wake_all();
     }
 
     fn resumed(&mut self, epoch: Epoch, now: Duration) {
         self.lock().disk.resumed(epoch, now);
-        self.0.server.wake();
+        self.wake_all();
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
-use super::{AsyncDisk, Ticket};
+use super::{AsyncDisk, Seat, Ticket};
 use crate::Platform;
 use crate::blocking::{advanced, memory_for};
 use crate::buffer::Buffer;
@@ -21,8 +21,8 @@ type Answer<T, P> = (Result<T, IoError>, Buffer<P>);
 impl<P: Platform> AsyncDisk<P> {
     /// Has a request done.
     pub async fn run(&self, request: Request<P>) -> Answer<Done, P> {
-        let mut request = Some(request);
-        match poll_fn(|context| self.poll_submit(&mut request, context)).await {
+        let (mut request, mut seat) = (Some(request), Seat::new(self));
+        match poll_fn(|context| self.poll_submit(&mut request, &mut seat, context)).await {
             Ok(ticket) => {
                 let Completion { result, buffer, .. } = poll_fn(|context| ticket.poll(context)).await;
                 (result, buffer)
@@ -131,6 +131,7 @@ impl<P: Platform> AsyncDisk<P> {
     fn poll_submit(
         &self,
         request: &mut Option<Request<P>>,
+        seat: &mut Seat<'_, P>,
         context: &Context<'_>,
     ) -> Poll<Result<Arc<Ticket<P>>, Rejected<P>>> {
         let Some(wanted) = request.take() else { return Poll::Pending };
@@ -140,7 +141,9 @@ impl<P: Platform> AsyncDisk<P> {
             Ok(id) => id,
             Err(rejected) if rejected.reason == Rejection::Full => {
                 *request = Some(rejected.request);
-                core.sleep(context);
+                let old = core.sleepers.sleep(seat, context);
+                drop(core);
+                drop(old);
                 return Poll::Pending;
             }
             Err(rejected) => return Poll::Ready(Err(rejected)),

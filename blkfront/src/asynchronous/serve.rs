@@ -3,8 +3,8 @@
 use alloc::sync::Arc;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
-use core::sync::atomic::Ordering;
-use core::task::{Context, Poll, Waker};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use xen_xenbus::bus::{Chore, End, Outcome};
@@ -44,6 +44,9 @@ impl<P: Platform> AsyncDisk<P> {
     pub fn poll(&self, now: Duration) {
         self.drive(now);
         self.0.server.wake();
+        if self.lock().search_at.take_if(|time| *time <= now).is_some() {
+            self.wake_all();
+        }
     }
 
     /// When to [`poll`](Self::poll) at the latest.
@@ -54,7 +57,7 @@ impl<P: Platform> AsyncDisk<P> {
         // What xenstore is being asked for has its own deadlines, and before a suspend it is not asked for anything.
         let rests = is_asking || core.disk.pause.suspend.is_some();
         let front = if rests { None } else { core.disk.front_deadline() };
-        [core.disk.ring_deadline(), front].into_iter().flatten().min()
+        [core.disk.ring_deadline(), front, core.search_at].into_iter().flatten().min()
     }
 
     /// Takes what has come, and wakes who waits for it.
@@ -75,13 +78,13 @@ impl<P: Platform> AsyncDisk<P> {
                 }
             };
             let ticket = completion.as_ref().and_then(|done| core.waiting.remove(&done.id.serial));
-            let sleepers = core::mem::take(&mut core.sleepers);
+            let sleepers = core.sleepers.take();
             drop(core);
             // Wakers are somebody else's code, and memory that nobody wants goes back to Xen: neither with the lock held.
             if let (Some(ticket), Some(completion)) = (ticket, completion) {
                 ticket.complete(completion);
             }
-            sleepers.into_iter().for_each(Waker::wake);
+            sleepers.into_iter().for_each(|(_, waker)| waker.wake());
         }
         self.0.server.wake();
     }
@@ -90,7 +93,7 @@ impl<P: Platform> AsyncDisk<P> {
     async fn live(&self) -> End {
         loop {
             while let Some(chore) = self.next_chore() {
-                let asking = Asking(self);
+                let asking = Asking(&self.0.is_asking);
                 let outcome = chore.run_async(&self.0.store).await;
                 drop(asking);
                 self.took(outcome);
@@ -130,11 +133,7 @@ impl<P: Platform> AsyncDisk<P> {
     async fn news(&self) {
         let mut is_woken = false;
         poll_fn(|context| {
-            let core = &mut *self.lock();
-            let has_changed = core.disk.pilot.watch().poll_changed(context).is_ready();
-            if has_changed {
-                core.disk.pilot.front_mut().look_again();
-            }
+            let has_changed = self.lock().disk.pilot.poll_changed(context).is_ready();
             if core::mem::replace(&mut is_woken, true) || has_changed { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -157,10 +156,10 @@ impl<P: Platform> AsyncDisk<P> {
 }
 
 /// Xenstore is being asked for something, or nobody waits for the answer any more.
-struct Asking<'a, P: Platform>(&'a AsyncDisk<P>);
+pub(super) struct Asking<'a>(pub(super) &'a AtomicBool);
 
-impl<P: Platform> Drop for Asking<'_, P> {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.0.0.is_asking.store(false, Ordering::Relaxed);
+        self.0.store(false, Ordering::Relaxed);
     }
 }

@@ -37,6 +37,8 @@ struct World {
     control: Control,
     spawned: Rc<RefCell<Vec<Task>>>,
     suspend: Rc<Cell<bool>>,
+    /// The backend's domain is to die: nobody removes our half.
+    dies: Arc<AtomicBool>,
 }
 
 /// Whether a task is to be run.
@@ -142,17 +144,23 @@ fn run<T: Send + 'static>(
     let (control, mut back) = (rig.control(), rig.back.take().unwrap());
     let other = Blkfront::open(&rig.store, rig.front.device().clone(), options).unwrap();
     let front = std::mem::replace(&mut rig.front, other);
-    let (is_over, mut answer) = (AtomicBool::new(false), None);
+    let (is_over, dies, mut answer) = (AtomicBool::new(false), Arc::<AtomicBool>::default(), None);
+    let (back_path, death) = (rig.device.back_path(), Arc::clone(&dies));
     let (machine, store, answer_place) = (&rig.machine, rig.store.clone(), &mut answer);
     let outcome = machine.run(|vcpus| {
         vcpus.spawn(&rig.guest, |_| {
             let (spawned, suspend) = (Rc::default(), Rc::default());
-            let world = World { store, disk: AsyncDisk::new(front), control, spawned, suspend };
+            let world = World { store, disk: AsyncDisk::new(front), control, spawned, suspend, dies };
             *answer_place = Some(main(&world, task));
             world.spawned.take();
             is_over.store(true, Ordering::Release);
         });
-        vcpus.spawn(&rig.domain, |_| back.serve_until(|_, _| is_over.load(Ordering::Acquire)));
+        vcpus.spawn(&rig.domain, |_| {
+            back.serve_until(|_, _| is_over.load(Ordering::Acquire) || death.load(Ordering::Acquire));
+            if death.load(Ordering::Acquire) {
+                machine.xenstore().remove(&back_path);
+            }
+        });
     });
     outcome.unwrap();
     rig.back = Some(back);
@@ -260,6 +268,27 @@ fn a_future_that_is_dropped_forgets_interest_and_nothing_else() {
 }
 
 #[test]
+fn a_future_that_is_dropped_leaves_nobody_behind_who_would_be_woken() {
+    run(7, Options { depth: 1, ..Options::DEFAULT }, Offer::DEFAULT, async |world| {
+        world.control.on(Which::All, When::Always, Fault::Hang);
+        let mut first = Box::pin(world.disk.flush());
+        assert!(once(&mut first).await.is_pending());
+        while once(&mut Box::pin(world.disk.event())).await.is_ready() {}
+        let flag = Arc::new(Flag(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&flag));
+        for _ in 0..100 {
+            let (mut event, mut write) = (Box::pin(world.disk.event()), Box::pin(world.disk.flush()));
+            for _ in 0..2 {
+                assert!(event.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                assert!(write.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            assert_eq!(Arc::strong_count(&flag), 4, "each has one place, and no more");
+        }
+        assert_eq!(Arc::strong_count(&flag), 2);
+    });
+}
+
+#[test]
 fn a_request_without_an_answer_is_given_up() {
     let options = Options { patience: 2 * SECOND, depth: 128, ..Options::DEFAULT };
     run(4, options, Offer::DEFAULT, async |world| {
@@ -342,6 +371,58 @@ fn tasks_go_on_after_each_migration() {
             assert_eq!(rig.on_disk(16 * block, 4096), vec![3; 4096], "seed {seed}, block {block}");
         }
     }
+}
+
+#[test]
+fn a_disk_that_follows_its_device_goes_on_after_each_migration() {
+    for seed in 0..4 {
+        let offer = Offer { latency: MILLISECOND..20 * MILLISECOND, ..Offer::DEFAULT };
+        let (connections, rig) = run(seed, Options::DEFAULT, offer, async |world| {
+            world.store.platform().migrate_on_suspend();
+            follow(&world);
+            for round in 1..=3_u8 {
+                let left = Rc::new(Cell::new(40));
+                for block in 0..40 {
+                    let (disk, left) = (world.disk.clone(), Rc::clone(&left));
+                    world.spawn(async move {
+                        disk.write(Sector512(16 * block), &[round; 4096]).await.unwrap();
+                        left.set(left.get() - 1);
+                    });
+                }
+                world.suspend.set(true);
+                while !matches!(world.disk.event().await, Event::Detached(End::Suspended)) {}
+                while left.get() > 0 {
+                    assert_eq!(world.disk.flush().await, Ok(Flushed::Durable));
+                }
+            }
+            world.disk.statistics().connections
+        });
+        assert_eq!(connections, 4);
+        for block in 0..40 {
+            assert_eq!(rig.on_disk(16 * block, 4096), vec![3; 4096], "seed {seed}, block {block}");
+        }
+    }
+}
+
+/// As with all disks. It is found again and again, and each time nobody is behind it.
+#[test]
+fn a_device_without_a_backend_is_looked_for_ever_less_often() {
+    let options = Options { vanished: Vanishing::Hold(20 * SECOND), ..Options::DEFAULT };
+    run(6, options, Offer::DEFAULT, async |world| {
+        follow(&world);
+        world.dies.store(true, Ordering::Release);
+        let (since, before) = (world.store.now(), world.store.statistics().requests);
+        while !matches!(world.disk.event().await, Event::Ended(End::Vanished(_))) {}
+        let took = world.store.now() - since;
+        assert!((20 * SECOND..31 * SECOND).contains(&took), "{took:?}");
+        let requests = world.store.statistics().requests - before;
+        assert!(requests < 600, "{requests} requests to xenstore");
+    });
+}
+
+fn follow(world: &World) {
+    let disk = world.disk.clone();
+    world.spawn(async move { drop(disk.follow().await) });
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod multicast;
 #[path = "common/perils.rs"]
 mod perils;
 mod segments;
+mod serves;
 #[path = "common/shared.rs"]
 mod shared;
 mod steering;

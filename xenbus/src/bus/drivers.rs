@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use xen_event_channel::{Channel, WaitError};
@@ -62,6 +63,9 @@ pub trait Driver: Resumable + Sized {
 
     /// Sees to it that an event ends the next wait, and answers whether there is nothing to do before.
     fn prepare_to_wait(&mut self, now: Duration) -> bool;
+
+    /// Has the task woken when one of the driver's watches fires; takes note of those that have, and answers whether there was one.
+    fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
     /// When to poll at the latest.
     fn next_deadline(&self) -> Option<Duration>;
@@ -197,6 +201,22 @@ impl<D: Driver> Drivers<D> {
             Err(WaitError::Stale) => Ok(()),
             waited => waited,
         }
+    }
+
+    /// As [`wait`](Self::wait), for a task: ready where there is something to do at once; otherwise it is woken when something may have
+    /// happened, while somebody [serves](Store::serve) the store. Deadlines are the executor's business.
+    pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = self.store.now();
+        let mut is_quiet = true;
+        for driver in self.drivers.values_mut() {
+            is_quiet &= driver.prepare_to_wait(now) & driver.poll_changed(context).is_pending();
+            // A stale channel is one of before a resume: the front half hears of that.
+            let has_come =
+                |(channel, seen): (&Channel<_>, u32)| matches!(channel.poll_event(context, seen), Poll::Ready(Ok(_)));
+            is_quiet &= !driver.waits().map(has_come).fold(false, |any, has_come| any | has_come);
+        }
+        is_quiet &= self.lookout.poll_changed(context).is_pending();
+        if is_quiet { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// When to poll at the latest.

@@ -2,6 +2,9 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use super::enumerate::kind_path;
@@ -19,6 +22,8 @@ pub struct Lookout<P: Platform> {
     enumerator: Enumerator,
     /// Whether there is anything at all was asked.
     asked: Option<Call<P, Vec<String>>>,
+    /// What came of it, where a task has had the answer first.
+    answered: Option<Result<Vec<String>, StoreError>>,
     /// Something may have changed since the last look.
     due: bool,
     looks: Allowance,
@@ -46,6 +51,7 @@ impl<P: Platform> Lookout<P> {
             watch: store.watch(&kind_path(kind)).wait()?,
             enumerator: Enumerator::of_kind(kind),
             asked: None,
+            answered: None,
             due: true,
             looks: Allowance::new(LOOKS_AT_ONCE, SHORTEST_PAUSE),
             look_after: Duration::ZERO,
@@ -79,7 +85,7 @@ impl<P: Platform> Lookout<P> {
     ///
     /// The store's.
     pub fn look_now(&mut self, store: &Store<P>) -> Result<Vec<Change>, StoreError> {
-        self.asked = None;
+        (self.asked, self.answered) = (None, None);
         let changes = self.enumerator.look(store)?;
         (self.due, self.look_retries) = (false, Backoff::new());
         Ok(changes)
@@ -97,6 +103,18 @@ impl<P: Platform> Lookout<P> {
     /// The store's.
     pub fn wait(&self, until: Duration) -> Result<bool, StoreError> {
         self.watch.wait(until)
+    }
+
+    /// Has the task woken when there is to be a look; answers whether there is already.
+    pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut has_changed = self.watch.poll_changed(context).is_ready();
+        self.due |= has_changed;
+        if let Some(asked) = self.asked.as_mut().filter(|_| self.answered.is_none())
+            && let Poll::Ready(answer) = Pin::new(asked).poll(context)
+        {
+            (self.answered, has_changed) = (Some(answer), true);
+        }
+        if has_changed { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// These devices' front halves have found that they are not there any more. What stands in their places are others,
@@ -179,7 +197,7 @@ impl<P: Platform> Lookout<P> {
             self.due = false;
             store.directory(&kind_path(self.kind))
         });
-        match asked.try_wait().map(if_there) {
+        match self.answered.take().or_else(|| asked.try_wait()).map(if_there) {
             None => true,
             Some(Ok(None)) => {
                 (self.asked, self.look_retries) = (None, Backoff::new());

@@ -3,6 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use super::store::{Brought, Errand};
@@ -147,6 +148,15 @@ impl<P: Platform, Q: Question> Pilot<P, Q> {
         if self.watch.take() {
             self.front.look_again();
         }
+    }
+
+    /// The same for a task, which is woken when it fires; answers whether it had.
+    pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let changed = self.watch.poll_changed(context);
+        if changed.is_ready() {
+            self.front.look_again();
+        }
+        changed
     }
 
     /// What is to be done next. To be called until there is a chore, or nothing.
