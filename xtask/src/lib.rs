@@ -10,6 +10,7 @@ pub mod cli;
 pub mod crash;
 mod descendants;
 pub mod diagnose;
+pub mod doc;
 pub mod doctor;
 pub mod dom0;
 pub mod elf;

@@ -1,0 +1,117 @@
+//! The table of features, made of `docs/features.toml`: a feature is there if its tests are.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use super::sources;
+use super::tests_of::{Place, Tests};
+
+/// The list, from the root of the repository.
+const LIST: &str = "docs/features.toml";
+/// Where the tests are that boot guests on real Xen.
+const REAL_XEN: &str = "tests/real-xen/tests/";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    feature: Vec<Feature>,
+}
+
+/// What a device can do, and who says so.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Feature {
+    /// The device, or the part of Xen's interface.
+    device: String,
+    /// What it does, in words.
+    name: String,
+    /// Its keys in xenstore, or Xen's other names for it.
+    #[serde(default)]
+    key: Vec<String>,
+    /// The package's folder, where `simulated` are.
+    package: String,
+    /// Tests against the simulator or the model of it.
+    #[serde(default)]
+    simulated: Vec<String>,
+    /// Tests on real Xen: x86-64 PV.
+    #[serde(default)]
+    real: Vec<String>,
+}
+
+/// Returns the table, in Markdown; its links are the book's.
+///
+/// # Errors
+///
+/// When the list names a test that is not there, or a feature has none.
+pub(super) fn table(root: &Path, tests: &Tests) -> Result<String> {
+    let text = std::fs::read_to_string(root.join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
+    render(&toml::from_str::<List>(&text).with_context(|| format!("{LIST} is wrong"))?, tests)
+}
+
+fn render(list: &List, tests: &Tests) -> Result<String> {
+    let mut table = String::from("| device | feature | key | in the simulator | on real Xen, x86-64 PV |\n|---|---|---|---|---|\n");
+    for feature in &list.feature {
+        let Feature { device, name, package, .. } = feature;
+        if feature.simulated.is_empty() && feature.real.is_empty() {
+            bail!("{LIST}: {device}, {name}: it has no test");
+        }
+        let keys: Vec<String> = feature.key.iter().map(|key| format!("`{key}`")).collect();
+        let cell = |folder: &str, names: &[String]| cell(tests, folder, names).with_context(|| format!("{LIST}: {device}, {name}"));
+        let (simulated, real) = (cell(&format!("{package}/"), &feature.simulated)?, cell(REAL_XEN, &feature.real)?);
+        writeln!(table, "| {device} | {name} | {} | {simulated} | {real} |", keys.join(", "))?;
+    }
+    Ok(table)
+}
+
+/// Links to tests, or a dash.
+fn cell(tests: &Tests, folder: &str, names: &[String]) -> Result<String> {
+    if names.is_empty() {
+        return Ok("not yet".to_owned());
+    }
+    let link = |name: &String| {
+        let places = tests.find(folder, name);
+        let place = places.first().with_context(|| format!("no test in {folder} is named {name}"))?;
+        Ok(link(name, place))
+    };
+    Ok(names.iter().map(link).collect::<Result<Vec<_>>>()?.join(", "))
+}
+
+fn link(name: &str, Place { file, line }: &Place) -> String {
+    format!("[`{name}`]({}#L{line})", sources::page_of(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paths;
+
+    fn list(tests: &str) -> List {
+        let text = format!("[[feature]]\ndevice = \"disk\"\nname = \"x\"\nkey = [\"k\"]\npackage = \"xtask\"\n{tests}");
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_feature_without_a_test_is_refused() {
+        let tests = Tests::read(&paths::workspace().unwrap().join("xtask/src/doc")).unwrap();
+        assert!(render(&list(""), &tests).unwrap_err().to_string().contains("no test"));
+    }
+
+    #[test]
+    fn a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused() {
+        let root = paths::workspace().unwrap();
+        let tests = Tests::read(&root).unwrap();
+        let row = render(&list("simulated = [\"a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused\"]"), &tests).unwrap();
+        assert!(row.contains("| disk | x | `k` | [`a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused`](file/xtask/src/doc/features.rs.html#L"), "{row}");
+        let error = render(&list("simulated = [\"it_never_was\"]"), &tests).unwrap_err();
+        assert!(format!("{error:#}").contains("it_never_was"), "{error:#}");
+    }
+
+    #[test]
+    fn all_features_of_the_list_have_their_tests() {
+        let root = paths::workspace().unwrap();
+        assert!(table(&root, &Tests::read(&root).unwrap()).is_ok_and(|table| table.lines().count() > 10));
+    }
+}
