@@ -1,0 +1,4 @@
+# Pings the guest, and asks it to end: cargo xtask run first-steps --network --config 'disk=["phy:/dev/ram1,xvda,w"]' --scenario examples/src/bin/first-steps.sh
+wait_for_line "answers pings"
+say "$(ping -c 3 10.0.0.15)"
+xl shutdown "$name"
