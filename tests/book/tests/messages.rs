@@ -1,0 +1,43 @@
+//! The book quotes messages: they are in the sources that it names.
+
+use std::fs;
+use std::path::Path;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const CHAPTER: &str = include_str!("../../../docs/book/src/troubleshooting.md");
+/// Besides those that the chapter names.
+const OTHERS: [&str; 8] = [
+    "xtask/src/packages/apt.rs",
+    "xtask/src/guests.rs",
+    "xtask/src/doc/preprocess.rs",
+    "examples/src/network.rs",
+    "sim/src/violation.rs",
+    "sim/src/run/mod.rs",
+    "sim/src/machine.rs",
+    "sim/src/trace.rs",
+];
+
+#[test]
+#[cfg_attr(miri, ignore = "reads files")]
+fn the_messages_of_the_book_are_those_of_the_code() {
+    let named = CHAPTER.split("](../../../").skip(1).filter_map(|rest| rest.split(')').next());
+    let sources: String = named.chain(OTHERS).map(source).collect();
+    let rows = CHAPTER.lines().filter_map(|line| line.strip_prefix("| `"));
+    let messages: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    assert!(messages.len() > 15, "the chapter quotes messages");
+    for message in messages {
+        let parts = message.split("...").map(str::trim).filter(|part| part.len() > 3);
+        for part in parts {
+            // What comes before a place belongs to it.
+            let part = part.trim_end_matches(|c: char| " :;".contains(c));
+            assert!(sources.contains(part), "no source says {part:?}, of {message:?}");
+        }
+    }
+}
+
+/// A source as one line, without the line ends of long texts, and with a dash for what is filled in.
+fn source(path: &str) -> String {
+    let text = fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_default();
+    let joined: Vec<&str> = text.lines().map(|line| line.trim().trim_end_matches('\\')).collect();
+    joined.concat()
+}
