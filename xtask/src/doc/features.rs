@@ -1,6 +1,5 @@
 //! The table of features, made of `docs/features.toml`: a feature is there if its tests are.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +12,9 @@ use super::tests_of::{Place, Tests};
 const LIST: &str = "docs/features.toml";
 /// Where the tests are that boot guests on real Xen.
 const REAL_XEN: &str = "tests/real-xen/tests/";
+const HEAD: &str = "\
+| device | feature | key | in the simulator | on real Xen, x86-64 PV |
+|---|---|---|---|---|";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,21 +54,30 @@ pub(super) fn table(root: &Path, tests: &Tests) -> Result<String> {
 }
 
 fn render(list: &List, tests: &Tests) -> Result<String> {
-    let mut table = String::from("| device | feature | key | in the simulator | on real Xen, x86-64 PV |\n|---|---|---|---|---|\n");
+    let (mut rows, mut faults) = (vec![HEAD.to_owned()], Vec::new());
     for feature in &list.feature {
-        let Feature { device, name, package, .. } = feature;
-        if feature.simulated.is_empty() && feature.real.is_empty() {
-            bail!("{LIST}: {device}, {name}: it has no test");
+        match row(feature, tests) {
+            Ok(row) => rows.push(row),
+            Err(why) => faults.push(format!("{LIST}: {}, {}: {why}", feature.device, feature.name)),
         }
-        let keys: Vec<String> = feature.key.iter().map(|key| format!("`{key}`")).collect();
-        let cell = |folder: &str, names: &[String]| cell(tests, folder, names).with_context(|| format!("{LIST}: {device}, {name}"));
-        let (simulated, real) = (cell(&format!("{package}/"), &feature.simulated)?, cell(REAL_XEN, &feature.real)?);
-        writeln!(table, "| {device} | {name} | {} | {simulated} | {real} |", keys.join(", "))?;
     }
-    Ok(table)
+    if !faults.is_empty() {
+        bail!("{}", faults.join("\n"));
+    }
+    Ok(rows.join("\n"))
 }
 
-/// Links to tests, or a dash.
+fn row(feature: &Feature, tests: &Tests) -> Result<String> {
+    let Feature { device, name, package, key, simulated, real } = feature;
+    if simulated.is_empty() && real.is_empty() {
+        bail!("it has no test");
+    }
+    let keys: Vec<String> = key.iter().map(|key| format!("`{key}`")).collect();
+    let (simulated, real) = (cell(tests, &format!("{package}/"), simulated)?, cell(tests, REAL_XEN, real)?);
+    Ok(format!("| {device} | {name} | {} | {simulated} | {real} |", keys.join(", ")))
+}
+
+/// Links to tests.
 fn cell(tests: &Tests, folder: &str, names: &[String]) -> Result<String> {
     if names.is_empty() {
         return Ok("not yet".to_owned());
@@ -76,7 +87,7 @@ fn cell(tests: &Tests, folder: &str, names: &[String]) -> Result<String> {
         let place = places.first().with_context(|| format!("no test in {folder} is named {name}"))?;
         Ok(link(name, place))
     };
-    Ok(names.iter().map(link).collect::<Result<Vec<_>>>()?.join(", "))
+    Ok(names.iter().map(link).collect::<Result<Vec<_>>>()?.join("<br>"))
 }
 
 fn link(name: &str, Place { file, line }: &Place) -> String {

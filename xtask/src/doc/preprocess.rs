@@ -23,6 +23,8 @@ const TABLE: &str = "{{features}}";
 const API: &str = "target/doc/";
 /// What the names of tests begin with that documents name in many places.
 const NUMBERED: [&str; 2] = ["hc_", "fault_"];
+/// A name of so many words can be that of a test only.
+const SENTENCE: usize = 4;
 
 /// Does what mdBook asks for on standard input.
 pub(super) fn run(words: &[String]) -> Result<()> {
@@ -114,8 +116,12 @@ impl<'a> Editor<'a> {
     }
 
     fn unknown_tests<'t>(&'t self, text: &'t str) -> impl Iterator<Item = &'t str> {
-        let is_numbered = |word: &&str| NUMBERED.iter().any(|start| word.starts_with(start)) && !word.contains('*');
-        markdown::words_in_code(text).filter(is_numbered).filter(|word| self.tests.find("", word).is_empty())
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let is_test = move |word: &&str| {
+            let numbered = NUMBERED.iter().any(|start| word.starts_with(start));
+            word.chars().all(is_name) && (numbered || word.matches('_').count() >= SENTENCE)
+        };
+        markdown::words_in_code(text).filter(is_test).filter(|word| !self.tests.has(word))
     }
 }
 

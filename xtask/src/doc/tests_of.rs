@@ -1,6 +1,6 @@
 //! The tests of the workspace by their names, as the sources have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -44,13 +44,37 @@ impl Tests {
         }
     }
 
-    /// Returns where the tests are that have this name, or begin with it and go on with another word, below a folder.
+    /// Returns where the tests of this name are, below a folder.
     pub(super) fn find(&self, folder: &str, name: &str) -> Vec<&Place> {
-        let whole = |other: &str| other.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-        let named = self.0.range(name.to_owned()..).take_while(|(other, _)| other.starts_with(name));
-        let places = named.filter(|(other, _)| whole(other)).flat_map(|(_, places)| places);
+        let places = self.0.get(name).into_iter().flatten();
         places.filter(|place| place.file.starts_with(folder)).collect()
     }
+
+    /// Whether there is a test of this name, or one about all cases that it names: `hc_026` is one of `hc_023_to_026_ids`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let wanted = cases(name);
+        let about = |test: &String| test == name || !wanted.is_empty() && wanted.is_subset(&cases(test));
+        self.0.keys().any(about)
+    }
+}
+
+/// The cases of the catalogue that a name begins with: `hc_001_to_004`, `fault_07_fault_08_a_guest`, `hc_025_and_hc_060`.
+fn cases(name: &str) -> BTreeSet<(&str, u32)> {
+    let (mut kind, mut range, mut last, mut cases) = ("", false, 0, BTreeSet::new());
+    for word in name.split('_') {
+        match (word, word.parse::<u32>()) {
+            ("hc" | "fault", _) => kind = word,
+            ("to", _) => range = true,
+            ("and", _) => {}
+            (_, Ok(number)) if !kind.is_empty() => {
+                let first = if range { last } else { number };
+                cases.extend((first..=number).map(|number| (kind, number)));
+                (last, range) = (number, false);
+            }
+            _ => break,
+        }
+    }
+    cases
 }
 
 #[cfg(test)]
@@ -58,10 +82,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_is_found_by_its_name_and_by_its_first_words() {
+    fn a_test_is_found_by_its_name_and_by_its_cases() {
         let mut tests = Tests(BTreeMap::new());
-        tests.add("a/b.rs", "fn hc_01() {}\n#[test]\n#[ignore]\nfn hc_012_is_kept() {}\n");
-        assert_eq!(tests.find("a/", "hc_012"), [&Place { file: "a/b.rs".into(), line: 4 }]);
-        assert!(tests.find("", "hc_01").is_empty() && tests.find("b", "hc_012").is_empty());
+        tests.add("a/b.rs", "fn hc_01() {}\n#[test]\n#[ignore]\nfn hc_012_to_014_and_hc_020_are_kept() {}\n");
+        let name = "hc_012_to_014_and_hc_020_are_kept";
+        assert_eq!(tests.find("a/", name), [&Place { file: "a/b.rs".into(), line: 4 }]);
+        assert!(tests.find("b/", name).is_empty() && tests.find("", "hc_01").is_empty());
+        for known in [name, "hc_012", "hc_013", "hc_012_014", "hc_020"] {
+            assert!(tests.has(known), "{known}");
+        }
+        for unknown in ["hc_01", "hc_015", "fault_12", "hc_", "are_kept"] {
+            assert!(!tests.has(unknown), "{unknown}");
+        }
     }
 }
