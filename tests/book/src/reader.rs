@@ -67,7 +67,8 @@ impl<P: Kernel> Reader<P> {
         let peer = DomId(u16::try_from(store.read_u32(&at("backend-id")).wait()?)?);
 
         // A page for the ring, one for each of its 32 requests, and nothing beyond: a backend that keeps pages gets no more.
-        let account = Account::open(kernel.clone(), peer, Limits::exactly(33)).map_err(|refusal| format!("{refusal:?}"))?;
+        let account =
+            Account::open(kernel.clone(), peer, Limits::exactly(33)).map_err(|refusal| format!("{refusal:?}"))?;
         let page = PageRun::alloc(kernel.clone(), NonZeroUsize::MIN).ok_or("no memory")?;
         let region = page.grant(&account, Access::ReadWrite).map_err(|error| error.reason)?;
         let gref = region.grefs()[0];
@@ -104,8 +105,7 @@ impl<P: Kernel> Reader<P> {
             // Events can be lost: the ring is looked at every millisecond without one, too.
             let nap = deadline.min(self.kernel.now() + Duration::from_millis(1));
             self.channel.settle(Found::Work, self.kernel.now()).map_err(|_| ReadError::Full)?;
-            let _: Waited =
-                self.channel.wait_poll(seen, nap, || self.kernel.now()).map_err(|_| ReadError::Full)?;
+            let _: Waited = self.channel.wait_poll(seen, nap, || self.kernel.now()).map_err(|_| ReadError::Full)?;
         }
         // The page stays with its request: the backend may still write it.
         Err(ReadError::TimedOut)
@@ -121,7 +121,8 @@ impl<P: Kernel> Reader<P> {
         let grant = page.grant(&self.account, Access::ReadWrite).map_err(|_| ReadError::Full)?;
         let segment = Segment { gref: grant.gref(), last_sect: 7, ..Segment::default() };
         let id = self.in_flight.insert(grant).map_err(|_| ReadError::Full)?;
-        let mut request = Request { operation: Operation::READ, nr_segments: 1, id, sector_number: sector, ..Request::default() };
+        let mut request =
+            Request { operation: Operation::READ, nr_segments: 1, id, sector_number: sector, ..Request::default() };
         request.seg[0] = segment;
         if self.ring.push(request).is_err() {
             self.in_flight.withdraw(id);

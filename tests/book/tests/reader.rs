@@ -7,7 +7,7 @@ use xen_event_channel::Channel;
 use xen_grant_table::{GrantTable, Memory as _};
 use xen_hypercall::abi::io::blkif::Status;
 use xen_sim::blkback::{Blkback, Control, Fault, Misdeed, Options, SimDisk, Which};
-use xen_sim::{Device, Domain, Machine, When};
+use xen_sim::{Device, Domain, EventFault, Machine, When};
 use xen_xenbus::Store;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,7 +25,8 @@ fn scene(machine: &Machine, tell: impl FnOnce(Control), mut kernel: impl FnMut(&
     machine.xenstore().plug(&vbd);
     let disk = SimDisk::new(2048);
     disk.write(0, &[7; 4096]);
-    let mut back = Blkback::new(machine, &host, &vbd, disk, Options::DEFAULT);
+    let latency = Duration::from_micros(50)..Duration::from_millis(2);
+    let mut back = Blkback::new(machine, &host, &vbd, disk, Options { latency, ..Options::DEFAULT });
     tell(back.control());
 
     let run = machine.run(|vcpus| {
@@ -47,12 +48,16 @@ fn scene(machine: &Machine, tell: impl FnOnce(Control), mut kernel: impl FnMut(&
 // ANCHOR: honest
 #[test]
 fn an_honest_backend_reads() {
-    scene(&Machine::from_env(1), |_| {}, |guest, disk| {
-        assert_eq!(*disk.read(0, guest.now() + SECOND).unwrap(), [7; 4096]);
-        assert_eq!(*disk.read(8, guest.now() + SECOND).unwrap(), [0; 4096]);
-        // Beyond its end.
-        assert_eq!(disk.read(2048, guest.now() + SECOND), Err(ReadError::Failed(Status::ERROR)));
-    });
+    scene(
+        &Machine::from_env(1),
+        |_| {},
+        |guest, disk| {
+            assert_eq!(*disk.read(0, guest.now() + SECOND).unwrap(), [7; 4096]);
+            assert_eq!(*disk.read(8, guest.now() + SECOND).unwrap(), [0; 4096]);
+            // Beyond its end.
+            assert_eq!(disk.read(2048, guest.now() + SECOND), Err(ReadError::Failed(Status::ERROR)));
+        },
+    );
 }
 // ANCHOR_END: honest
 
@@ -73,6 +78,38 @@ fn a_read_that_fails_or_hangs_ends_in_time() {
 }
 // ANCHOR_END: faults
 
+// ANCHOR: lost
+#[test]
+fn lost_events_cost_a_few_milliseconds() {
+    let machine = Machine::from_env(4);
+    let lose = |guest: &Domain| machine.faults().disturb_events(guest, When::Always, EventFault::Lose);
+    scene(
+        &machine,
+        |_| {},
+        |guest, disk| {
+            lose(guest);
+            let before = guest.now();
+            assert!(disk.read(0, before + SECOND).is_ok());
+            assert!(guest.now() < before + SECOND / 100);
+        },
+    );
+}
+// ANCHOR_END: lost
+
+// ANCHOR: broken
+#[test]
+fn what_breaks_the_protocol_ends_the_connection() {
+    let misdeeds = [Misdeed::Id(u64::MAX), Misdeed::Twice, Misdeed::Unpublished, Misdeed::Producer(1 << 20)];
+    for misdeed in misdeeds {
+        let tell = |control: Control| control.on(Which::All, When::Nth(2), Fault::Misdeed(misdeed));
+        scene(&Machine::from_env(5), tell, |guest, disk| {
+            let last = (0..3).map(|_| disk.read(0, guest.now() + SECOND).map(drop)).last();
+            assert!(matches!(last, Some(Err(ReadError::Broken(_)))), "{misdeed:?}: {last:?}");
+        });
+    }
+}
+// ANCHOR_END: broken
+
 // ANCHOR: misdeeds
 #[test]
 fn each_misdeed_harms_one_read_at_most_or_ends_the_connection() {
@@ -80,7 +117,7 @@ fn each_misdeed_harms_one_read_at_most_or_ends_the_connection() {
         let tell = |control: Control| control.on(Which::All, When::Nth(2), Fault::Misdeed(misdeed));
         scene(&Machine::from_env(3), tell, |guest, disk| {
             assert!(disk.read(0, guest.now() + SECOND).is_ok(), "nothing has happened yet");
-            let results: Vec<_> = (0..4).map(|_| disk.read(0, guest.now() + SECOND)).collect();
+            let results: Vec<_> = (0..4).map(|_| disk.read(0, guest.now() + SECOND).map(drop)).collect();
             let broken = results.iter().position(|result| matches!(result, Err(ReadError::Broken(_))));
             let then = broken.map_or(&[][..], |at| &results[at..]);
             assert!(then.iter().all(|result| matches!(result, Err(ReadError::Broken(_)))), "{misdeed:?}: {results:?}");

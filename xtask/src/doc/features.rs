@@ -114,7 +114,9 @@ mod tests {
     fn a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused() {
         let root = paths::workspace().unwrap();
         let tests = Tests::read(&root).unwrap();
-        let row = render(&list("simulated = [\"a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused\"]"), &tests).unwrap();
+        let row =
+            render(&list("simulated = [\"a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused\"]"), &tests)
+                .unwrap();
         assert!(row.contains("| disk | x | `k` | [`a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused`](file/xtask/src/doc/features.rs.html#L"), "{row}");
         let error = render(&list("simulated = [\"it_never_was\"]"), &tests).unwrap_err();
         assert!(format!("{error:#}").contains("it_never_was"), "{error:#}");

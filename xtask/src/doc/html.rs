@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn values_are_found_in_quotes_of_either_kind_and_without() {
-        let html = r#"<a href="a.html#x">a</a> <a class=b href='b%20c.html'>b</a> <a href=d.html>d</a> <a href="e&amp;f">"#;
+        let html =
+            r#"<a href="a.html#x">a</a> <a class=b href='b%20c.html'>b</a> <a href=d.html>d</a> <a href="e&amp;f">"#;
         assert_eq!(values(html, "href"), ["a.html#x", "b c.html", "d.html", "e&f"]);
     }
 

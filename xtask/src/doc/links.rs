@@ -96,7 +96,8 @@ pub(super) fn of_document(root: &Path, document: &Path) -> Result<Vec<String>> {
 
 /// The file and the place in it that a target names; `None` for the world outside.
 pub(super) fn parts(target: &str) -> Option<(&str, &str)> {
-    let is_outside = ["http:", "https:", "mailto:", "data:", "javascript:"].iter().any(|scheme| target.starts_with(scheme));
+    let is_outside =
+        ["http:", "https:", "mailto:", "data:", "javascript:"].iter().any(|scheme| target.starts_with(scheme));
     (!is_outside).then(|| target.split_once('#').unwrap_or((target, "")))
 }
 

@@ -59,8 +59,9 @@ fn write_one(from: &Path, name: &str, to: &Path) -> Result<()> {
 }
 
 fn listing(folder: &Path) -> Result<String> {
-    let names: Result<BTreeSet<String>, _> =
-        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned())).collect();
+    let names: Result<BTreeSet<String>, _> = fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect();
     Ok(names?.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
