@@ -76,12 +76,6 @@ fn guests() -> Vec<GuestSpec> {
         let guest = GuestSpec { network: Some(Network::default()), ..guest("steered", mapping) };
         in_scenario(name, guest, include_str!("../scenarios/network-steering.sh"))
     }));
-    let first_steps = GuestSpec {
-        network: Some(Network::default()),
-        config: vec![r#"disk = ["phy:/dev/ram1,xvda,w"]"#.to_owned()],
-        ..guest("first-steps", "")
-    };
-    guests.push(in_scenario("first-steps", first_steps, include_str!("../../../examples/src/bin/first-steps.sh")));
     // Last, for it changes the bridge.
     let jumbo =
         loaded("jumbo", include_str!("../scenarios/network-jumbo.sh"), "", "1473 4000 4054 4055 4096 8000 8972");
@@ -184,12 +178,4 @@ fn a_transfer_survives_five_removals() {
 #[test]
 fn a_transfer_survives_five_restarts_of_the_backend() {
     lived("restart", "5");
-}
-
-#[test]
-fn the_books_unikernel_reads_a_sector_and_answers_pings() {
-    let outcome = outcome("first-steps");
-    let scenario = succeeded(outcome);
-    assert!(scenario.said.iter().any(|line| line.contains("3 packets received")), "{:#?}", scenario.said);
-    expect(outcome, &Ending::Exited(0), &["the first sector begins with [00, 00, 00, 00]", "packets came"]);
 }
