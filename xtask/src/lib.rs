@@ -30,6 +30,7 @@ mod picture;
 pub mod process;
 pub mod progress;
 pub mod qemu;
+pub mod results;
 pub mod run;
 pub mod showcase;
 pub mod soak;

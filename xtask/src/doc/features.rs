@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::sources;
 use super::tests_of::{Place, Tests};
+use crate::results::{Results, Verdict};
 
 /// The list, from the root of the repository.
 const LIST: &str = "docs/features.toml";
@@ -48,15 +49,24 @@ struct Feature {
 /// # Errors
 ///
 /// When the list names a test that is not there, or a feature has none.
-pub(super) fn table(root: &Path, tests: &Tests) -> Result<String> {
+pub(super) fn table(root: &Path, tests: &Tests, results: &Results) -> Result<String> {
     let text = std::fs::read_to_string(root.join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
-    render(&toml::from_str::<List>(&text).with_context(|| format!("{LIST} is wrong"))?, tests)
+    let list = toml::from_str::<List>(&text).with_context(|| format!("{LIST} is wrong"))?;
+    let table = render(&list, tests, results)?;
+    let when = match results.commits() {
+        [] => "No test has been run by `cargo xtask test` here, so none has a mark.".to_owned(),
+        commits => format!(
+            "Marks are what `cargo xtask test` found here last, at {}: ✓ passed, ✗ failed; a test without one was not run.",
+            commits.join(", ")
+        ),
+    };
+    Ok(format!("{when}\n\n{table}"))
 }
 
-fn render(list: &List, tests: &Tests) -> Result<String> {
+fn render(list: &List, tests: &Tests, results: &Results) -> Result<String> {
     let (mut rows, mut faults) = (vec![HEAD.to_owned()], Vec::new());
     for feature in &list.feature {
-        match row(feature, tests) {
+        match row(feature, tests, results) {
             Ok(row) => rows.push(row),
             Err(why) => faults.push(format!("{LIST}: {}, {}: {why}", feature.device, feature.name)),
         }
@@ -67,25 +77,31 @@ fn render(list: &List, tests: &Tests) -> Result<String> {
     Ok(rows.join("\n"))
 }
 
-fn row(feature: &Feature, tests: &Tests) -> Result<String> {
+fn row(feature: &Feature, tests: &Tests, results: &Results) -> Result<String> {
     let Feature { device, name, package, key, simulated, real } = feature;
     if simulated.is_empty() && real.is_empty() {
         bail!("it has no test");
     }
     let keys: Vec<String> = key.iter().map(|key| format!("`{key}`")).collect();
-    let (simulated, real) = (cell(tests, &format!("{package}/"), simulated)?, cell(tests, REAL_XEN, real)?);
+    let cell = |folder: &str, names: &[String]| cell(tests, results, folder, names);
+    let (simulated, real) = (cell(&format!("{package}/"), simulated)?, cell(REAL_XEN, real)?);
     Ok(format!("| {device} | {name} | {} | {simulated} | {real} |", keys.join(", ")))
 }
 
 /// Links to tests.
-fn cell(tests: &Tests, folder: &str, names: &[String]) -> Result<String> {
+fn cell(tests: &Tests, results: &Results, folder: &str, names: &[String]) -> Result<String> {
     if names.is_empty() {
         return Ok("not yet".to_owned());
     }
     let link = |name: &String| {
         let places = tests.find(folder, name);
         let place = places.first().with_context(|| format!("no test in {folder} is named {name}"))?;
-        Ok(link(name, place))
+        let mark = match results.of(name) {
+            None => "",
+            Some(Verdict::Passed) => "✓ ",
+            Some(Verdict::Failed) => "✗ ",
+        };
+        Ok(format!("{mark}{}", link(name, place)))
     };
     Ok(names.iter().map(link).collect::<Result<Vec<_>>>()?.join("<br>"))
 }
@@ -107,24 +123,30 @@ mod tests {
     #[test]
     fn a_feature_without_a_test_is_refused() {
         let tests = Tests::read(&paths::workspace().unwrap().join("xtask/src/doc")).unwrap();
-        assert!(render(&list(""), &tests).unwrap_err().to_string().contains("no test"));
+        assert!(render(&list(""), &tests, &Results::default()).unwrap_err().to_string().contains("no test"));
     }
 
     #[test]
     fn a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused() {
         let root = paths::workspace().unwrap();
         let tests = Tests::read(&root).unwrap();
-        let row =
-            render(&list("simulated = [\"a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused\"]"), &tests)
-                .unwrap();
+        let row = render(
+            &list("simulated = [\"a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused\"]"),
+            &tests,
+            &Results::default(),
+        )
+        .unwrap();
         assert!(row.contains("| disk | x | `k` | [`a_row_has_links_to_its_tests_and_one_that_is_gone_is_refused`](file/xtask/src/doc/features.rs.html#L"), "{row}");
-        let error = render(&list("simulated = [\"it_never_was\"]"), &tests).unwrap_err();
+        let error = render(&list("simulated = [\"it_never_was\"]"), &tests, &Results::default()).unwrap_err();
         assert!(format!("{error:#}").contains("it_never_was"), "{error:#}");
     }
 
     #[test]
     fn all_features_of_the_list_have_their_tests() {
         let root = paths::workspace().unwrap();
-        assert!(table(&root, &Tests::read(&root).unwrap()).is_ok_and(|table| table.lines().count() > 10));
+        assert!(
+            table(&root, &Tests::read(&root).unwrap(), &Results::default())
+                .is_ok_and(|table| table.lines().count() > 10)
+        );
     }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::tests_of::Tests;
 use super::{BOOK, features, links, markdown, place, sources};
 use crate::paths;
+use crate::results::Results;
 
 /// What mdBook calls `supports html` on is answered by the exit status alone.
 const SUPPORTS: &str = "supports";
@@ -90,7 +91,7 @@ impl<'a> Editor<'a> {
         if !text.contains(TABLE) {
             return Ok(text);
         }
-        let table = features::table(self.root, &self.tests)?;
+        let table = features::table(self.root, &self.tests, &Results::kept()?)?;
         Ok(text.replace(TABLE, &table))
     }
 

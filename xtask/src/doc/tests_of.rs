@@ -36,6 +36,8 @@ impl Tests {
         let mut is_test = false;
         for (at, line) in text.lines().map(str::trim).enumerate() {
             is_test |= line == "#[test]";
+            // Who has to be asked for by hand proves nothing every day.
+            is_test &= !line.starts_with("#[ignore");
             let name = line.strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next());
             if let (true, Some(name)) = (is_test, name) {
                 is_test = false;
@@ -84,14 +86,17 @@ mod tests {
     #[test]
     fn a_test_is_found_by_its_name_and_by_its_cases() {
         let mut tests = Tests(BTreeMap::new());
-        tests.add("a/b.rs", "fn hc_01() {}\n#[test]\n#[ignore]\nfn hc_012_to_014_and_hc_020_are_kept() {}\n");
+        tests.add(
+            "a/b.rs",
+            "fn hc_01() {}\n#[test]\n#[ignore]\nfn hc_02() {}\n#[test]\nfn hc_012_to_014_and_hc_020_are_kept() {}\n",
+        );
         let name = "hc_012_to_014_and_hc_020_are_kept";
-        assert_eq!(tests.find("a/", name), [&Place { file: "a/b.rs".into(), line: 4 }]);
+        assert_eq!(tests.find("a/", name), [&Place { file: "a/b.rs".into(), line: 6 }]);
         assert!(tests.find("b/", name).is_empty() && tests.find("", "hc_01").is_empty());
         for known in [name, "hc_012", "hc_013", "hc_012_014", "hc_020"] {
             assert!(tests.has(known), "{known}");
         }
-        for unknown in ["hc_01", "hc_015", "fault_12", "hc_", "are_kept"] {
+        for unknown in ["hc_01", "hc_02", "hc_015", "fault_12", "hc_", "are_kept"] {
             assert!(!tests.has(unknown), "{unknown}");
         }
     }
