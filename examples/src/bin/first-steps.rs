@@ -61,7 +61,7 @@ fn answer_pings(store: &Store<Xen>, address: &str) -> Result<(), Box<dyn Error>>
     let mut sockets = SocketSet::new(Vec::new());
     let mut asked = Asked::new(store)?;
     println!("{address} answers pings");
-    while !asked.to_end()? {
+    while !asked.poll()? {
         // What else happens to an interface: it goes on by itself, until it has ended.
         while let Some(event) = device.poll(store.now()) {
             println!("interface: {event:?}");
@@ -91,8 +91,8 @@ impl<'a> Asked<'a> {
         Ok(Self { store, inbox: Inbox::shutdown() })
     }
 
-    /// Whatever it is, this guest ends.
-    fn to_end(&mut self) -> Result<bool, Box<dyn Error>> {
+    /// Whether there is anything. Whatever it is, this guest ends.
+    fn poll(&mut self) -> Result<bool, Box<dyn Error>> {
         self.inbox.look_again();
         Ok(self.inbox.poll(self.store.now()) && self.store.transaction(|t| self.inbox.take(t))?.is_some())
     }

@@ -6,11 +6,6 @@ pub(super) fn values(html: &str, attribute: &str) -> Vec<String> {
     html.split(&mark).skip(1).filter_map(value).map(plain).collect()
 }
 
-/// Returns the text with everything that HTML gives a meaning written otherwise.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
 /// The value at the beginning of a text: in quotes of either kind, or up to the end of the word.
 fn value(rest: &str) -> Option<&str> {
     match rest.chars().next()? {

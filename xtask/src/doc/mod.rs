@@ -46,6 +46,9 @@ pub fn run(options: &Doc) -> Result<u8> {
     faults.iter().for_each(|fault| eprintln!("{fault}"));
     if !faults.is_empty() {
         eprintln!("error: {} links lead nowhere", faults.len());
+        if options.book {
+            eprintln!("without --book the pages of the API are made anew, to which some may lead");
+        }
         return Ok(1);
     }
     println!("book  file://{}", book.join("index.html").display());

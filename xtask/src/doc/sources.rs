@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::html;
 use super::links::Page;
 use crate::paths;
+use crate::picture::escaped;
 
 /// The folder of these pages in the book.
 pub(super) const FOLDER: &str = "file";
@@ -47,10 +47,10 @@ fn write_one(from: &Path, name: &str, to: &Path) -> Result<()> {
         return Ok(());
     }
     let text = if from.is_dir() { listing(from)? } else { fs::read_to_string(from)? };
-    let name = html::escaped(name.trim_end_matches(".html"));
+    let name = escaped(name.trim_end_matches(".html"));
     let lines = text.lines().enumerate();
     let lines: String =
-        lines.map(|(at, line)| format!("<span id=\"L{}\">{}</span>\n", at + 1, html::escaped(line))).collect();
+        lines.map(|(at, line)| format!("<span id=\"L{}\">{}</span>\n", at + 1, escaped(line))).collect();
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light dark\">\
          <title>{name}</title>\n<style>:target {{ background: #8884 }}</style>\n<h1>{name}</h1>\n<pre>{lines}</pre></html>\n"
