@@ -73,6 +73,9 @@ pub enum Command {
     /// Measures the SDK: beside Linux on real Xen, and its rings beside Xen's macros; tables, CSV, and a page with pictures
     #[command(after_help = BENCH_HELP)]
     Bench(Bench),
+    /// Builds the pages of the API and the book, looks at all links, and says where to begin reading
+    #[command(after_help = DOC_HELP)]
+    Doc(Doc),
     /// Tells what this machine lacks, and how to get it
     Doctor,
 }
@@ -265,6 +268,32 @@ pub struct Soak {
     pub exercises: Vec<String>,
 }
 
+const DOC_HELP: &str = "\
+The pages of the API are rustdoc's, of all library crates, and may have no warning. The book is mdBook's, of docs/book, with the \
+documents in docs beside it; its table of features is made of docs/features.toml, whose tests must exist, as must those that the book and the \
+documents name. Links of the book, into the API too, and of all documents of the repository must lead somewhere; those to other machines are \
+not followed.
+
+The first time mdBook is built, under target/book-builder, which takes about a minute; nothing is installed. All of it works without a network \
+then. `mdbook serve docs/book` works as well where mdBook 0.5 is installed; the pages of the repository's files are missing there.
+
+Exit status: 0 if all is well, 1 if a link leads nowhere, 2 if a page could not be made.
+
+Examples:
+  cargo xtask doc
+  cargo xtask doc --book";
+
+/// Options of `doc`.
+#[derive(Debug, Args)]
+pub struct Doc {
+    /// Only the book; the pages of the API are those of the last time
+    #[arg(long)]
+    pub book: bool,
+    /// What mdBook calls, with a book on standard input: docs/book/book.toml says so
+    #[arg(long, value_name = "WORD", num_args = 0.., conflicts_with = "book")]
+    pub preprocess: Option<Vec<String>>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +317,17 @@ mod tests {
             assert!(answer(word).contains(meant), "{}", answer(word));
         }
         assert!(!answer("xyzzy").contains("similar"));
+    }
+
+    #[test]
+    fn mdbook_may_ask_what_the_preprocessor_supports() {
+        let words = |line: &[&str]| match Cli::parse_from(line).command {
+            Command::Doc(doc) => doc.preprocess,
+            _ => panic!("not doc"),
+        };
+        assert_eq!(words(&["xtask", "doc"]), None);
+        assert_eq!(words(&["xtask", "doc", "--preprocess"]), Some(vec![]));
+        assert_eq!(words(&["xtask", "doc", "--preprocess", "supports", "html"]).unwrap(), ["supports", "html"]);
     }
 
     #[test]

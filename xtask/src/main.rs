@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use xtask::cli::{Cli, Command};
 use xtask::interrupt::{self, Interrupted};
-use xtask::{bench, check, doctor, mutants, new, run, soak};
+use xtask::{bench, check, doc, doctor, mutants, new, run, soak};
 
 /// The exit status for failures of our own, and for usage errors.
 const FAILURE: u8 = 2;
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Soak(options) => soak::run(options),
         Command::Bench(options) => bench::run(options),
         Command::New(options) => new::run(options),
+        Command::Doc(options) => doc::run(options),
         Command::Doctor => doctor::run(),
     };
     ExitCode::from(result.unwrap_or_else(|error| explain(&error)))

@@ -23,7 +23,15 @@ fn guests() -> Vec<GuestSpec> {
     guests.push(guest("balloon", ""));
     guests.extend(ways.map(|how| guest("misbehave", how)));
     guests.extend(own_kernels());
+    guests.push(first_steps());
     guests
+}
+
+/// What the book builds up.
+fn first_steps() -> GuestSpec {
+    let config = vec![r#"disk = ["phy:/dev/ram2,xvda,w"]"#.to_owned()];
+    let guest = GuestSpec { network: Some(Network::default()), config, ..guest("first-steps", "") };
+    in_scenario("first-steps", guest, include_str!("../../../examples/src/bin/first-steps.sh"))
 }
 
 /// A kernel without the runtime: first with no devices, while a disk is filled, then with that disk and an interface.
@@ -143,4 +151,12 @@ fn a_flood_of_output_arrives_whole_and_in_order() {
         assert_eq!(line, format!("line {number:05} of a flood"));
     }
     assert_eq!(lines.count(), 2000, "the end is missing:\n{console}");
+}
+
+#[test]
+fn the_books_unikernel_reads_a_sector_and_answers_pings() {
+    let outcome = outcome("first-steps");
+    let said = &succeeded(outcome).said;
+    assert!(said.iter().any(|line| line.contains("bytes from 10.0.0.15")), "{said:#?}");
+    expect(outcome, &Ending::Exited(0), &["the first sector begins with [00, 00, 00, 00]", "packets came"]);
 }

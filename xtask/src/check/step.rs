@@ -12,6 +12,7 @@ use crate::miri;
 use crate::mutants::{self, Share};
 use crate::process::{self, TimeLimitPassed};
 use crate::progress::Progress;
+use crate::results;
 
 /// How long a step may take: something that hangs is a failure to report, not to wait for. There may be another step beside it,
 /// on a machine with two processors, and it may have to wait until that has built.
@@ -127,6 +128,9 @@ impl Step {
             }
             result => result?,
         };
+        if let Err(error) = results::keep(&self.name, said.lines().iter().map(String::as_str)) {
+            progress.text(&format!("warning: {error:#}"));
+        }
         let last = if outcome == Outcome::Failed { said.last(LAST) } else { Vec::new() };
         let ended = Ended { name: self.name, outcome, took: started.elapsed(), repeat, last };
         progress.line("test", format!("{} {}", ended.name, ended.outcome.words()));
