@@ -61,7 +61,7 @@ pub enum Command {
     /// Makes a unikernel of your own, in a folder outside of this checkout
     #[command(after_help = NEW_HELP)]
     New(New),
-    /// Checks everything: lints, documentation, tests, models, hostile storms, Miri, real Xen, mutants
+    /// Checks everything: lints, documentation, tests, models, hostile storms, Miri, real Xen, coverage, mutants
     #[command(after_help = TEST_HELP)]
     Test(Test),
     /// Takes each guard of the code away in turn and demands that a test notices

@@ -65,6 +65,7 @@ struct Player {
 /// # Panics
 ///
 /// When a connection does what it must not, or does not come to an end.
+#[must_use]
 pub fn play(script: &[u8]) -> Tally {
     let mut player = Player {
         connection: Connection::new(),
@@ -214,7 +215,7 @@ impl Player {
         let awaited = self.asked.iter().filter(|asked| asked.is_awaited);
         assert_eq!(self.connection.in_flight(), awaited.clone().count());
         assert_eq!(self.connection.next_deadline(), awaited.map(|asked| asked.deadline).min());
-        assert_eq!(self.connection.dropped(), self.tally.of("nobody's").into());
+        assert_eq!(self.connection.dropped(), self.tally.of("nobody's"));
         assert!(self.connection.outgoing().len() <= 2 * MESSAGE_MAX);
     }
 }

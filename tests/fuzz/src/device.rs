@@ -393,6 +393,11 @@ fn seeds() -> Vec<Seed> {
             &[("closed", 1), ("good keys", 5)],
         ),
         Seed::new(
+            "key-long",
+            [set(8, &[b'w'; 65]), vec![step::KEYS]].concat(),
+            &[("bad keys", 1), ("closed", 1), ("good keys", 4)],
+        ),
+        Seed::new(
             "keys-malformed",
             [set(5, b"07"), set(6, b"2"), set(7, b"01:16:3e:12:34:56"), set(8, b"w\n"), set(9, b"x"), vec![step::KEYS]]
                 .concat(),

@@ -39,7 +39,7 @@ pub struct Target {
     pub play: fn(&[u8]) -> Tally,
     /// Scripts to begin with.
     pub seeds: fn() -> Vec<Seed>,
-    /// What must have come of a thousand changed scripts, or they test nothing.
+    /// What must have come of two hundred changed scripts, or they test nothing.
     pub outcomes: &'static [&'static str],
     /// One of its scripts takes as long as so many of the quickest target's.
     pub weight: u64,

@@ -91,7 +91,7 @@ impl RawRing {
         self.write(machine, RSP_PROD, &self.shown.wrapping_add(by).to_ne_bytes());
     }
 
-    fn at(&self, index: u32) -> usize {
+    const fn at(&self, index: u32) -> usize {
         SLOTS + (index % self.slots) as usize * self.size
     }
 

@@ -36,7 +36,7 @@ mod step {
     pub(super) const LIE: u8 = 3;
     /// What is in the buffers from now on where an answer says that a packet begins: how many bytes, and those.
     pub(super) const FILL: u8 = 4;
-    /// The guest takes what has come: all, or in the upper bits that it looks only.
+    /// The guest takes what has come: by the upper bits it is done with all, looks only, or copies to where there is little room.
     pub(super) const TAKE: u8 = 5;
     /// The guest polls.
     pub(super) const POLL: u8 = 6;
@@ -49,6 +49,9 @@ const PAGES: NonZeroUsize = NonZeroUsize::new(600).unwrap();
 
 /// How long packets may be, by the first byte of a script.
 const MTUS: [u32; 4] = [1500, 68, 9000, 65_535];
+
+/// Where a guest copies a packet to that it has little room for, in bytes.
+const ROOM: usize = 100;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -233,18 +236,24 @@ impl Player {
         page
     }
 
-    fn take(&mut self, only_looks: u8) {
+    fn take(&mut self, how: u8) {
         for _ in 0..=self.ring.slots() {
             let Some(packet) = self.front.receive() else { return };
             let (meta, bytes) = (packet.meta(), packet.bytes().to_vec());
-            assert_eq!(packet.len(), bytes.len());
-            if only_looks != 0 {
-                drop(packet);
-                let again = self.front.receive().expect("it stays where it is");
-                assert!(again.bytes() == bytes && again.meta() == meta, "it is the same packet");
-                return;
+            assert_eq!((packet.len(), packet.is_empty()), (bytes.len(), false));
+            match how % 3 {
+                0 => packet.discard(),
+                1 => {
+                    let again = self.front.receive().expect("it stays where it is");
+                    assert!(again.bytes() == bytes && again.meta() == meta, "it is the same packet");
+                    return;
+                }
+                _ => {
+                    let mut some = [0; ROOM];
+                    assert_eq!(packet.copy_to(&mut some), bytes.len());
+                    assert!(some.iter().zip(&bytes).all(|(some, byte)| some == byte), "it is the same packet");
+                }
             }
-            packet.discard();
             self.came(&bytes, meta);
         }
         panic!("more packets than slots");
@@ -371,6 +380,11 @@ fn seeds() -> Vec<Seed> {
             "looks",
             [&[0][..], &answer(PLAIN, 0, 600), &[step::SHOW, step::TAKE | 8, step::TAKE]].concat(),
             &[("packets", 1)],
+        ),
+        Seed::new(
+            "little-room",
+            [&[0][..], &answer(PLAIN, 0, 600), &answer(PLAIN, 0, 60), &[step::SHOW, step::TAKE | 16]].concat(),
+            &[("packets", 2)],
         ),
         Seed::new(
             "failed",
