@@ -270,11 +270,15 @@ impl Player {
         if meta.checksum == xen_netfront::Checksum::Blank {
             assert!(Transport::find(bytes).is_some(), "a blank checksum has a place");
         }
+        self.tally.count("packets");
+        // Once it has lied about the index, what it writes next may be in a slot that was taken.
+        if !self.honest {
+            return;
+        }
         let unwritten = self.ring.next().wrapping_sub(self.ring.shown()) as usize;
         let shown = self.slots.len() - unwritten.min(self.slots.len());
         let used = last_slot(&self.slots, shown, 0, bytes).expect("its bytes are those of slots that were shown");
         self.slots.drain(..used);
-        self.tally.count("packets");
     }
 
     fn poll(&mut self) {
@@ -405,6 +409,18 @@ fn seeds() -> Vec<Seed> {
             "beyond",
             [&[0, step::LIE][..], &33_u32.to_le_bytes(), &[step::POLL, step::TAKE]].concat(),
             &[("violations", 1)],
+        ),
+        Seed::new(
+            "early",
+            [
+                &[0][..],
+                &answer(PLAIN, 0, 60),
+                &[step::LIE],
+                &1_u32.to_le_bytes(),
+                &[step::TAKE, step::SHOW, step::TAKE],
+            ]
+            .concat(),
+            &[("packets", 1)],
         ),
         Seed::new(
             "back",

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn words_select_files() {
         let all = || List::parse(&list(&[("a/src/b.rs", "answers"), ("c/src/d.rs", "keys")])).unwrap();
-        assert_eq!(all().only(&["c/".into()]).unwrap().files[0].path, Path::new("c/src/d.rs"));
+        assert_eq!(all().only(&["d.rs".into()]).unwrap().files[0].path, Path::new("c/src/d.rs"));
         assert_eq!(all().only(&[]).unwrap().files.len(), 2);
         assert!(all().only(&["xyz".into()]).is_err());
     }
