@@ -258,28 +258,3 @@ fn each_reason_is_told() {
         assert_eq!(reason(&slots, agreed), Some(expected), "{slots:?}");
     }
 }
-
-#[test]
-fn each_reason_is_told_in_words_of_its_own() {
-    use std::string::ToString;
-    let reasons = [
-        Dropped::Status,
-        Dropped::Empty,
-        Dropped::Runt,
-        Dropped::Oversize,
-        Dropped::OutOfPage,
-        Dropped::Scattered,
-        Dropped::TooManySlots,
-        Dropped::TooManyExtras,
-        Dropped::ExtraUnknown,
-        Dropped::ExtraDuplicate,
-        Dropped::ExtraUnnegotiated,
-        Dropped::Segments,
-        Dropped::GsoPrefix,
-        Dropped::Blank,
-    ];
-    assert_eq!(reasons.len(), REASONS);
-    let words: std::collections::BTreeSet<_> = reasons.iter().map(ToString::to_string).collect();
-    assert_eq!(words.len(), REASONS);
-    assert!(words.iter().all(|words| words.starts_with("it") || words.contains("backend")), "{words:?}");
-}
