@@ -61,12 +61,15 @@ pub enum Command {
     /// Makes a unikernel of your own, in a folder outside of this checkout
     #[command(after_help = NEW_HELP)]
     New(New),
-    /// Checks everything: lints, documentation, tests, models, hostile storms, Miri, real Xen, mutants
+    /// Checks everything: lints, documentation, tests, models, hostile storms, Miri, real Xen, coverage, mutants
     #[command(after_help = TEST_HELP)]
     Test(Test),
     /// Takes each guard of the code away in turn and demands that a test notices
     #[command(after_help = MUTANTS_HELP)]
     Mutants(Mutants),
+    /// Tells which lines of the code that reads what a peer wrote no test runs, and demands that they are few
+    #[command(after_help = COVERAGE_HELP)]
+    Coverage(Coverage),
     /// Runs the random tests with fresh seeds, round after round, until something is found or the time is over
     #[command(after_help = SOAK_HELP)]
     Soak(Soak),
@@ -236,10 +239,31 @@ pub struct Mutants {
     pub share: Share,
 }
 
+const COVERAGE_HELP: &str = "\
+The files, the reason for each, the packages whose tests are run, and the goal stand in tests/coverage.toml. The tests are built by the \
+pinned toolchain, with counters, under target/coverage. The table has for each file its lines with code, how many of them ran, and the \
+numbers of those that did not; tests that stand in a file do not count. LLVM's tools come with the Rust toolchain: rustup adds them where \
+they are missing.
+
+Exit status: 0 if the goal is reached in all files together, 1 if not, or if a test failed; 2 if it could not be measured.
+
+Examples:
+  cargo xtask coverage
+  cargo xtask coverage netfront/ frontend";
+
+/// Options of `coverage`.
+#[derive(Debug, Args)]
+pub struct Coverage {
+    /// Only files with one of these words in their path; the goal is for them, then
+    #[arg(value_name = "FILE")]
+    pub files: Vec<String>,
+}
+
 const SOAK_HELP: &str = "\
-A round is: hostile steps on rings (native, under AddressSanitizer and under Miri), random faults around disks and interfaces, the property tests of all packages, \
-the storms of the simulator and of the crates above it, and, in the first round, the models of several processors with \
-larger bounds. Each exercise prints its seed, how much it did, and the command that repeats it. The first finding ends \
+A round is: hostile steps on rings (native, under AddressSanitizer and under Miri), random faults around disks and interfaces, scripts of \
+what peers write (changed by chance; and, where there is a C++ compiler, as coverage leads, under AddressSanitizer), the property tests of \
+all packages, the storms of the simulator and of the crates above it, and, in the first round, the models of several processors with \
+larger bounds. What coverage finds is kept in target/fuzz-corpus; a script that breaks a promise is named. Each exercise prints its seed, how much it did, and the command that repeats it. The first finding ends \
 the run; a round that has begun is finished when the time is over.
 
 Exit status: 0 if nothing was found, 1 if something was, 2 if it could not be started.

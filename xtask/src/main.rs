@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use xtask::cli::{Cli, Command};
 use xtask::interrupt::{self, Interrupted};
-use xtask::{bench, check, doc, doctor, mutants, new, run, soak};
+use xtask::{bench, check, coverage, doc, doctor, mutants, new, run, soak};
 
 /// The exit status for failures of our own, and for usage errors.
 const FAILURE: u8 = 2;
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options),
         Command::Test(options) => check::run(options),
         Command::Mutants(options) => mutants::run(options),
+        Command::Coverage(options) => coverage::run(options),
         Command::Soak(options) => soak::run(options),
         Command::Bench(options) => bench::run(options),
         Command::New(options) => new::run(options),

@@ -10,13 +10,14 @@ use crate::process::{self, Guarded};
 use crate::progress::Progress;
 use crate::storm::{self, Build, Disks, Interfaces};
 use crate::workspace::{self, Package};
-use crate::{loom, miri};
+use crate::{fuzz, loom, miri};
 
 /// The variables by which tests whose name has `storm` in it take their seed and their number of steps.
 const SEED: &str = "DOMU_SEED";
 const STEPS: &str = "DOMU_STORM_STEPS";
 /// The packages that have such tests.
-const STORMY: [&str; 5] = ["xen-grant-table", "xen-event-channel", "xen-sim", "xen-xenbus", "differential-tests"];
+const STORMY: [&str; 6] =
+    ["xen-grant-table", "xen-event-channel", "xen-sim", "xen-xenbus", "differential-tests", "fuzz-tests"];
 
 /// Runs rounds and returns 0 if nothing was found.
 ///
@@ -103,6 +104,9 @@ fn exercises(packages: &[Package], round: Round) -> Result<Vec<Exercise>> {
         let faults = storm::interfaces(Interfaces::Faults { seeds, seed: round.seed % u64::from(u32::MAX) })?;
         exercises.push(Exercise::new("faults around interfaces", faults, format!("{seeds} seeds")));
     }
+    if fuzz::is_possible(packages) {
+        exercises.extend(fuzzers(round)?);
+    }
     for package in packages {
         exercises.extend(seeded_tests(package, round)?);
     }
@@ -127,6 +131,16 @@ fn ring_storms(round: Round) -> Result<Vec<Exercise>> {
         }
     }
     Ok(exercises)
+}
+
+/// Returns the programs in which coverage leads.
+fn fuzzers(round: Round) -> Result<Vec<Exercise>> {
+    let seconds = (round.steps / 3_000_000).max(1);
+    let one = |target| {
+        let command = fuzz::command(target, seconds, round.seed)?;
+        Ok(Exercise::new(format!("fuzzer, {target}"), command, format!("{seconds} s")))
+    };
+    fuzz::TARGETS.into_iter().map(one).collect()
 }
 
 /// Returns the storms and the property tests of one package.

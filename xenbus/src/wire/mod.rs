@@ -101,7 +101,25 @@ pub(crate) fn strings(payload: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use alloc::vec::Vec;
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_numbers() {
+        let words = |violation: Violation| violation.to_string();
+        assert_eq!(words(Violation::TooLong { len: 4097 }), "a message of 4097 bytes, where 4096 is the most");
+        let gave_up = |error| words(Violation::GivenUp(error));
+        assert_eq!(gave_up(RingError(9)), "the daemon gave up, for reason 9");
+        let reasons = [RingError::COMM, RingError::RINGIDX, RingError::PROTO].map(gave_up);
+        assert!(reasons.iter().all(|reason| reason.starts_with("the daemon gave up: it ")), "{reasons:?}");
+        assert!(reasons[0] != reasons[1] && reasons[1] != reasons[2] && reasons[0] != reasons[2]);
+        let bad = BadReply::Type { asked: MessageType::READ, got: MessageType::WRITE };
+        assert_eq!(bad.to_string(), "an answer of type 11 to a request of type 2");
+        let bad = BadReply::Transaction { asked: 3, got: 4 };
+        assert_eq!(bad.to_string(), "an answer in transaction 4 to a request in 3");
+        let bad = BadReply::Payload(MessageType::READ);
+        assert_eq!(bad.to_string(), "an answer of type 2 with a payload that it cannot have");
+    }
 
     #[test]
     fn strings_end_with_a_nul_each() {

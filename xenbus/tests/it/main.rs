@@ -14,5 +14,3 @@ mod suspend;
 mod suspended;
 mod together;
 mod wakers;
-mod wire;
-mod wire_storm;

@@ -9,7 +9,7 @@ use crate::doc::FEATURES;
 use crate::mutants::{self, Share};
 use crate::storm::{self, Build, Disks, Interfaces};
 use crate::workspace::{self, GUEST_TARGET, Package};
-use crate::{loom, miri};
+use crate::{coverage, loom, miri};
 
 /// The package with the tests that boot real Xen.
 const XEN_TESTS: &str = "real-xen-tests";
@@ -64,6 +64,9 @@ pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
     }
     steps.extend(miri_tests(packages)?);
     steps.extend(real_xen(packages)?);
+    if coverage::is_wanted()? {
+        steps.push(Step::coverage());
+    }
     if mutants::any()? {
         steps.push(Step::mutants(Share::of_commit(SHARES)));
     }

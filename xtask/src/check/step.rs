@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::coverage::{self, Tools};
 use crate::interrupt::Interrupted;
 use crate::miri;
 use crate::mutants::{self, Share};
@@ -54,6 +55,8 @@ enum Work {
     Loud(Command),
     /// The same, but it needs the nightly toolchain with Miri.
     Miri(Command),
+    /// The lines that tests run, which needs LLVM's tools.
+    Coverage,
     /// A share of all mutants.
     Mutants(Share),
 }
@@ -99,6 +102,10 @@ impl Step {
         Self { name: name.into(), part: Part::Xen, work: Work::Loud(command) }
     }
 
+    pub(super) fn coverage() -> Self {
+        Self { name: "coverage".into(), part: Part::Host, work: Work::Coverage }
+    }
+
     pub(super) fn mutants(share: Share) -> Self {
         Self { name: format!("mutants, share {share}"), part: Part::Host, work: Work::Mutants(share) }
     }
@@ -142,6 +149,7 @@ impl Work {
     fn describe(&self) -> String {
         match self {
             Self::Quiet(command) | Self::Loud(command) | Self::Miri(command) => process::describe(command),
+            Self::Coverage => "cargo xtask coverage".into(),
             Self::Mutants(share) => format!("cargo xtask mutants --share {share}"),
         }
     }
@@ -152,6 +160,13 @@ impl Work {
             Self::Loud(command) => loudly(name, command, progress, said),
             Self::Miri(command) => match miri::ensure(progress)? {
                 Ok(()) => loudly(name, command, progress, said),
+                Err(reason) => Ok(Outcome::NotRun(reason)),
+            },
+            Self::Coverage => match Tools::ensure(progress)? {
+                Ok(tools) => {
+                    progress.note("test", format!("{name}: {}", self.describe()));
+                    Ok(Outcome::of(coverage::judge(&tools, &[], progress, |report| said.note(report))?))
+                }
                 Err(reason) => Ok(Outcome::NotRun(reason)),
             },
             Self::Mutants(share) => {

@@ -5,7 +5,6 @@
 //! packages are built twice.
 
 mod entry;
-mod program;
 mod report;
 mod share;
 mod suite;

@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 
 use super::Verdict;
 use super::entry::{Kind, Mutant};
-use super::program::Program;
 use super::tree::Tree;
 use crate::process::{self, Finished, TimeLimitPassed};
+use crate::program::Program;
 use crate::{loom, paths, workspace};
 
 /// How long all tests of a package may take without a mutant.

@@ -1,5 +1,4 @@
-//! Scripts of what a daemon and its guest do to a connection; [`play`] checks that it keeps its promises. For tests and for the fuzz
-//! target.
+//! What xenstored and its guest do to a connection.
 
 use std::time::Duration;
 
@@ -7,41 +6,40 @@ use xen_xenbus::connection::{CallId, Connection, Failure, Incoming, SendError};
 use xen_xenbus::wire::{Header, MESSAGE_MAX, MessageType, PAYLOAD_MAX};
 use zerocopy::IntoBytes;
 
+use crate::script::{Script, with_bytes};
+use crate::{Seed, Tally, Target};
+
+/// The connection to xenstored.
+pub const TARGET: Target = Target {
+    name: "connection",
+    play,
+    seeds,
+    outcomes: &["answers", "refusals", "bad", "late", "events", "nobody's", "expired", "violations"],
+    weight: 1,
+};
+
 /// Requests in flight at a time: few, so that they run out.
 const CALLS: usize = 4;
 
 /// The steps of a script: the lower three bits of a byte. The upper five are the size of the pieces in which bytes come, 0 for all
 /// at once. A byte or two follow that say what is meant, and the bytes themselves.
-pub(crate) mod step {
+mod step {
     /// Bytes of the daemon: how many, and those.
-    pub(crate) const BYTES: u8 = 0;
+    pub(super) const BYTES: u8 = 0;
     /// A request: its type, and its transaction.
-    pub(crate) const ASK: u8 = 1;
+    pub(super) const ASK: u8 = 1;
     /// An answer: to which request, and its payload: how many bytes, and those.
-    pub(crate) const ANSWER: u8 = 2;
+    pub(super) const ANSWER: u8 = 2;
     /// The same as an error.
-    pub(crate) const REFUSE: u8 = 3;
+    pub(super) const REFUSE: u8 = 3;
     /// An event: how many bytes, and those.
-    pub(crate) const EVENT: u8 = 4;
+    pub(super) const EVENT: u8 = 4;
     /// Nobody waits for a request any more: which.
-    pub(crate) const ABANDON: u8 = 5;
+    pub(super) const ABANDON: u8 = 5;
     /// Time passes: so many seconds.
-    pub(crate) const PASS: u8 = 6;
+    pub(super) const PASS: u8 = 6;
     /// The ring takes so many bytes; or, for 255, begins anew.
-    pub(crate) const TAKE: u8 = 7;
-}
-
-/// What came of a script.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Played {
-    pub(crate) answers: u32,
-    pub(crate) refusals: u32,
-    pub(crate) bad: u32,
-    pub(crate) late: u32,
-    pub(crate) events: u32,
-    pub(crate) nobodys: u32,
-    pub(crate) expired: u32,
-    pub(crate) violations: u32,
+    pub(super) const TAKE: u8 = 7;
 }
 
 /// A request, as the script knows it.
@@ -59,7 +57,7 @@ struct Player {
     now: Duration,
     /// How many pieces may be taken in yet.
     fuel: usize,
-    played: Played,
+    tally: Tally,
 }
 
 /// Plays a script to its end.
@@ -67,7 +65,8 @@ struct Player {
 /// # Panics
 ///
 /// When a connection does what it must not, or does not come to an end.
-pub(crate) fn play(script: &[u8]) -> Played {
+#[must_use]
+pub fn play(script: &[u8]) -> Tally {
     let mut player = Player {
         connection: Connection::new(),
         asked: Vec::new(),
@@ -75,37 +74,19 @@ pub(crate) fn play(script: &[u8]) -> Played {
         now: Duration::ZERO,
         // Each byte of a script brings one of a message at most, and each step a header besides.
         fuel: 17 * script.len() + 16,
-        played: Played::default(),
+        tally: Tally::default(),
     };
     let mut rest = Script(script);
-    while let Some(first) = rest.byte() {
+    while let Some(first) = rest.next() {
         player.step(first & 7, usize::from(first >> 3), &mut rest);
         player.check();
     }
-    player.played
-}
-
-struct Script<'a>(&'a [u8]);
-
-impl<'a> Script<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// A number, and as many bytes as are left of that.
-    fn bytes(&mut self) -> &'a [u8] {
-        let count = usize::from(self.byte().unwrap_or(0)).min(self.0.len());
-        let (bytes, rest) = self.0.split_at(count);
-        self.0 = rest;
-        bytes
-    }
+    player.tally
 }
 
 impl Player {
     fn step(&mut self, step: u8, piece: usize, rest: &mut Script<'_>) {
-        let mut byte = || rest.byte().unwrap_or(0);
+        let mut byte = || rest.byte();
         match step {
             step::ASK => self.ask(u32::from(byte()), u32::from(byte())),
             step::ANSWER | step::REFUSE => {
@@ -168,7 +149,7 @@ impl Player {
             let asked = self.asked.iter_mut().find(|asked| asked.call == call).expect("it was asked");
             assert!(asked.is_awaited && asked.deadline <= self.now, "its time is not over");
             asked.is_awaited = false;
-            self.played.expired += 1;
+            self.tally.count("expired");
         }
     }
 
@@ -193,7 +174,7 @@ impl Player {
             space[..now.len()].copy_from_slice(now);
             bytes = later;
             if !self.received(now.len()) {
-                self.played.violations += 1;
+                self.tally.count("violations");
                 return self.reset();
             }
         }
@@ -204,27 +185,27 @@ impl Player {
         match incoming {
             Incoming::Partial => {}
             Incoming::Answer { call, result } => {
-                let counter = match result {
-                    Ok(payload) if payload.len() <= PAYLOAD_MAX => &mut self.played.answers,
-                    Err(Failure::Refused(_)) => &mut self.played.refusals,
-                    _ => &mut self.played.bad,
+                let outcome = match result {
+                    Ok(payload) if payload.len() <= PAYLOAD_MAX => "answers",
+                    Err(Failure::Refused(_)) => "refusals",
+                    _ => "bad",
                 };
-                *counter += 1;
+                self.tally.count(outcome);
                 let place = self.asked.iter().position(|asked| asked.call == call).expect("it was asked");
                 assert!(self.asked.remove(place).is_awaited, "nobody waits for it");
             }
             Incoming::Late { asked: kind, transaction, .. } => {
-                self.played.late += 1;
+                self.tally.count("late");
                 // Which of several that are alike, a late answer does not say.
                 let meant =
                     |asked: &Asked| !asked.is_awaited && (asked.header.kind, asked.header.tx_id) == (kind, transaction);
                 assert!(self.asked.iter().any(meant), "it was never asked, or is awaited");
             }
             Incoming::Watched { path, .. } => {
-                self.played.events += 1;
+                self.tally.count("events");
                 assert!(!path.contains(&0), "a path with an end in it");
             }
-            Incoming::Nobodys(_) => self.played.nobodys += 1,
+            Incoming::Nobodys(_) => self.tally.count("nobody's"),
             other => panic!("{other:?}"),
         }
         true
@@ -234,7 +215,57 @@ impl Player {
         let awaited = self.asked.iter().filter(|asked| asked.is_awaited);
         assert_eq!(self.connection.in_flight(), awaited.clone().count());
         assert_eq!(self.connection.next_deadline(), awaited.map(|asked| asked.deadline).min());
-        assert_eq!(self.connection.dropped(), self.played.nobodys);
+        assert_eq!(self.connection.dropped(), self.tally.of("nobody's"));
         assert!(self.connection.outgoing().len() <= 2 * MESSAGE_MAX);
     }
+}
+
+fn ask(kind: MessageType, transaction: u8) -> Vec<u8> {
+    vec![step::ASK, kind.0 as u8, transaction]
+}
+
+fn answer(which: u8, payload: &[u8]) -> Vec<u8> {
+    with_bytes(&[step::ANSWER, which], payload)
+}
+
+fn raw(header: Header, payload: &[u8]) -> Vec<u8> {
+    with_bytes(&[step::BYTES], &[header.as_bytes(), payload].concat())
+}
+
+/// Where a fuzzer begins: each kind of step, and what comes of it.
+fn seeds() -> Vec<Seed> {
+    let read = || ask(MessageType::READ, 0);
+    let header = Header { kind: MessageType::READ, req_id: 1, tx_id: 0, len: 0 };
+    let mut many: Vec<u8> = (0..5).flat_map(|_| read()).collect();
+    many.extend([2, 0, 1, 0].into_iter().flat_map(|which| answer(which, b"value")));
+    let event = |payload: &[u8]| with_bytes(&[step::EVENT], payload);
+    let byte_by_byte = with_bytes(&[step::ANSWER | 1 << 3, 0], b"value");
+    vec![
+        Seed::new("answer", [read(), vec![step::TAKE, 40], answer(0, b"value")].concat(), &[("answers", 1)]),
+        Seed::new("byte-by-byte", [read(), byte_by_byte].concat(), &[("answers", 1)]),
+        Seed::new("any-order", many, &[("answers", 4)]),
+        Seed::new("refusal", [read(), with_bytes(&[step::REFUSE, 0], b"ENOENT\0")].concat(), &[("refusals", 1)]),
+        Seed::new(
+            "other-type",
+            [read(), raw(Header { kind: MessageType::WRITE, ..header }, b"")].concat(),
+            &[("bad", 1)],
+        ),
+        Seed::new("other-transaction", [read(), raw(Header { tx_id: 9, ..header }, b"")].concat(), &[("bad", 1)]),
+        Seed::new("unknown-number", [read(), raw(Header { req_id: 9, ..header }, b"")].concat(), &[("nobody's", 1)]),
+        Seed::new("late", [read(), vec![step::PASS, 6], answer(0, b"x")].concat(), &[("expired", 1), ("late", 1)]),
+        Seed::new("abandoned", [read(), vec![step::ABANDON, 0], answer(0, b"x")].concat(), &[("late", 1)]),
+        Seed::new(
+            "late-transaction",
+            [ask(MessageType::TRANSACTION_START, 0), vec![step::PASS, 6], answer(0, b"7\0")].concat(),
+            &[("expired", 1), ("late", 1)],
+        ),
+        Seed::new("event", event(b"device/vbd\x003-ab\0"), &[("events", 1)]),
+        Seed::new("event-odd", [event(b"device\0"), event(b"device\x003-AB\0")].concat(), &[("nobody's", 2)]),
+        Seed::new("too-long", raw(Header { len: 4097, ..header }, b"abc"), &[("violations", 1)]),
+        Seed::new(
+            "cut-and-reset",
+            [read(), raw(Header { len: 9, ..header }, b"abc"), vec![step::TAKE, 255], read(), answer(0, b"x")].concat(),
+            &[("answers", 1)],
+        ),
+    ]
 }

@@ -10,9 +10,9 @@ use crate::process;
 
 /// A program with tests.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     /// Cargo's words that select it.
-    pub(super) words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// The names of its tests.
     tests: Vec<String>,
     path: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Reads which programs cargo built, and asks each for its tests.
-    pub(super) fn all(messages: &str) -> Result<Vec<Self>> {
+    pub(crate) fn all(messages: &str) -> Result<Vec<Self>> {
         let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let tests = messages.filter(|message| message["profile"]["test"].as_bool() == Some(true));
         tests.filter_map(|message| Self::new(&message).transpose()).collect()
@@ -40,12 +40,22 @@ impl Program {
     }
 
     /// Returns whether a test has this in its name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.tests.iter().any(|test| test.contains(name))
     }
 
+    /// The name of its file.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns the command that runs the tests with one of these in their names, in the folder where cargo would.
-    pub(super) fn command(&self, names: &[&str]) -> Command {
+    pub(crate) fn command(&self, names: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command.args(names).current_dir(&self.folder);
         command
@@ -66,7 +76,8 @@ fn selector(target: &Value) -> Result<Vec<String>> {
 
 fn tests(program: &str) -> Result<Vec<String>> {
     let mut command = Command::new(program);
-    command.args(["--list", "--format", "terse"]);
+    // One that counts which lines run has nothing to say of a list.
+    command.args(["--list", "--format", "terse"]).env("LLVM_PROFILE_FILE", "/dev/null");
     let text = process::output(command)?;
     Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }

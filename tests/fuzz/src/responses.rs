@@ -1,0 +1,332 @@
+//! What a disk's backend answers.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use block_tests::rig::Rig;
+use xen_blkfront::{Discard, Done, Event, Flushed, Options, Persistent, Request, RequestId, Sector512};
+use xen_hypercall::abi::grant_table::GrantRef;
+use xen_hypercall::abi::io::blkif::{self, Operation, RequestIndirect, Response, Status};
+use xen_sim::blkback::Options as Offer;
+use xen_xenbus::bus::Problem;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::raw::RawRing;
+use crate::script::Script;
+use crate::{Seed, Tally, Target};
+
+/// The ring of a disk.
+pub const TARGET: Target = Target {
+    name: "responses",
+    play,
+    seeds,
+    outcomes: &["transferred", "flushed", "discarded", "failed", "stalled", "violations"],
+    weight: 100,
+};
+
+/// The steps of a script: the lower three bits of a byte. Its first byte says how the disk is used: bit 0 that pages stay granted, bit
+/// 1 that requests are direct, bit 2 that writes are kept.
+mod step {
+    /// The guest asks for something: what, where, and how many pages.
+    pub(super) const ASK: u8 = 0;
+    /// An answer to a request that has none: to which, and a status.
+    pub(super) const ANSWER: u8 = 1;
+    /// An answer that differs from an honest one: to which request, and sixteen bytes that change it where they are not 0.
+    pub(super) const FORGE: u8 = 2;
+    /// The answers are shown.
+    pub(super) const SHOW: u8 = 3;
+    /// So many more answers are shown than there are, a number of four bytes.
+    pub(super) const LIE: u8 = 4;
+    /// The guest polls.
+    pub(super) const POLL: u8 = 5;
+    /// So many seconds pass.
+    pub(super) const PASS: u8 = 6;
+    /// The guest gives a request up: which.
+    pub(super) const ABANDON: u8 = 7;
+}
+
+/// How many sectors the disk has.
+const SECTORS: u64 = 1 << 20;
+
+/// Requests that a script makes at most.
+const MOST: usize = 48;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Bytes from one slot of the ring to the next.
+const SLOT: usize = size_of::<blkif::Request>();
+
+/// Plays a script to its end, and closes the disk.
+///
+/// # Panics
+///
+/// When the disk does what it must not, or does not come to an end.
+#[must_use]
+pub fn play(script: &[u8]) -> Tally {
+    let mut rest = Script(script);
+    let mut player = Player::new(rest.byte());
+    while let Some(first) = rest.next() {
+        player.step(first & 7, &mut rest);
+        if player.rig.front.disk().is_none() {
+            player.tally.count("violations");
+            break;
+        }
+    }
+    player.close();
+    player.tally
+}
+
+struct Player {
+    rig: Rig,
+    ring: RawRing,
+    /// Requests that the guest made: each with how often it has ended.
+    asked: HashMap<RequestId, u32>,
+    order: Vec<RequestId>,
+    /// Requests of the ring that have no answer.
+    waiting: VecDeque<(u64, Operation)>,
+    /// Answers that say that it was done.
+    good: u32,
+    honest: bool,
+    /// Whether the answers are those of the script alone.
+    raw: bool,
+    tally: Tally,
+}
+
+impl Player {
+    fn new(used: u8) -> Self {
+        let mut rig = Rig::new(1, options(used), Offer::DEFAULT, SECTORS);
+        let connected = (0..10_000).any(|_| {
+            turn(&mut rig);
+            rig.front.disk().is_some()
+        });
+        assert!(connected, "an honest backend connects");
+        let gref = rig.machine.xenstore().read_text(&format!("{}/ring-ref", rig.device.front_path()));
+        let gref = GrantRef(gref.and_then(|text| text.parse().ok()).expect("there is one"));
+        let ring = RawRing::new(&rig.machine, &rig.domain, gref, SLOT);
+        let (asked, order, waiting, tally) = (HashMap::new(), Vec::new(), VecDeque::new(), Tally::default());
+        Self { rig, ring, asked, order, waiting, good: 0, honest: true, raw: true, tally }
+    }
+
+    fn step(&mut self, step: u8, rest: &mut Script<'_>) {
+        match step {
+            step::ASK => self.ask(rest.byte(), rest.byte(), rest.byte()),
+            step::ANSWER => {
+                let which = rest.byte();
+                let status = Status(rest.u16().cast_signed());
+                self.answer(which, |honest| Response { status, ..honest });
+            }
+            step::FORGE => {
+                let which = rest.byte();
+                let change: u128 = u128::from_ne_bytes(rest.array());
+                self.honest &= change == 0;
+                self.answer(which, |honest| {
+                    let bytes: u128 = zerocopy::transmute!(honest);
+                    zerocopy::transmute!(bytes ^ change)
+                });
+            }
+            step::SHOW => self.ring.show(&self.rig.machine),
+            step::LIE => {
+                let by = rest.u32();
+                self.honest &= by == 0;
+                self.ring.lie(&self.rig.machine, by);
+            }
+            step::POLL => self.poll(),
+            step::PASS => self.rig.machine.advance(u32::from(rest.byte()) * SECOND),
+            _ => self.abandon(rest.byte()),
+        }
+    }
+
+    fn ask(&mut self, what: u8, at: u8, pages: u8) {
+        if self.order.len() >= MOST {
+            return;
+        }
+        let (at, bytes) = (Sector512(u64::from(at) * 8), (usize::from(pages) % 40 + 1) * 4096);
+        let Some(buffer) = self.rig.front.buffer(bytes) else { return };
+        let request = match what % 5 {
+            0 => Request::read(at, buffer),
+            1 => Request::write(at, buffer),
+            2 => Request::flush(),
+            3 => Request::discard(at, bytes as u64 / 512, Discard::Plain),
+            _ => Request::write_barrier(at, buffer),
+        };
+        let now = self.rig.now();
+        if let Ok(id) = self.rig.front.submit(request, now) {
+            self.asked.insert(id, 0);
+            self.order.push(id);
+        }
+        self.rig.front.flush_notifications(now);
+    }
+
+    /// Answers one of the requests that are in the ring.
+    fn answer(&mut self, which: u8, change: impl FnOnce(Response) -> Response) {
+        while let Some(request) = self.ring.request(&self.rig.machine) {
+            self.waiting.push_back(asked(&request));
+        }
+        if self.waiting.is_empty() {
+            return;
+        }
+        let place = usize::from(which) % self.waiting.len();
+        let Some((id, operation)) = self.waiting.remove(place) else { return };
+        let answer = change(Response { id, operation, ..Response::default() });
+        self.good += u32::from(answer.status == Status::OKAY);
+        self.ring.put(&self.rig.machine, answer.as_bytes());
+    }
+
+    fn poll(&mut self) {
+        for _ in 0..1000 {
+            let Some(event) = self.rig.front.poll(self.rig.now()) else { return };
+            match event {
+                Event::Completed(done) => self.ended(done.id, done.result.ok()),
+                Event::Stalled(id) => {
+                    assert_eq!(self.asked.get(&id), Some(&0), "a request that has ended does not stall");
+                    self.tally.count("stalled");
+                }
+                Event::Trouble(error) => {
+                    let accused = matches!(error.problem, Problem::Broken(_));
+                    assert!(!accused || !self.honest, "an honest backend is accused: {error}");
+                }
+                _ => {}
+            }
+        }
+        panic!("events without end");
+    }
+
+    /// A request has ended: it was asked for, has not ended before, and was not done by nobody.
+    fn ended(&mut self, id: RequestId, done: Option<Done>) {
+        let ends = self.asked.get_mut(&id).expect("it was asked for");
+        *ends += 1;
+        assert_eq!(*ends, 1, "it ends once");
+        let outcome = match done {
+            Some(Done::Transferred) => "transferred",
+            Some(Done::Discarded) => "discarded",
+            Some(Done::Flushed(Flushed::Durable)) => "flushed",
+            _ => "failed",
+        };
+        if self.raw {
+            if outcome != "failed" {
+                self.good = self.good.checked_sub(1).expect("nobody said that it is done");
+            }
+            self.tally.count(outcome);
+        }
+    }
+
+    fn abandon(&mut self, which: u8) {
+        let Some(id) = self.order.get(usize::from(which) % self.order.len().max(1)).copied() else { return };
+        if let Some(completion) = self.rig.front.abandon(id) {
+            self.ended(completion.id, completion.result.ok());
+        }
+    }
+
+    /// The disk ends in time, whatever its backend has done, and so has each request, once.
+    fn close(&mut self) {
+        // What was written over requests, the backend takes for some.
+        (self.raw, self.honest) = (false, false);
+        self.rig.front.close();
+        let end = self.rig.now() + 30 * SECOND;
+        while !self.rig.front.is_ended() {
+            assert!(self.rig.now() < end, "it does not end: {:?}", self.rig.front);
+            if let Some(back) = &mut self.rig.back {
+                back.step();
+            }
+            self.poll();
+            self.rig.machine.advance(Duration::from_millis(1));
+        }
+        self.poll();
+        assert!(self.asked.values().all(|ends| *ends == 1), "each request ends: {:?}", self.asked);
+    }
+}
+
+fn turn(rig: &mut Rig) {
+    if let Some(back) = &mut rig.back {
+        back.step();
+    }
+    while rig.front.poll(rig.now()).is_some() {}
+    rig.machine.advance(Duration::from_micros(100));
+}
+
+const fn options(used: u8) -> Options {
+    Options {
+        persistent: if used & 1 == 0 { Persistent::Never } else { Persistent::IfOffered },
+        segments: if used & 2 == 0 { 256 } else { 11 },
+        journal: if used & 4 == 0 { 0 } else { 1 << 16 },
+        ..Options::DEFAULT
+    }
+}
+
+/// The id of a request in the ring, and the operation that its answer repeats.
+fn asked(slot: &[u8]) -> (u64, Operation) {
+    let request = blkif::Request::read_from_bytes(slot).expect("it is as long");
+    if request.operation != Operation::INDIRECT {
+        return (request.id, request.operation);
+    }
+    let (request, _) = RequestIndirect::read_from_prefix(slot).expect("it is shorter");
+    (request.id, request.indirect_op)
+}
+
+fn answer(which: u8, status: i16) -> Vec<u8> {
+    [&[step::ANSWER, which][..], &status.to_le_bytes()].concat()
+}
+
+fn forge(which: u8, change: Response) -> Vec<u8> {
+    [&[step::FORGE, which][..], change.as_bytes()].concat()
+}
+
+fn lie(by: i32) -> Vec<u8> {
+    [&[step::LIE][..], &by.to_le_bytes(), &[step::POLL]].concat()
+}
+
+fn seeds() -> Vec<Seed> {
+    const READ: [u8; 4] = [step::ASK, 0, 9, 0];
+    const WRITE: [u8; 4] = [step::ASK, 1, 9, 3];
+    const FLUSH: [u8; 4] = [step::ASK, 2, 0, 0];
+    let come = [step::SHOW, step::POLL];
+    let one = |used: u8, what: &[u8], rest: &[u8]| [&[used][..], what, rest, &come].concat();
+    let nothing = Response::default();
+    vec![
+        Seed::new("read", one(0, &READ, &answer(0, 0)), &[("transferred", 1)]),
+        Seed::new("write-kept", one(5, &WRITE, &answer(0, 0)), &[("transferred", 1)]),
+        Seed::new(
+            "flush",
+            one(0, &[WRITE, FLUSH].concat(), &[&answer(0, 0)[..], &come, &answer(0, 0)].concat()),
+            &[("flushed", 1), ("transferred", 1)],
+        ),
+        Seed::new("discard", one(0, &[step::ASK, 3, 8, 7], &answer(0, 0)), &[("discarded", 1)]),
+        Seed::new("indirect", one(0, &[step::ASK, 0, 0, 39], &answer(0, 0)), &[("transferred", 1)]),
+        Seed::new(
+            "parts",
+            one(3, &[step::ASK, 1, 0, 22], &[answer(2, 0), answer(0, 0), answer(0, 0)].concat()),
+            &[("transferred", 1)],
+        ),
+        Seed::new(
+            "any-order",
+            one(0, &[READ, WRITE, READ].concat(), &[answer(2, 0), answer(0, 0), answer(0, 0)].concat()),
+            &[("transferred", 3)],
+        ),
+        Seed::new("failed", one(0, &READ, &answer(0, -1)), &[("failed", 1)]),
+        Seed::new("unsupported", one(0, &FLUSH, &answer(0, -2)), &[("failed", 1)]),
+        Seed::new("no-status", one(0, &WRITE, &answer(0, 7)), &[("failed", 1)]),
+        Seed::new("stalled", one(0, &READ, &[step::PASS, 31, step::POLL]), &[("stalled", 1)]),
+        Seed::new("abandoned", one(0, &READ, &[&[step::ABANDON, 0][..], &answer(0, 0)].concat()), &[("failed", 1)]),
+        Seed::new(
+            "other-id",
+            one(0, &READ, &forge(0, Response { id: 1, ..nothing })),
+            &[("failed", 1), ("violations", 1)],
+        ),
+        Seed::new(
+            "high-id",
+            one(1, &READ, &forge(0, Response { id: 1 << 40, ..nothing })),
+            &[("failed", 1), ("violations", 1)],
+        ),
+        Seed::new(
+            "other-operation",
+            one(0, &READ, &forge(0, Response { operation: Operation(1), ..nothing })),
+            &[("failed", 1), ("violations", 1)],
+        ),
+        Seed::new("beyond", [&[0][..], &READ, &lie(2)].concat(), &[("failed", 1), ("violations", 1)]),
+        Seed::new(
+            "back",
+            [&one(0, &READ, &answer(0, 0))[..], &lie(-1)].concat(),
+            &[("transferred", 1), ("violations", 1)],
+        ),
+    ]
+}
