@@ -6,7 +6,7 @@ use std::time::Duration;
 use xen_hypercall::abi::DomId;
 use xen_xenbus::bus::{
     Attempt, Backend, Device, End, Enumerator, Event, Frontend, Generation, KEY_LENGTH, Keys, Limits, Listing, Name,
-    Nodes, Offer, Sight, State, Step, Switched, Vanished, Written,
+    Nodes, Offer, Sight, State, Step, Switched, Vanished, Written, parse_state,
 };
 
 use self::tree::Tree;
@@ -113,6 +113,8 @@ struct Player {
     enumerator: Enumerator,
     now: Duration,
     manners: VecDeque<u8>,
+    /// What was to be written since something was, and may be there.
+    unanswered: Vec<State>,
     /// Events that have no answer yet.
     left: VecDeque<Event>,
     /// The connection of which the driver was told last, and whether it was to give it back.
@@ -135,6 +137,7 @@ impl Player {
             enumerator: Enumerator::new(),
             now: Duration::from_secs(1),
             manners: VecDeque::new(),
+            unanswered: Vec::new(),
             left: VecDeque::new(),
             attempt: Attempt(0),
             released: true,
@@ -184,7 +187,7 @@ impl Player {
                 Step::Write(switch) => {
                     let before = self.tree.all();
                     let applied = switch.apply(&self.tree);
-                    self.check_write(&before, applied == Ok(Switched::Done));
+                    self.check_write(&before, switch.to(), applied);
                     self.front.wrote(applied.map_or(Written::Unanswered, Written::Answered), self.now);
                 }
                 Step::Tell(event) => self.tell(event),
@@ -199,8 +202,20 @@ impl Player {
         panic!("it does not come to rest");
     }
 
-    /// Only what is in our directory changes, and only if all of it was written.
-    fn check_write(&self, before: &BTreeMap<String, Vec<u8>>, done: bool) {
+    /// Only what is in our directory changes, if it is ours: the backend is the device's, and our state is one that we have written.
+    fn check_write(&mut self, before: &BTreeMap<String, Vec<u8>>, to: State, applied: Result<Switched, tree::Silence>) {
+        let done = applied == Ok(Switched::Done);
+        let stood = |node: usize| before.get(NODES[node]).map_or(&b""[..], Vec::as_slice);
+        self.unanswered.push(to);
+        if done {
+            let ours = parse_state(stood(2));
+            assert!(
+                ours == self.front.state() || self.unanswered.contains(&ours),
+                "another device's directory is written"
+            );
+            assert_eq!((stood(0), stood(1)), (BACKEND.as_bytes(), &b"3"[..]), "another device's directory is written");
+            self.unanswered.clear();
+        }
         assert!(self.ended.is_none() && self.front.state() != State::UNKNOWN, "nobody's directory is written");
         for (path, value) in self.tree.all() {
             let same = before.get(&path) == Some(&value);
