@@ -8,7 +8,8 @@
 //!
 //! * [`Page`] is memory like any other. [`Page::grant`] turns it into a [`Grant`], which has no bytes to refer to, and
 //!   [`Grant::revoke`] turns that into a page again, or says [`StillMapped`]. [`PageRun`] and [`GrantRun`] are the same for
-//!   the adjacent pages of a ring.
+//!   the adjacent pages of a ring. A page that both sides use while it is shared, without a ring, is a run of one: its bytes are copied
+//!   in and out by `run.memory()` (`xen_shared_ring::Region`).
 //! * [`Recalled`] is a page that was taken back for a moment, and keeps its reference.
 //! * [`Shown`] is a page that the other domain can only read, so that its bytes stay at hand.
 //! * An [`Account`] says to whom a device grants, how many references it always has, and how many at most. A [`Reservation`] holds

@@ -181,6 +181,17 @@ impl Xenstore<'_> {
         self.nodes(|nodes| nodes.plug(device));
     }
 
+    /// See [`Nodes::state`].
+    #[must_use]
+    pub fn state(&self, path: &str) -> DeviceState {
+        self.nodes(|nodes| nodes.state(path))
+    }
+
+    /// See [`Nodes::set_state`].
+    pub fn set_state(&self, path: &str, state: DeviceState) {
+        self.nodes(|nodes| nodes.set_state(path, state));
+    }
+
     /// See [`Nodes::unplug`].
     pub fn unplug(&self, device: &Device) {
         self.nodes(|nodes| nodes.unplug(device));

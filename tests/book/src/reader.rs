@@ -1,6 +1,7 @@
 //! A block front-end that can do one thing: read a page of a disk.
 
 use std::error::Error;
+// ANCHOR: protocol
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -15,7 +16,6 @@ use xen_shared_ring::{FrontRing, InFlight, OnePage, Protocol};
 use xen_xenbus::Store;
 use xen_xenbus::store::Platform;
 
-// ANCHOR: protocol
 /// What goes through the ring.
 enum Block {}
 

@@ -1,5 +1,6 @@
 //! What the book's driver lives through.
 
+// ANCHOR: scene
 use std::time::Duration;
 
 use book_tests::{ReadError, Reader};
@@ -13,7 +14,6 @@ use xen_xenbus::Store;
 const SECOND: Duration = Duration::from_secs(1);
 const PATH: &str = "device/vbd/51712";
 
-// ANCHOR: scene
 /// Runs a guest with a disk, whose backend is told beforehand what to do. Whatever that is, at the end nothing is left.
 fn scene(machine: &Machine, tell: impl FnOnce(Control), mut kernel: impl FnMut(&Domain, &mut Reader<Domain>) + Send) {
     let (guest, host) = (machine.domain(), machine.domain());
