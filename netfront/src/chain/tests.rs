@@ -258,3 +258,26 @@ fn each_reason_is_told() {
         assert_eq!(reason(&slots, agreed), Some(expected), "{slots:?}");
     }
 }
+
+#[test]
+fn each_reason_has_words_of_its_own() {
+    use std::string::ToString;
+    let reasons = [
+        Dropped::Status,
+        Dropped::Empty,
+        Dropped::Runt,
+        Dropped::Oversize,
+        Dropped::OutOfPage,
+        Dropped::Scattered,
+        Dropped::TooManySlots,
+        Dropped::TooManyExtras,
+        Dropped::ExtraUnknown,
+        Dropped::ExtraDuplicate,
+        Dropped::ExtraUnnegotiated,
+        Dropped::Segments,
+        Dropped::GsoPrefix,
+        Dropped::Blank,
+    ];
+    let words: std::collections::BTreeSet<_> = reasons.iter().map(ToString::to_string).collect();
+    assert_eq!((reasons.len(), words.len()), (REASONS, REASONS), "{words:?}");
+}
