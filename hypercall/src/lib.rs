@@ -6,6 +6,7 @@
 //! * One module for each of Xen's hypercalls, with a function for each of its operations.
 //! * [`Pages`], [`Clock`] and [`Balloon`]: what a kernel supplies so that the crates above can share memory, wait, and give
 //!   memory back.
+//! * [`elf_note!`] and [`note`]: what a kernel tells the domain builder.
 //! * [`pvclock`]: the time that Xen gives its guests.
 //!
 //! Every operation is a free function that takes the hypervisor first and answers with a `Result` whose error is an
@@ -43,6 +44,7 @@ pub mod memory;
 pub mod mmu;
 pub mod multicall;
 pub mod nmi;
+pub mod note;
 mod page;
 pub mod physdev;
 pub mod pv;
