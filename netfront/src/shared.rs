@@ -29,7 +29,9 @@ const BURST: usize = 256;
 /// A handle, cheap to clone.
 ///
 /// The loop calls [`poll`](Self::poll) until there is nothing, runs the tasks that were woken, and [waits](Self::wait); or a task
-/// [serves](Self::serve), in a kernel whose loop has other drivers to wait for: no executor and no timer is in here. Tasks have an [`AsyncInterface`](crate::AsyncInterface) each, or share some. Whoever uses the interfaces has them for himself meanwhile, and nobody does while the loop waits.
+/// [serves](Self::serve), in a kernel whose loop has other drivers to wait for: no executor and no timer is in here. Tasks have an
+/// [`AsyncInterface`](crate::AsyncInterface) each, or share some. Whoever uses the interfaces has them for himself meanwhile, and nobody
+/// does while the loop waits.
 pub struct SharedInterfaces<P: Platform>(Arc<Inner<P>>);
 
 struct Inner<P: Platform> {

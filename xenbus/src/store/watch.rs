@@ -86,7 +86,8 @@ impl<P: Platform> Store<P> {
     }
 
     /// Waits until one of the store's watches has fired and was not [taken](Watch::take), until a [call](super::Call) has a result that was
-    /// not taken, until one of `others` has another count than was seen, or until `deadline` (by [`Store::now`]). For a driver, which waits for its own channels too. May return early.
+    /// not taken, until one of `others` has another count than was seen, or until `deadline` (by [`Store::now`]). For a driver, which waits
+    /// for its own channels too. May return early; and does so each time while somebody keeps a call whose result is never taken.
     ///
     /// A store that is broken for good is left out: what is asked of it then tells why.
     ///

@@ -12,8 +12,8 @@ use xen_rt::xenbus::store::StoreError;
 use xen_rt::{Xen, println};
 use xen_web_example::Ext4Files;
 
-/// How long a disk may take to connect. Nothing is served meanwhile.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a disk may take to connect, in a domain 0 that is busy. Nothing is served meanwhile, and one that takes longer is left alone.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The disk with the files, if there is one.
 pub(crate) struct Disk {
