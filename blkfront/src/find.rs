@@ -60,17 +60,8 @@ fn not_connected(trouble: Option<DeviceError>, within: Duration) -> FindError {
 fn wait_for<P: Platform>(store: &Store<P>, which: Which<'_>, within: Duration) -> Result<Device, FindError> {
     let until = store.now().saturating_add(within);
     let mut lookout = Lookout::new(store, KIND)?;
-    loop {
-        lookout.look_now(store)?;
-        let matching = lookout.devices().filter(|device| which.is(device));
-        if let Some(device) = matching.min_by_key(|device| device.name().id) {
-            return Ok(device.clone());
-        }
-        if !lookout.wait(until)? {
-            let found = list(lookout.devices());
-            return Err(FindError::Missing { wanted: which.to_string(), found, within });
-        }
-    }
+    let device = lookout.find(store, |device| which.is(device), until)?;
+    device.ok_or_else(|| FindError::Missing { wanted: which.to_string(), found: list(lookout.devices()), within })
 }
 
 fn list<'d>(disks: impl Iterator<Item = &'d Device>) -> String {

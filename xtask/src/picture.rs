@@ -7,6 +7,9 @@ pub(crate) const MARGIN: usize = 40;
 
 pub(crate) const INK: &str = "#1f2933";
 pub(crate) const FAINT: &str = "#616e7c";
+pub(crate) const TEAL: &str = "#0f7b8a";
+pub(crate) const OCHRE: &str = "#c9a227";
+pub(crate) const RED: &str = "#b3261e";
 const RULE: &str = "#d9dee4";
 
 pub(crate) const TITLE: Letters = Letters { size: 26, bold: true, colour: INK };

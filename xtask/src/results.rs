@@ -1,4 +1,4 @@
-//! What tests said of themselves when `cargo xtask test` ran them here: kept for `cargo xtask doc`.
+//! What tests said of themselves when they ran here: kept for `cargo xtask doc` and for the page of `cargo xtask bench`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -80,6 +80,29 @@ pub fn keep<'a>(step: &str, lines: impl Iterator<Item = &'a str>) -> Result<()> 
     let file = folder()?.join(step.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
     fs::write(&file, format!("{}\n{}\n", commit(&paths::workspace()?), lines.join("\n")))
         .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Keeps a table for `cargo xtask bench`, below a line that says of which commit it is.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn keep_table(name: &str, text: &str) -> Result<()> {
+    let file = table_file(name)?;
+    fs::write(&file, format!("At {}:\n{text}\n", commit(&paths::workspace()?)))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Returns the table of this name that was kept last, if there is one.
+#[must_use]
+pub fn table(name: &str) -> Option<String> {
+    fs::read_to_string(table_file(name).ok()?).ok()
+}
+
+fn table_file(name: &str) -> Result<PathBuf> {
+    let folder = paths::target()?.join("test-tables");
+    paths::make(&folder)?;
+    Ok(folder.join(format!("{name}.txt")))
 }
 
 /// `test module::name ... ok`. One that was ignored has no verdict, and a test in a document has no name.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::picture::{FAINT, Letters, MARGIN, PLAIN, Picture, SMALL, TITLE, WIDTH};
+use crate::picture::{FAINT, Letters, MARGIN, OCHRE, PLAIN, Picture, RED, SMALL, TEAL, TITLE, WIDTH};
 
 /// Characters that the longest bar of the text takes.
 const COLUMNS: usize = 50;
@@ -14,9 +14,9 @@ const STEP: usize = 28;
 /// What is kept free at the right for the duration behind a bar.
 const NUMBER: usize = 90;
 /// The colours of Xen with domain 0, of the guest, and of moments.
-const HOST: &str = "#0f7b8a";
-const GUEST: &str = "#c9a227";
-const MOMENT: &str = "#b3261e";
+const HOST: &str = TEAL;
+const GUEST: &str = OCHRE;
+const MOMENT: &str = RED;
 
 /// The steps of a boot, of which each begins when the one before ends, and moments within them.
 ///

@@ -25,3 +25,5 @@ mod perils;
 #[path = "../../../xenbus/tests/it/suspended/mod.rs"]
 mod suspended;
 mod tasks;
+#[path = "common/tasks.rs"]
+mod world;

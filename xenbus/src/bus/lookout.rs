@@ -105,6 +105,27 @@ impl<P: Platform> Lookout<P> {
         self.watch.wait(until)
     }
 
+    /// Waits until one of the wanted devices is there, and answers with that of the lowest number; with `None` if there is none
+    /// until then, however often something else changes.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn find(
+        &mut self,
+        store: &Store<P>,
+        is_wanted: impl Fn(&Device) -> bool,
+        until: Duration,
+    ) -> Result<Option<Device>, StoreError> {
+        loop {
+            self.look_now(store)?;
+            let wanted = self.devices().filter(|device| is_wanted(device)).min_by_key(|device| device.name().id);
+            if wanted.is_some() || store.now() >= until || !self.wait(until)? {
+                return Ok(wanted.cloned());
+            }
+        }
+    }
+
     /// Has the task woken when there is to be a look; answers whether there is already.
     pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut has_changed = self.watch.poll_changed(context).is_ready();

@@ -1,5 +1,6 @@
 //! A kernel as a model: its clock, and as much of Xen as the store asks for.
 
+pub(crate) mod front;
 pub(crate) mod tree;
 
 use std::alloc::{Layout, alloc_zeroed};

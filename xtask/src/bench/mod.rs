@@ -25,10 +25,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use self::csv::Before;
+use self::page::Check;
 use self::report::Report;
 use crate::cli::{Bench, Benchmark};
-use crate::paths;
 use crate::progress::Progress;
+use crate::{paths, results};
 
 /// Runs benchmarks and returns 0: whether their goals are met is told, and no failure.
 ///
@@ -51,11 +52,30 @@ pub fn run(options: &Bench) -> Result<u8> {
     show(&reports, &progress)?;
     if keep {
         reports.iter().try_for_each(|(report, _)| keep_one(report, &progress))?;
+        for (name, ..) in CHECKS {
+            results::table(name).map_or(Ok(()), |table| keep_file(&format!("{name}.txt"), &table, &progress))?;
+        }
         if options.benchmark.is_none() {
             keep_file("summary.svg", &page::summary(&reports), &progress)?;
         }
     }
     Ok(0)
+}
+
+/// What else a reader wants to know: tables that other commands have kept, by their names.
+const CHECKS: [(&str, &str, &str); 2] = [
+    ("mutants", "Guards that were taken away, and tests that noticed", "cargo xtask mutants"),
+    ("coverage", "Lines that read what a peer wrote, and tests that run them", "cargo xtask coverage"),
+];
+
+/// The tables of the last runs here, or else those that were committed.
+fn checks() -> Result<Vec<Check>> {
+    let one = |(name, title, command)| {
+        let committed = kept(&format!("{name}.txt"))?;
+        let table = results::table(name).or_else(|| fs::read_to_string(committed).ok());
+        Ok(Check { title, command, table })
+    };
+    CHECKS.into_iter().map(one).collect()
 }
 
 /// Writes the page, and what it shows.
@@ -69,7 +89,7 @@ fn show(reports: &[(Report, Before)], progress: &Progress) -> Result<()> {
         write(&folder.join(name), &picture)?;
     }
     let page = folder.join("index.html");
-    write(&page, &page::text(reports, &setting::of(progress)?))?;
+    write(&page, &page::text(reports, &checks()?, &setting::of(progress)?))?;
     progress.note("written", page.display().to_string());
     Ok(())
 }

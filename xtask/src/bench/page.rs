@@ -16,15 +16,23 @@ img { max-width: 100%; height: auto; border: 1px solid #8883; border-radius: 6px
 table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid #8883 }
 td:first-child, th:first-child { text-align: left } .good { color: #1a7f37 } .bad { color: #b3261e }
 @media (prefers-color-scheme: dark) { .good { color: #56d364 } .bad { color: #ff7b72 } }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem } dt { font-weight: 600 } dd { margin: 0 } .missed { font-weight: 600 }
+pre { overflow-x: auto; font-size: 13px; line-height: 1.4 } dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem } dt { font-weight: 600 } dd { margin: 0 } .missed { font-weight: 600 }
 ";
 
 /// Smaller changes are none.
 const NOTICED: f64 = 0.01;
 
-/// Returns the page: what was measured on, a picture of all, and each report with its goals, picture, figures and caveats. Beside each
-/// report is what was found before.
-pub(super) fn text(reports: &[(Report, Before)], setting: &[(&str, String)]) -> String {
+/// A table of what tests found, and how to make it anew.
+pub(super) struct Check {
+    pub(super) title: &'static str,
+    pub(super) command: &'static str,
+    /// As it was kept.
+    pub(super) table: Option<String>,
+}
+
+/// Returns the page: what was measured on, a picture of all, each report with its goals, picture, figures and caveats, and what checks
+/// found. Beside each report is what was found before.
+pub(super) fn text(reports: &[(Report, Before)], checks: &[Check], setting: &[(&str, String)]) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n\
          <title>domu: benchmarks</title>\n<style>{STYLE}</style>\n<h1>Benchmarks</h1>\n<dl>\n"
@@ -39,6 +47,10 @@ pub(super) fn text(reports: &[(Report, Before)], setting: &[(&str, String)]) -> 
     );
     for (report, before) in reports {
         part(&mut page, report, before);
+    }
+    for Check { title, command, table } in checks {
+        let table = table.as_deref().unwrap_or("It has not run here.").trim_end();
+        let _ = writeln!(page, "<h2>{title}</h2>\n<p><code>{command}</code>\n<pre>{}</pre>", escaped(table));
     }
     page
 }
@@ -132,7 +144,9 @@ mod tests {
         let goal = |limit| Goal::ratio(Better::More, limit);
         report.verdicts =
             vec![Verdict::of(&report.rows[0], goal(2.0)).unwrap(), Verdict::of(&report.rows[2], goal(1.0)).unwrap()];
-        let page = text(&[(report, nothing())], &[("Xen", "4 & more".into())]);
+        let check = Check { title: "Guards", command: "try", table: Some("a <b> 7\n".into()) };
+        let page = text(&[(report, nothing())], &[check], &[("Xen", "4 & more".into())]);
+        assert!(page.ends_with("<h2>Guards</h2>\n<p><code>try</code>\n<pre>a &lt;b&gt; 7</pre>\n"), "{page}");
         assert!(page.contains("<dt>Xen<dd>4 &amp; more") && page.contains("1 of 2 goals are met"), "{page}");
         assert!(page.find("NOT MET: large") < page.find("<h2"), "{page}");
         assert!(page.contains("<td>25,000<td>10,000<td><span class=good>2.50</span><td><td>"), "{page}");

@@ -2,7 +2,7 @@
 
 use super::number;
 use super::report::{Better, Report, Row};
-use crate::picture::{FAINT, HEAD, Letters, MARGIN, PLAIN, Picture, TITLE, WIDTH};
+use crate::picture::{FAINT, HEAD, Letters, MARGIN, PLAIN, Picture, RED as BAD, TEAL as GOOD, TITLE, WIDTH};
 
 const STEP: usize = 26;
 const BAR: usize = 16;
@@ -11,8 +11,6 @@ const BARS: usize = 470;
 const NUMBER: usize = 130;
 /// What the scale ends with, at both ends: that many times better or worse.
 const MOST: f64 = 16.0;
-const GOOD: &str = "#0f7b8a";
-const BAD: &str = "#b3261e";
 
 /// Returns the picture as an SVG file.
 pub(super) fn text(reports: &[Report]) -> String {

@@ -2,7 +2,9 @@
 
 use super::number;
 use super::report::{Better, Report, Row};
-use crate::picture::{FAINT, HEAD, INK, Letters, MARGIN, PLAIN, Picture, SMALL, TITLE, WIDTH, wrapped};
+use crate::picture::{
+    FAINT, HEAD, INK, Letters, MARGIN, OCHRE, PLAIN, Picture, RED as BAD, SMALL, TEAL, TITLE, WIDTH, wrapped,
+};
 
 /// The height of a bar with the gap below it.
 const STEP: usize = 26;
@@ -13,9 +15,8 @@ const NUMBER: usize = 92;
 const LETTERS: usize = 175;
 
 /// The colours of the guests, told apart by the colour-blind as well.
-const GUESTS: [&str; 2] = ["#0f7b8a", "#c9a227"];
+const GUESTS: [&str; 2] = [TEAL, OCHRE];
 const GOOD: &str = "#1a7f37";
-const BAD: &str = "#b3261e";
 
 const RATIO: Letters = Letters { size: 16, bold: true, colour: INK };
 

@@ -18,7 +18,7 @@ use self::report::{Report, Row};
 pub(crate) use self::tools::Tools;
 use crate::program::Program;
 use crate::progress::Progress;
-use crate::{cli, paths, process, workspace};
+use crate::{cli, paths, process, results, workspace};
 
 /// Which files, and why.
 const LIST: &str = "tests/coverage.toml";
@@ -55,6 +55,9 @@ pub(crate) fn judge(tools: &Tools, words: &[String], progress: &Progress, told: 
     let text = report.to_string();
     progress.text(&text);
     told(&text);
+    if words.is_empty() {
+        results::keep_table("coverage", &text)?;
+    }
     Ok(report.passed())
 }
 

@@ -24,7 +24,7 @@ pub use self::report::Report;
 pub use self::share::Share;
 use self::suite::{Bench, Suite};
 use crate::progress::{Progress, Step};
-use crate::{cli, interrupt, paths};
+use crate::{cli, interrupt, paths, results};
 
 /// Where the lists are.
 const LISTS: &str = "tests/mutants";
@@ -51,6 +51,9 @@ pub fn judge(words: &[String], share: Share, progress: &Progress, told: impl FnO
     let text = report.to_string();
     progress.text(&text);
     told(&text);
+    if words.is_empty() && share == Share::ALL {
+        results::keep_table("mutants", &text)?;
+    }
     Ok(report.passed())
 }
 
