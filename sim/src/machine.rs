@@ -198,9 +198,9 @@ impl Drop for Machine {
         if std::thread::panicking() {
             let state = self.0.lock();
             eprintln!(
-                "xen-sim: the machine's seed is {}; its last calls were:\n{}",
+                "xen-sim: the machine's seed is {}; its last calls were (of naps in a row, the last):\n{}",
                 state.seed,
-                state.trace.last(SHOWN)
+                state.trace.last_telling(SHOWN)
             );
         }
     }

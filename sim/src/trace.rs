@@ -1,6 +1,6 @@
 //! What happened, call by call.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -59,6 +59,22 @@ impl Trace {
         Self(self.0.iter().skip(self.0.len().saturating_sub(count)).cloned().collect())
     }
 
+    /// The last `count` events, where many naps of a domain in a row, that led to nothing else, are its last one.
+    #[must_use]
+    pub(crate) fn last_telling(&self, count: usize) -> Self {
+        let mut napping = BTreeSet::new();
+        let tells = |event: &&Event| {
+            if event.what.is_nap() {
+                return napping.insert(event.domain);
+            }
+            napping.remove(&event.domain);
+            true
+        };
+        let mut events: VecDeque<Event> = self.0.iter().rev().filter(tells).take(count).cloned().collect();
+        events.make_contiguous().reverse();
+        Self(events)
+    }
+
     /// How often a hypercall was made: those with the given number, and command where one is given.
     #[must_use]
     pub fn count(&self, number: Number, command: Option<u32>) -> usize {
@@ -74,6 +90,15 @@ impl Trace {
             self.0.pop_front();
         }
         self.0.push_back(event);
+    }
+}
+
+impl What {
+    /// Whether a vCPU waited, and nothing else.
+    fn is_nap(&self) -> bool {
+        use sched::Command;
+        let Self::Call { number: Number::SCHED_OP, command, answer: 0, .. } = *self else { return false };
+        [Command::POLL, Command::BLOCK, Command::YIELD].contains(&Command(command))
     }
 }
 
@@ -107,4 +132,24 @@ fn name(number: Number, command: u32) -> String {
         number => return number.name().map_or_else(|| format!("{number:?}"), str::to_lowercase),
     };
     known.map_or_else(|| format!("{prefix}_{command}"), |known| format!("{prefix}_{}", known.to_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(step: u64, domain: u16, command: sched::Command) -> Event {
+        let what = What::Call { vcpu: VcpuId(0), number: Number::SCHED_OP, command: command.0, answer: 0 };
+        Event { step, at: Duration::ZERO, domain: DomId(domain), what }
+    }
+
+    #[test]
+    fn naps_in_a_row_are_one() {
+        let (nap, other) = (sched::Command::POLL, sched::Command::SHUTDOWN);
+        let of = |step| event(step, (step % 2) as u16, if step == 3 { other } else { nap });
+        let trace = Trace((0..10).map(of).collect());
+        let steps = |count| trace.last_telling(count).iter().map(|event| event.step).collect::<Vec<_>>();
+        assert_eq!(steps(24), [1, 3, 8, 9]);
+        assert_eq!(steps(2), [8, 9]);
+    }
 }

@@ -43,8 +43,7 @@ impl State {
         for port in &ports {
             self.dom(caller.domain).channels.get(*port)?;
         }
-        let deadline = (poll.timeout != 0).then(|| Duration::from_nanos(poll.timeout));
-        Ok(Sleep::Poll { ports, deadline })
+        Ok(Sleep::Poll { ports, deadline: deadline(poll.timeout) })
     }
 
     fn shutdown(&mut self, caller: Caller, reason: ShutdownReason) -> Outcome {
@@ -105,5 +104,14 @@ impl State {
             (deadline != 0).then(|| Duration::from_nanos(deadline));
         self.fire_timers();
         Ok(0)
+    }
+}
+
+/// 0 is Xen's word for no deadline. Its times are signed: the last one never comes, and what looks like a later one was long ago.
+fn deadline(timeout: u64) -> Option<Duration> {
+    match i64::try_from(timeout) {
+        Ok(0 | i64::MAX) => None,
+        Ok(_) => Some(Duration::from_nanos(timeout)),
+        Err(_) => Some(Duration::ZERO),
     }
 }

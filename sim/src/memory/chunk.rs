@@ -13,6 +13,8 @@ use super::Page;
 /// Adjacent pages, zeroed. They go back to the host with the machine.
 #[derive(Debug)]
 pub(super) struct Chunk {
+    /// What the host gave, which is a page more.
+    base: NonNull<u8>,
     start: NonNull<Frame>,
     count: NonZeroUsize,
     end: End,
@@ -35,11 +37,11 @@ impl Chunk {
     pub(super) fn new(count: NonZeroUsize) -> Self {
         let layout = layout(count);
         // SAFETY: the layout is not empty.
-        let start = unsafe { alloc_zeroed(layout) };
-        match NonNull::new(start.cast()) {
-            Some(start) => Self { start, count, end: End::WithTheMachine },
-            None => handle_alloc_error(layout),
-        }
+        let base = unsafe { alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        // SAFETY: the first page boundary is less than a page away, and there is a page more than needed.
+        let start = unsafe { base.add(base.align_offset(PAGE_SIZE)) };
+        Self { base, start: start.cast(), count, end: End::WithTheMachine }
     }
 
     /// Has the memory outlive the machine.
@@ -76,13 +78,16 @@ impl Drop for Chunk {
             return;
         }
         // SAFETY: allocated in `new` with this layout; with the machine go all who could use it.
-        unsafe { dealloc(self.start.as_ptr().cast(), layout(self.count)) };
+        unsafe { dealloc(self.base.as_ptr(), layout(self.count)) };
     }
 }
 
+/// Of bytes, with a page to spare: a host that is asked for whole pages fills them with zeros itself, and they cost though nobody uses
+/// them.
 fn layout(count: NonZeroUsize) -> Layout {
-    match Layout::array::<Frame>(count.get()) {
-        Ok(layout) => layout,
-        Err(_) => panic!("{count} pages are more than the host has addresses for"),
+    let bytes = count.checked_add(1).and_then(|pages| pages.get().checked_mul(PAGE_SIZE));
+    match bytes.map(Layout::array::<u8>) {
+        Some(Ok(layout)) => layout,
+        _ => panic!("{count} pages are more than the host has addresses for"),
     }
 }

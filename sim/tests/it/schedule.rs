@@ -117,6 +117,21 @@ fn sleeping_for_ever_is_an_error_that_names_who_waits() {
     assert!(waiting[1].contains("domain 2") && waiting[1].contains("upcall"), "{waiting:?}");
 }
 
+/// Whoever polls until the last time that Xen knows polls for ever: it does not come, again and again.
+#[test]
+fn a_wait_until_the_end_of_time_is_for_ever() {
+    let machine = Machine::new(9);
+    let domain = machine.domain();
+    let run = machine.run(|scope| {
+        scope.spawn(&domain, |domain| {
+            while domain.now() < Duration::MAX {
+                sched::poll(domain, &[], Some(Duration::MAX)).unwrap();
+            }
+        });
+    });
+    assert!(matches!(run, Err(RunError::Deadlock { .. })), "{run:?}");
+}
+
 #[test]
 fn a_loop_without_end_runs_out_of_fuel() {
     let machine = Machine::builder(1).fuel(100).build();

@@ -339,7 +339,7 @@ impl<'a> Boot<'a> {
             let last = diagnose::last_line(self.log.text());
             return self.broken(&format!("domain 0 did not get on in time: {last}"), session);
         };
-        let sign = recorder.last_sign(self.guest().timeout);
+        let sign = recorder.last_sign(self.guest().timeout) + self.scenario.hint();
         self.done = true;
         let ending = if self.asked_to_end {
             session.progress.note("xl", format!("the guest has not ended {} s after shutdown", FAREWELL.as_secs()));

@@ -57,6 +57,14 @@ impl Scenario {
         self.status == Some(0)
     }
 
+    /// Returns what to add to the news that the guest has not ended in time.
+    pub(super) fn hint(&self) -> &'static str {
+        if !self.succeeded() {
+            return "";
+        }
+        "; its scenario had ended well and left it running: does `xl shutdown \"$name\"` belong at the scenario's end?"
+    }
+
     /// Returns what follows `key` and a space in the first line that was said and begins so.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
@@ -173,5 +181,17 @@ impl fmt::Display for Reason {
             Self::SoftReset => f.write_str("a soft reset"),
             Self::Other(code) => write!(f, "shutdown reason {code}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_its_scenario_left_running_is_not_blamed() {
+        let with = |status| Scenario { status, ..Scenario::default() };
+        assert!(with(Some(0)).hint().contains("xl shutdown"));
+        assert_eq!((with(Some(1)).hint(), with(None).hint()), ("", ""));
     }
 }
