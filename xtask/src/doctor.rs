@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::coverage::Tools;
 use crate::packages::{self, DOM0, HYPERVISOR, Set, VALGRIND};
 use crate::progress::Progress;
 use crate::qemu::{Accelerator, Program};
@@ -30,6 +31,7 @@ pub fn run() -> Result<u8> {
         kvm()?,
         valgrind(),
         nightly()?,
+        llvm_tools()?,
         space()?,
     ];
     findings.iter().for_each(print);
@@ -155,6 +157,13 @@ fn kvm() -> Result<Finding> {
         Accelerator::Tcg => {
             Finding::new(State::Without, what, "not usable for Xen: QEMU translates instead (slower, works)")
         }
+    })
+}
+
+fn llvm_tools() -> Result<Finding> {
+    Ok(match Tools::are_here()? {
+        true => Finding::new(State::Good, "LLVM's tools", "installed, for `cargo xtask coverage`"),
+        false => Finding::new(State::Without, "LLVM's tools", "not yet here; `cargo xtask coverage` fetches them"),
     })
 }
 

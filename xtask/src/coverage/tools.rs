@@ -21,9 +21,8 @@ impl Tools {
     ///
     /// When the toolchain does not say where it is, or the user interrupts.
     pub(crate) fn ensure(progress: &Progress) -> Result<Result<Self, String>> {
-        let tools = Self { folder: folder()? };
-        if tools.are_there() || (process::find("rustup").is_some() && add(progress)? && tools.are_there()) {
-            return Ok(Ok(tools));
+        if Self::are_here()? || (process::find("rustup").is_some() && add(progress)? && Self::are_here()?) {
+            return Ok(Ok(Self { folder: folder()? }));
         }
         Ok(Err("LLVM's tools are not here and could not be fetched; with a network: `rustup component add llvm-tools`"
             .into()))
@@ -44,8 +43,14 @@ impl Tools {
         process::output(export)
     }
 
-    fn are_there(&self) -> bool {
-        ["llvm-cov", "llvm-profdata"].iter().all(|tool| self.folder.join(tool).is_file())
+    /// Returns whether nothing has to be fetched.
+    ///
+    /// # Errors
+    ///
+    /// When the toolchain does not say where it is.
+    pub(crate) fn are_here() -> Result<bool> {
+        let folder = folder()?;
+        Ok(["llvm-cov", "llvm-profdata"].iter().all(|tool| folder.join(tool).is_file()))
     }
 }
 
