@@ -80,7 +80,7 @@ pub fn has_disks(packages: &[Package]) -> bool {
 /// When the workspace is not found.
 pub fn disks(what: Disks) -> Result<Command> {
     let mut command = cargo(&["run", "--release", "--package", DISKS, "--bin"])?;
-    workspace::build_quickly(&mut command);
+    build_for_long_runs(&mut command);
     match what {
         Disks::Faults { seeds, seed } => {
             command.args(["block-storm", "--", "--seeds", &seeds.to_string(), "--seed", &seed.to_string()])
@@ -117,7 +117,7 @@ pub fn has_interfaces(packages: &[Package]) -> bool {
 /// When the workspace is not found.
 pub fn interfaces(what: Interfaces) -> Result<Command> {
     let mut command = cargo(&["test", "--release", "--package", INTERFACES, "--test", "it", "--", "--nocapture"])?;
-    workspace::build_quickly(&mut command);
+    build_for_long_runs(&mut command);
     match what {
         Interfaces::Faults { seeds, seed } => {
             command.env("DOMU_SEEDS", seeds.to_string()).env("DOMU_SEED", seed.to_string()).args(FAULTS)
@@ -125,6 +125,11 @@ pub fn interfaces(what: Interfaces) -> Result<Command> {
         Interfaces::Packets(packets) => command.env("DOMU_PACKETS", packets.to_string()).arg(PACKETS),
     };
     Ok(command)
+}
+
+/// As quickly as it may be without losing more time in a run: the parts of a crate know each other.
+fn build_for_long_runs(command: &mut Command) {
+    workspace::build_quickly(command).env("CARGO_PROFILE_RELEASE_LTO", "false");
 }
 
 /// The sanitizer comes with the pinned toolchain, which only hides the option.

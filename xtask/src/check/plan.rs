@@ -40,7 +40,7 @@ const INTERFACES: [(&str, Interfaces); 2] = [
 const SEED: u64 = 15;
 
 /// In how many shares the mutants are tried, each commit the next: all of them take longer than a push has time for.
-const SHARES: usize = 16;
+const SHARES: usize = 32;
 
 /// Returns all steps; those for tests that the workspace does not have are left out.
 pub(super) fn steps(packages: &[Package]) -> Result<Vec<Step>> {
