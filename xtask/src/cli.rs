@@ -234,7 +234,7 @@ pub struct Mutants {
     /// Only those with one of these words in their id, file or package
     #[arg(value_name = "FILTER")]
     pub filter: Vec<String>,
-    /// Only a share of them, such as 2/5: the second of five. `cargo xtask test` tries a sixteenth, the next with each commit
+    /// Only a share of them, such as 2/5: the second of five. `cargo xtask test` tries a thirty-second, the next with each commit
     #[arg(long, value_name = "N/M", default_value_t = Share::ALL)]
     pub share: Share,
 }

@@ -239,8 +239,8 @@ pub fn last_lines(text: &str, count: usize) -> String {
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
-        1_000..1_000_000 => format!("{} KB", bytes.div_ceil(1_000)),
-        1_000_000..1_000_000_000 => format!("{} MB", bytes.div_ceil(1_000_000)),
+        1_000..999_500 => format!("{} KB", (bytes + 500) / 1_000),
+        999_500..999_500_000 => format!("{} MB", (bytes + 500_000) / 1_000_000),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }

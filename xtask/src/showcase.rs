@@ -105,7 +105,7 @@ impl Showcase {
             Err(error) => self.progress.note("written", format!("not: {}: {error}", file.display())),
         }
         if !self.smoke {
-            self.progress.note("end", "Ctrl-C");
+            self.progress.note("end", "Ctrl-C asks the guest to end");
         }
     }
 }

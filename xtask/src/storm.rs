@@ -44,7 +44,11 @@ pub fn exists(packages: &[Package]) -> bool {
 /// When the workspace is not found.
 pub fn command(build: Build, steps: u64, seed: u64) -> Result<Command> {
     let mut command = match build {
-        Build::Release => cargo(&["run", "--release"])?,
+        Build::Release => {
+            let mut command = cargo(&["run", "--release"])?;
+            build_for_long_runs(&mut command);
+            command
+        }
         Build::AddressSanitizer => with_address_sanitizer()?,
         Build::Miri => miri::cargo(&["run"])?,
     };

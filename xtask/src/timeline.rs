@@ -137,7 +137,8 @@ impl Timeline {
         picture.y = 50;
         picture.write(MARGIN, title, TITLE);
         picture.y += 26;
-        let ends = format!("{:.2} s from the start to the end of the guest", self.end().as_secs_f64());
+        let end = if self.end.is_some() { "to the end of the guest" } else { "on, and the guest goes on" };
+        let ends = format!("{:.2} s from the start {end}", self.end().as_secs_f64());
         picture.write(MARGIN, &ends, Letters { colour: FAINT, ..PLAIN });
         picture.y += 20;
         picture.rule();

@@ -13,12 +13,16 @@ use crate::progress::{self, Progress, Receiver};
 /// How much the builds stand back while there are boots, whose limits are in real time.
 const COURTESY: i32 = 3;
 
-/// Runs all steps, each lane in their order, and returns what became of them, in their order.
-///
-/// # Errors
-///
-/// When the user interrupts.
-pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
+/// Runs all steps, each lane in their order, and returns what became of them, in their order; and an error if the user interrupts.
+pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> (Vec<Ended>, Result<()>) {
+    let names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
+    let ended: Mutex<Vec<Option<Ended>>> = Mutex::new(names.iter().map(|_| None).collect());
+    let result = run_all(steps, &ended, progress);
+    let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().zip(names);
+    (ended.map(|(ended, name)| ended.unwrap_or_else(|| Step::interrupted(name))).collect(), result)
+}
+
+fn run_all(steps: Vec<Step>, ended: &Mutex<Vec<Option<Ended>>>, progress: &Progress) -> Result<()> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let has_boots = steps.iter().any(|step| step.part == Part::Xen);
     let (lanes, rest) = arrange(steps, processors);
@@ -29,9 +33,9 @@ pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
     let has_nothing = |(_, steps): &(usize, &Steps)| steps.is_empty() && rest.is_empty();
     lanes.iter().enumerate().filter(has_nothing).for_each(|(number, _)| stage.close(number));
     let rest = Mutex::new(VecDeque::from(rest));
-    let mut ended = thread::scope(|scope| {
+    thread::scope(|scope| {
         let run = |(number, steps)| {
-            let driver = Driver { number, stage: Arc::clone(&stage), progress: progress.clone(), rest: &rest };
+            let driver = Driver { number, stage: Arc::clone(&stage), progress: progress.clone(), rest: &rest, ended };
             let courtesy = if number == 0 { courtesy } else { 0 };
             scope.spawn(move || driver.drive(steps, courtesy))
         };
@@ -39,11 +43,8 @@ pub(super) fn run(steps: Vec<Step>, progress: &Progress) -> Result<Vec<Ended>> {
         let results =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
         // All are waited for, also after one was interrupted.
-        results.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>>>()
-    })?;
-    let mut all: Vec<_> = ended.drain(..).flatten().collect();
-    all.sort_by_key(|(place, _)| *place);
-    Ok(all.into_iter().map(|(_, ended)| ended).collect())
+        results.collect::<Vec<_>>().into_iter().collect()
+    })
 }
 
 /// The steps of a lane, with their places among all.
@@ -76,30 +77,42 @@ struct Driver<'a> {
     progress: Progress,
     /// Steps for whoever has done its own.
     rest: &'a Mutex<VecDeque<(usize, Step)>>,
+    /// What became of all steps so far.
+    ended: &'a Mutex<Vec<Option<Ended>>>,
 }
 
 impl Driver<'_> {
-    fn drive(&self, steps: Steps, courtesy: i32) -> Result<Vec<(usize, Ended)>> {
+    fn drive(&self, steps: Steps, courtesy: i32) -> Result<()> {
         if courtesy > 0 {
             // It holds for this thread and what it starts. Should the system refuse it, all goes on as well, if less evenly.
             let _ = rustix::process::setpriority_process(None, courtesy);
         }
         let rest = std::iter::from_fn(|| self.rest.lock().unwrap_or_else(PoisonError::into_inner).pop_front());
-        let ended = steps.into_iter().chain(rest).map(|(place, step)| Ok((place, self.step(step)?))).collect();
+        let result = steps.into_iter().chain(rest).try_for_each(|(place, step)| self.step(place, step));
         self.stage.close(self.number);
-        ended
+        result
     }
 
-    fn step(&self, step: Step) -> Result<Ended> {
+    fn step(&self, place: usize, step: Step) -> Result<()> {
         let name = step.name.clone();
-        let notice = |words: &str| format!("  {:<11} {name} {words}", "beside");
-        self.stage.begin(self.number, &name, &notice("has begun; its output comes when it has ended"));
+        let beside = |words: &str| format!("  {:<11} {words}", "beside");
+        self.stage.begin(self.number, &name, &beside(&format!("{name} has begun; its output comes when it has ended")));
         let (stage, number) = (Arc::clone(&self.stage), self.number);
         let voice = self.progress.to(Receiver::new(move |text| stage.say(number, text)));
-        let ended = step.run(&voice);
-        let words = ended.as_ref().map_or("ended", |ended| ended.outcome.words());
-        self.stage.end(self.number, &notice(&format!("{words}; its output comes after this step")));
-        ended
+        let result = step.run(&voice).map(|ended| self.note(place, ended, &voice));
+        let words = result.as_ref().map_or_else(|_| format!("{name} interrupted"), Clone::clone);
+        self.stage.end(self.number, &beside(&format!("{words}; its output comes after this step")));
+        result.map(drop)
+    }
+
+    /// Notes what became of a step, and says so, and how many have ended.
+    fn note(&self, place: usize, step: Ended, voice: &Progress) -> String {
+        let words = step.words();
+        let mut all = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        all[place] = Some(step);
+        let done = all.iter().flatten().count();
+        voice.line("test", format!("{words} ({done} of {})", all.len()));
+        words
     }
 }
 
@@ -139,7 +152,8 @@ mod tests {
 
     #[test]
     fn all_steps_run_and_are_told_in_their_order() {
-        let ended = run(steps(), &Progress::quiet()).unwrap();
+        let (ended, result) = run(steps(), &Progress::quiet());
+        result.unwrap();
         let told: Vec<_> = ended.iter().map(|ended| (ended.name.as_str(), &ended.outcome)).collect();
         let (passed, failed) = (&Outcome::Passed, &Outcome::Failed);
         assert_eq!(told, [("lint", failed), ("real Xen", failed), ("tests", failed), ("more tests", passed)]);
@@ -165,8 +179,9 @@ mod tests {
         let stage = Arc::new(Stage::new(1, Box::new(screen)));
         let steps: Vec<_> = steps().into_iter().enumerate().collect();
         let (count, rest) = (steps.len(), Mutex::new(VecDeque::from(steps)));
-        let driver = Driver { number: 0, stage, progress: Progress::quiet(), rest: &rest };
-        let ended = driver.drive(Steps::new(), 0).unwrap();
-        assert_eq!(ended.iter().map(|(place, _)| *place).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
+        let ended = Mutex::new((0..count).map(|_| None).collect());
+        let driver = Driver { number: 0, stage, progress: Progress::quiet(), rest: &rest, ended: &ended };
+        driver.drive(Steps::new(), 0).unwrap();
+        assert!(ended.lock().unwrap().iter().all(Option::is_some));
     }
 }

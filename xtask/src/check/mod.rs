@@ -26,9 +26,10 @@ pub fn run(options: &Test) -> Result<u8> {
         return Ok(0);
     }
     let progress = Progress::new();
-    let ended = lanes::run(steps, &progress)?;
+    let (ended, result) = lanes::run(steps, &progress);
     let summary = Summary::new(ended, progress.elapsed());
     eprintln!("{summary}");
+    result?;
     Ok(u8::from(summary.has(&Outcome::Failed) || options.complete && summary.has_gaps()))
 }
 

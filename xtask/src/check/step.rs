@@ -82,6 +82,16 @@ pub(super) struct Ended {
     pub(super) last: Vec<String>,
 }
 
+impl Ended {
+    /// What became of it, how long it took, and what it said last if it failed.
+    pub(super) fn words(&self) -> String {
+        let Self { name, outcome, took, last, .. } = self;
+        let reason = last.iter().rev().find(|line| !line.trim().is_empty()).filter(|_| *outcome == Outcome::Failed);
+        let reason = reason.map(|line| format!(": {}", line.trim())).unwrap_or_default();
+        format!("{name} {} in {:.1} s{reason}", outcome.words(), took.as_secs_f32())
+    }
+}
+
 /// How many lines of a step that failed are said again.
 const LAST: usize = 40;
 
@@ -108,6 +118,12 @@ impl Step {
 
     pub(super) fn mutants(share: Share) -> Self {
         Self { name: format!("mutants, share {share}"), part: Part::Host, work: Work::Mutants(share) }
+    }
+
+    /// One that the user did not let run to its end.
+    pub(super) fn interrupted(name: String) -> Ended {
+        let outcome = Outcome::NotRun("interrupted".into());
+        Ended { name, outcome, took: Duration::ZERO, repeat: String::new(), last: Vec::new() }
     }
 
     pub(super) const fn lane(&self) -> Lane {
@@ -139,9 +155,7 @@ impl Step {
             progress.text(&format!("warning: {error:#}"));
         }
         let last = if outcome == Outcome::Failed { said.last(LAST) } else { Vec::new() };
-        let ended = Ended { name: self.name, outcome, took: started.elapsed(), repeat, last };
-        progress.line("test", format!("{} {}", ended.name, ended.outcome.words()));
-        Ok(ended)
+        Ok(Ended { name: self.name, outcome, took: started.elapsed(), repeat, last })
     }
 }
 
@@ -198,9 +212,9 @@ fn loudly(name: &str, mut command: Command, progress: &Progress, said: &Said) ->
         // Through a pipe cargo does not see the terminal.
         command.env("CARGO_TERM_COLOR", "always");
     }
-    let (listener, said) = (progress.clone(), said.clone());
-    watched(name, command, progress, move |line| {
-        said.note(line);
+    let (listener, heard) = (progress.clone(), said.clone());
+    watched(name, command, progress, said, move |line| {
+        heard.note(line);
         listener.print(line);
     })
 }
@@ -208,7 +222,7 @@ fn loudly(name: &str, mut command: Command, progress: &Progress, said: &Said) ->
 /// Runs a command and shows what it printed only if it failed.
 fn silently(name: &str, command: Command, progress: &Progress, said: &Said) -> Result<Outcome> {
     let listener = said.clone();
-    let outcome = watched(name, command, progress, move |line| listener.note(line))?;
+    let outcome = watched(name, command, progress, said, move |line| listener.note(line))?;
     if outcome != Outcome::Passed {
         progress.text(said.last(usize::MAX).join("\n").trim_end());
     }
@@ -220,12 +234,15 @@ fn watched(
     name: &str,
     command: Command,
     progress: &Progress,
+    said: &Said,
     say: impl FnMut(&str) + Send + 'static,
 ) -> Result<Outcome> {
     match process::stream(command, Some(Instant::now() + LIMIT), say) {
         Ok(status) => Ok(Outcome::of(status.success())),
         Err(error) if error.is::<TimeLimitPassed>() => {
-            progress.note("test", format!("{name}: {error}, {} minutes", LIMIT.as_secs() / 60));
+            let words = format!("{name}: {error}, {} minutes", LIMIT.as_secs() / 60);
+            said.note(&words);
+            progress.note("test", words);
             Ok(Outcome::Failed)
         }
         Err(error) => Err(error),
