@@ -5,14 +5,17 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::coverage::Tools;
-use crate::packages::{self, DOM0, HYPERVISOR, Set, VALGRIND};
+use crate::packages::{self, DOM0, HYPERVISOR, QEMU, Set, VALGRIND};
 use crate::progress::Progress;
 use crate::qemu::{Accelerator, Program};
 use crate::workspace::GUEST_TARGET;
 use crate::{boot, miri, paths, process};
 
-/// What unpacked packages, images and builds take, in bytes.
+/// What unpacked packages, images and builds take, in bytes: to run a guest, and to run all tests.
 const SPACE: u64 = 2_000_000_000;
+const SPACE_OF_TESTS: u64 = 10_000_000_000;
+
+const QEMU_PROGRAM: &str = "qemu-system-x86_64";
 
 /// Examines the machine, prints what it found, and returns 0 if nothing needed is missing.
 ///
@@ -38,7 +41,7 @@ pub fn run() -> Result<u8> {
     let missing = findings.iter().filter(|finding| finding.state == State::Missing).count();
     println!();
     match missing {
-        0 => println!("Everything needed is here: try `cargo xtask run hello`."),
+        0 => println!("Everything needed is here: try `cargo xtask run`."),
         _ => println!("Missing: {missing}. Each line above marked ✗ says what to do."),
     }
     Ok(u8::from(missing > 0))
@@ -118,13 +121,19 @@ fn set(set: &Set) -> Finding {
 }
 
 fn qemu() -> Finding {
-    if process::find("qemu-system-x86_64").is_none() {
+    if !has_qemu() {
         return Finding::new(State::Without, "QEMU", "not installed; the first run unpacks it from packages");
     }
+    let whence = if process::find(QEMU_PROGRAM).is_some() { "installed" } else { "unpacked" };
     match Program::find(&Progress::quiet()).and_then(|program| program.version()) {
-        Ok(version) => Finding::new(State::Good, "QEMU", format!("installed, version {version}")),
+        Ok(version) => Finding::new(State::Good, "QEMU", format!("{whence}, version {version}")),
         Err(error) => Finding::new(State::Missing, "QEMU", format!("{error:#}")),
     }
+}
+
+/// Whether there is one without a download.
+fn has_qemu() -> bool {
+    process::find(QEMU_PROGRAM).is_some() || packages::is_ready(&QEMU)
 }
 
 fn valgrind() -> Finding {
@@ -147,7 +156,7 @@ fn kvm() -> Result<Finding> {
     if !Path::new(what).exists() {
         return Ok(Finding::new(State::Without, what, "not here: QEMU translates instead (slower, works)"));
     }
-    if !packages::is_ready(&HYPERVISOR) || process::find("qemu-system-x86_64").is_none() {
+    if !packages::is_ready(&HYPERVISOR) || !has_qemu() {
         return Ok(Finding::new(State::Without, what, "here; the first run tries whether Xen boots with it"));
     }
     let quiet = Progress::quiet();
@@ -174,6 +183,10 @@ fn space() -> Result<Finding> {
     let text = format!("{} free in {}", process::size(free), folder.display());
     let enough = free > SPACE || packages::is_ready(&DOM0);
     let state = if enough { State::Good } else { State::Missing };
-    let hint = if enough { String::new() } else { format!("; {} are needed", process::size(SPACE)) };
+    let hint = match enough {
+        false => format!("; {} are needed", process::size(SPACE)),
+        true if free < SPACE_OF_TESTS => format!("; all tests together take {}", process::size(SPACE_OF_TESTS)),
+        true => String::new(),
+    };
     Ok(Finding::new(state, "disk", text + &hint))
 }

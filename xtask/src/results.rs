@@ -25,6 +25,16 @@ pub enum Verdict {
     Passed,
 }
 
+impl Verdict {
+    /// Returns what stands before the test's name.
+    pub(crate) const fn mark(self) -> &'static str {
+        match self {
+            Self::Passed => "✓ ",
+            Self::Failed => "✗ ",
+        }
+    }
+}
+
 impl Results {
     /// Reads what was kept; nothing, if no step has run here.
     ///

@@ -12,7 +12,7 @@ use self::step::{Outcome, Step};
 use self::summary::Summary;
 use crate::cli::Test;
 use crate::progress::Progress;
-use crate::workspace;
+use crate::{doc, workspace};
 
 /// Runs the steps and returns 0 if all passed; one that cannot run here is reported, and counts as failed if asked for.
 ///
@@ -30,7 +30,16 @@ pub fn run(options: &Test) -> Result<u8> {
     let summary = Summary::new(ended, progress.elapsed());
     eprintln!("{summary}");
     result?;
+    remake_book(&summary, &progress)?;
     Ok(u8::from(summary.has(&Outcome::Failed) || options.complete && summary.has_gaps()))
+}
+
+/// The book was made before the tests of whose verdicts it tells.
+fn remake_book(summary: &Summary, progress: &Progress) -> Result<()> {
+    if summary.passed(plan::DOCUMENTATION) {
+        doc::book(progress)?;
+    }
+    Ok(())
 }
 
 fn selected(mut steps: Vec<Step>, options: &Test) -> Result<Vec<Step>> {

@@ -11,11 +11,12 @@ use crate::storm::{self, Build, Disks, Interfaces};
 use crate::workspace::{self, GUEST_TARGET, Package};
 use crate::{coverage, loom, miri};
 
+/// The step that makes the book.
+pub(super) const DOCUMENTATION: &str = "documentation";
 /// The package with the tests that boot real Xen.
 const XEN_TESTS: &str = "real-xen-tests";
-/// Those of them that take longest, and print figures: each is a step.
-const LONG_XEN_TESTS: [(&str, &str); 3] =
-    [("xenbus", "real Xen, xenbus"), ("block", "real Xen, disks"), ("network", "real Xen, networks")];
+/// Those of them that print figures.
+const FIGURES: [&str; 3] = ["xenbus", "block", "network"];
 /// The package that compares with Xen's own ring macros, and prints a table of costs.
 const DIFFERENTIAL_TESTS: &str = "differential-tests";
 /// The other target without an operating system.
@@ -81,7 +82,7 @@ fn lints(packages: &[Package]) -> Result<Vec<Step>> {
         Step::quiet("clippy, host", workspace_without(&["clippy", "--all-targets"], &guests, &["-D", "warnings"])?),
         Step::quiet("clippy, x86-64 guests", with_targets(GUEST_TARGET)?),
         Step::quiet("clippy, ARM64 libraries", with_targets(ARM_TARGET)?),
-        Step::quiet("documentation", cargo(&["run", "--quiet", "--package", "xtask", "--", "doc"])?),
+        Step::quiet(DOCUMENTATION, cargo(&["run", "--quiet", "--package", "xtask", "--", "doc"])?),
     ])
 }
 
@@ -135,19 +136,17 @@ fn packaged(packages: &[Package]) -> Result<Command> {
     Ok(command)
 }
 
-/// Several steps, as each has a time limit, and the figures of some are worth seeing when all is well, too.
+/// A step for each program of tests, as each step has a time limit; the figures of some are worth seeing when all is well, too.
 fn real_xen(packages: &[Package]) -> Result<Vec<Step>> {
     let Some(package) = packages.iter().find(|package| package.name == XEN_TESTS) else { return Ok(Vec::new()) };
-    let mut others = cargo(&["test", "--package", XEN_TESTS])?;
-    for test in package.tests.iter().filter(|test| LONG_XEN_TESTS.iter().all(|(long, _)| test != long)) {
-        others.args(["--test", test]);
-    }
-    let long = |(test, name): (&str, &str)| {
-        Ok(Step::xen(name, cargo(&["test", "--package", XEN_TESTS, "--test", test, "--", "--nocapture"])?))
+    let step = |test: &String| {
+        let mut command = cargo(&["test", "--package", XEN_TESTS, "--test", test])?;
+        if FIGURES.contains(&test.as_str()) {
+            command.args(["--", "--nocapture"]);
+        }
+        Ok(Step::xen(format!("real Xen, {test}"), command))
     };
-    let mut steps = vec![Step::xen("real Xen", others)];
-    steps.extend(LONG_XEN_TESTS.into_iter().map(long).collect::<Result<Vec<_>>>()?);
-    Ok(steps)
+    package.tests.iter().map(step).collect()
 }
 
 /// A cargo command for the packages that are built for the host; guests have no host build.

@@ -24,6 +24,11 @@ impl Summary {
         self.steps.iter().any(|ended| ended.outcome == *outcome)
     }
 
+    /// Returns whether the step of this name passed.
+    pub(super) fn passed(&self, name: &str) -> bool {
+        self.steps.iter().any(|ended| ended.name == name && ended.outcome == Outcome::Passed)
+    }
+
     /// Returns whether any step did not run.
     pub(super) fn has_gaps(&self) -> bool {
         !self.gaps().is_empty()

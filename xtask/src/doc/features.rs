@@ -54,7 +54,7 @@ pub(super) fn table(root: &Path, tests: &Tests, results: &Results) -> Result<Str
     let list = toml::from_str::<List>(&text).with_context(|| format!("{LIST} is wrong"))?;
     let table = render(&list, tests, results)?;
     let when = match results.commits() {
-        [] => "No test has been run by `cargo xtask test` here, so none has a mark.".to_owned(),
+        [] => "No test has been run by `cargo xtask test` here, so none has a mark: ✓ for one that passed, ✗ for one that failed.".to_owned(),
         commits => format!(
             "Marks are what `cargo xtask test` found here last, at {}: ✓ passed, ✗ failed; a test without one was not run.",
             commits.join(", ")
@@ -96,11 +96,7 @@ fn cell(tests: &Tests, results: &Results, folder: &str, names: &[String]) -> Res
     let link = |name: &String| {
         let places = tests.find(folder, name);
         let place = places.first().with_context(|| format!("no test in {folder} is named {name}"))?;
-        let mark = match results.of(name) {
-            None => "",
-            Some(Verdict::Passed) => "✓ ",
-            Some(Verdict::Failed) => "✗ ",
-        };
+        let mark = results.of(name).map_or("", Verdict::mark);
         Ok(format!("{mark}{}", link(name, place)))
     };
     Ok(names.iter().map(link).collect::<Result<Vec<_>>>()?.join("<br>"))

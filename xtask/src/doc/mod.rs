@@ -1,5 +1,6 @@
 //! `cargo xtask doc`: the API's pages and the book, with every link looked at.
 
+mod cases;
 mod features;
 mod html;
 mod links;
@@ -23,6 +24,8 @@ use crate::{paths, process};
 pub(crate) const FEATURES: &str = "xen-blkfront/adapters,xen-netfront/adapters";
 /// The book, from the root of the workspace.
 const BOOK: &str = "docs/book";
+/// It is for tests, and not published apart from its sources.
+const SIMULATOR: &str = "xen-sim";
 /// Where a reader begins in the API.
 const FIRST_CRATE: &str = "xen_hypercall/index.html";
 
@@ -40,9 +43,7 @@ pub fn run(options: &Doc) -> Result<u8> {
     if !options.book {
         api(&progress)?;
     }
-    let book = pages.join("book");
-    build(&book, &progress)?;
-    let faults = look(&book, &progress)?;
+    let faults = book(&progress)?;
     faults.iter().for_each(|fault| eprintln!("{fault}"));
     if !faults.is_empty() {
         eprintln!("error: {} links lead nowhere", faults.len());
@@ -51,18 +52,30 @@ pub fn run(options: &Doc) -> Result<u8> {
         }
         return Ok(1);
     }
-    println!("book  file://{}", book.join("index.html").display());
+    println!("book  file://{}", pages.join("book/index.html").display());
     println!("API   file://{}", pages.join(FIRST_CRATE).display());
     Ok(0)
 }
 
+/// Makes the book, and answers with what is wrong with its links and those of all documents.
+///
+/// # Errors
+///
+/// When mdBook cannot be run, or the user interrupts.
+pub(crate) fn book(progress: &Progress) -> Result<Vec<String>> {
+    let book = paths::target()?.join("doc/book");
+    build(&book, progress)?;
+    look(&book, progress)
+}
+
+/// The pages of what others use: the crates, and the simulator.
 fn api(progress: &Progress) -> Result<()> {
     let packages = workspace::packages()?;
-    let guests = packages.iter().filter(|package| package.is_guest());
+    let is_documented = |package: &&Package| package.is_published() || package.name == SIMULATOR;
     let mut command = workspace::cargo()?;
-    command.args(["doc", "--no-deps", "--workspace", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings");
-    for Package { name, .. } in guests {
-        command.args(["--exclude", name]);
+    command.args(["doc", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings");
+    for Package { name, .. } in packages.iter().filter(is_documented) {
+        command.args(["--package", name]);
     }
     must("rustdoc", command, progress)?;
     progress.line("API", "of all library crates, without a warning");

@@ -1,4 +1,4 @@
-//! The book's preprocessor: what leads out of the book is led to where the book has it, and the table of features is made.
+//! The book's preprocessor: what leads out of the book is led to where the book has it, and the tables of features and of hostile cases are made.
 //!
 //! A chapter whose whole text includes one document of the repository *is* that document: links to it lead to the chapter, and its own
 //! links hold from where it stands.
@@ -12,14 +12,15 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::tests_of::Tests;
-use super::{BOOK, features, links, markdown, place, sources};
+use super::{BOOK, cases, features, links, markdown, place, sources};
 use crate::paths;
 use crate::results::Results;
 
 /// What mdBook calls `supports html` on is answered by the exit status alone.
 const SUPPORTS: &str = "supports";
-/// Where the table of features goes.
-const TABLE: &str = "{{features}}";
+/// Where the table of features goes, and that of hostile cases.
+const FEATURES: &str = "{{features}}";
+const CASES: &str = "{{cases}}";
 /// Where rustdoc's pages are, as seen from the repository; the book is in a folder among them.
 const API: &str = "target/doc/";
 /// What the names of tests begin with that documents name in many places.
@@ -88,11 +89,13 @@ impl<'a> Editor<'a> {
         let own = format!("{BOOK}/src/{chapter}");
         let from = document(self.root, chapter)?.unwrap_or(own);
         let text = markdown::map_links(text, |target| self.target(chapter, place::folder(&from), target));
-        if !text.contains(TABLE) {
-            return Ok(text);
+        if text.contains(FEATURES) {
+            return Ok(text.replace(FEATURES, &features::table(self.root, &self.tests, &Results::kept()?)?));
         }
-        let table = features::table(self.root, &self.tests, &Results::kept()?)?;
-        Ok(text.replace(TABLE, &table))
+        if text.contains(CASES) {
+            return Ok(text.replace(CASES, &cases::table(&self.tests, &Results::kept()?)));
+        }
+        Ok(text)
     }
 
     /// Where a link of a chapter leads, whose text stands in a folder of the repository.

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::place;
 
 /// All tests: of each name, where it stands.
+#[derive(Default)]
 pub(super) struct Tests(BTreeMap<String, Vec<Place>>);
 
 /// A line of a file.
@@ -32,7 +33,7 @@ impl Tests {
         Ok(tests)
     }
 
-    fn add(&mut self, file: &str, text: &str) {
+    pub(super) fn add(&mut self, file: &str, text: &str) {
         let mut is_test = false;
         for (at, line) in text.lines().map(str::trim).enumerate() {
             is_test |= line == "#[test]";
@@ -50,6 +51,17 @@ impl Tests {
     pub(super) fn find(&self, folder: &str, name: &str) -> Vec<&Place> {
         let places = self.0.get(name).into_iter().flatten();
         places.filter(|place| place.file.starts_with(folder)).collect()
+    }
+
+    /// Returns the tests of each case that names tell of.
+    pub(super) fn by_case(&self) -> BTreeMap<(&str, u32), Vec<(&str, &Place)>> {
+        let mut all = BTreeMap::<_, Vec<_>>::new();
+        for (name, places) in &self.0 {
+            for case in cases(name) {
+                all.entry(case).or_default().extend(places.iter().map(|place| (name.as_str(), place)));
+            }
+        }
+        all
     }
 
     /// Whether there is a test of this name, or one about all cases that it names: `hc_026` is one of `hc_023_to_026_ids`.
