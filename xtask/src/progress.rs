@@ -3,6 +3,8 @@
 use std::fmt::{self, Debug, Formatter};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -66,14 +68,23 @@ impl Progress {
         self.started.elapsed()
     }
 
-    /// Begins a step; it disappears without a line unless [`Step::done`] is called.
+    /// Begins to show on a terminal what goes on; plain output has nothing of it.
     #[must_use]
-    pub fn step(&self, name: &'static str, text: impl Into<String>) -> Step {
+    pub fn status(&self, name: &'static str, text: impl Into<String>) -> Step {
         let bar = match &self.style {
             Style::Terminal => spinner(name, text.into()),
             Style::Lines | Style::Quiet | Style::To(_) => ProgressBar::hidden(),
         };
-        Step { progress: self.clone(), name, bar }
+        Step { progress: self.clone(), name, bar, patience: None }
+    }
+
+    /// Begins a step; it disappears without a line unless [`Step::done`] is called.
+    #[must_use]
+    pub fn step(&self, name: &'static str, text: impl Into<String>) -> Step {
+        let text = text.into();
+        let mut step = self.status(name, text.clone());
+        step.patience = matches!(self.style, Style::Lines).then(|| Patience::begin(self.clone(), name, text));
+        step
     }
 
     /// Prints a finished step.
@@ -115,12 +126,46 @@ pub struct Step {
     progress: Progress,
     name: &'static str,
     bar: ProgressBar,
+    /// Where there is no terminal.
+    patience: Option<Patience>,
+}
+
+/// Says what a step does once it takes long; while it is there, the step goes on.
+#[derive(Debug)]
+struct Patience {
+    text: Sender<String>,
+}
+
+/// How long a step may take until something is said.
+const LONG: Duration = Duration::from_secs(4);
+
+impl Patience {
+    fn begin(progress: Progress, name: &'static str, mut text: String) -> Self {
+        let (sender, texts) = mpsc::channel();
+        // It ends by itself, soon after the step.
+        thread::spawn(move || {
+            let end = Instant::now() + LONG;
+            loop {
+                match texts.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                    Ok(next) => text = next,
+                    Err(RecvTimeoutError::Timeout) => return progress.note(name, format!("{text} ...")),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        });
+        Self { text: sender }
+    }
 }
 
 impl Step {
-    /// Says what the step does now; plain output shows only the end of a step.
+    /// Says what the step does now; plain output shows the end of a step, and once what one does that takes long.
     pub fn update(&self, text: impl Into<String>) {
-        self.bar.set_message(text.into());
+        let text = text.into();
+        if let Some(patience) = &self.patience {
+            // Who has spoken is gone.
+            let _ = patience.text.send(text.clone());
+        }
+        self.bar.set_message(text);
     }
 
     /// Says something that plain output shows as well, because it takes long.

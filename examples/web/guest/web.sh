@@ -14,7 +14,8 @@ cat >$site/index.html <<'END'
 <img src=/layers.svg alt="Four layers: this page, a kernel in Rust, Xen, the machine" width=360 height=252>
 <h1>This page is a file.</h1>
 <p>It lies in an ext4 file system, on a disk that Xen gave to a kernel written in Rust. The kernel read it through a ring of
-requests, and sent it to you through another one. There is no operating system in between.</p>
+requests, and sent it to you through another one. Between Xen and this page, the guest has nothing but
+the program itself: no operating system.</p>
 <p><a href=/status>What the kernel is doing right now</a></p>
 </main>
 END

@@ -27,7 +27,7 @@ fn run_all(steps: Vec<Step>, ended: &Mutex<Vec<Option<Ended>>>, progress: &Progr
     let has_boots = steps.iter().any(|step| step.part == Part::Xen);
     let (lanes, rest) = arrange(steps, processors);
     let courtesy = if has_boots && lanes.len() > 1 { COURTESY } else { 0 };
-    let screen = Status(progress.step("test", "beginning"));
+    let screen = Status(progress.status("test", "beginning"));
     let stage = Arc::new(Stage::new(lanes.len(), Box::new(screen)));
     // Before any lane begins, so that who is heard first does not depend on which thread is quicker.
     let has_nothing = |(_, steps): &(usize, &Steps)| steps.is_empty() && rest.is_empty();

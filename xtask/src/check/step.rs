@@ -221,6 +221,7 @@ fn loudly(name: &str, mut command: Command, progress: &Progress, said: &Said) ->
 
 /// Runs a command and shows what it printed only if it failed.
 fn silently(name: &str, command: Command, progress: &Progress, said: &Said) -> Result<Outcome> {
+    progress.note("test", format!("{name}: {}", process::describe(&command)));
     let listener = said.clone();
     let outcome = watched(name, command, progress, said, move |line| listener.note(line))?;
     if outcome != Outcome::Passed {

@@ -118,7 +118,7 @@ fn documents(root: &Path) -> Result<Vec<PathBuf>> {
 
 /// Runs a command, whose words are of interest only if it fails.
 fn must(name: &'static str, command: Command, progress: &Progress) -> Result<()> {
-    let _step = progress.step(name, "");
+    let _step = progress.step(name, "at work");
     let ended = process::capture(command, None)?;
     if ended.status.success() {
         return Ok(());
