@@ -191,8 +191,8 @@ pub struct New {
 }
 
 const TEST_HELP: &str = "\
-Each step is printed with its time; a step that fails does not stop the others, and the end lists the commands that \
-repeat what failed. Boots and Miri run beside the other steps, and what they say is printed when they have ended. Miri needs a nightly toolchain, which rustup fetches once; without a network its steps are NOT RUN.
+All steps take about half an hour on two processors, and 8 GB. Each is told with its own time when it has ended; a step that fails, or \
+takes more than 20 minutes, does not stop the others, and the end lists the commands that repeat what failed. Boots and Miri run beside the other steps, and what they say is printed when they have ended. Miri needs a nightly toolchain, which rustup fetches once; without a network its steps are NOT RUN.
 
 Exit status: 0 if all steps passed, 1 if one failed (with --complete: or was not run), 2 if they could not be started.
 
