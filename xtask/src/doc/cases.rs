@@ -12,7 +12,8 @@ pub(super) fn table(tests: &Tests, results: &Results) -> String {
         let links: Vec<_> = all.into_iter().map(|(name, place)| link(name, place, results)).collect();
         format!("| `{kind}_{number:0width$}` | {} |", links.join("<br>"), width = if kind == "hc" { 3 } else { 2 })
     };
-    let rows: Vec<_> = tests.by_case().into_iter().map(row).collect();
+    let (hostile, faults): (Vec<_>, Vec<_>) = tests.by_case().into_iter().partition(|((kind, _), _)| *kind == "hc");
+    let rows: Vec<_> = hostile.into_iter().chain(faults).map(row).collect();
     format!("{HEAD}\n{}", rows.join("\n"))
 }
 
@@ -29,7 +30,7 @@ fn words(name: &str) -> String {
 }
 
 fn folder(file: &str) -> &str {
-    file.split('/').next().unwrap_or(file)
+    file.trim_start_matches("tests/").split('/').next().unwrap_or(file)
 }
 
 #[cfg(test)]
@@ -43,6 +44,6 @@ mod tests {
         let table = table(&tests, &Results::default());
         let cell = "[it is told](file/net/tests/a.rs.html#L2) (net) |";
         let rows: Vec<_> = table.lines().skip(2).collect();
-        assert_eq!(rows, ["`fault_02`", "`hc_009`", "`hc_010`"].map(|case| format!("| {case} | {cell}")));
+        assert_eq!(rows, ["`hc_009`", "`hc_010`", "`fault_02`"].map(|case| format!("| {case} | {cell}")));
     }
 }
