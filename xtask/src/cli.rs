@@ -221,10 +221,18 @@ pub struct Test {
     pub list: bool,
 }
 
+impl Test {
+    /// Returns whether no step is left out.
+    #[must_use]
+    pub fn means_all(&self) -> bool {
+        self.steps.is_empty() && !self.host && !self.xen
+    }
+}
+
 const MUTANTS_HELP: &str = "\
 The guards and their tests are listed in tests/mutants/*.toml. \
 Each is taken away in a copy of the workspace (under target/mutants): its test must exist, pass before and fail then. A guard \
-that no test misses has `survived`; a list that is wrong (no such text or test, a change that does not compile) is `broken`.
+without which every test passes has `survived`; a list that is wrong (no such text or test, a change that does not compile) is `broken`.
 
 Exit status: 0 if a test noticed each, 1 if not, 2 if they could not be tried.";
 

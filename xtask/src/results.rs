@@ -76,6 +76,19 @@ impl Results {
     }
 }
 
+/// Forgets all verdicts: those of steps that are called otherwise now would stay.
+///
+/// # Errors
+///
+/// When they cannot be removed.
+pub fn forget() -> Result<()> {
+    let folder = folder()?;
+    if folder.is_dir() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
+}
+
 /// Keeps what the tests of a step have said, in place of what they said the last time.
 ///
 /// # Errors

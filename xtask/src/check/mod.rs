@@ -12,7 +12,7 @@ use self::step::{Outcome, Step};
 use self::summary::Summary;
 use crate::cli::Test;
 use crate::progress::Progress;
-use crate::{doc, workspace};
+use crate::{doc, results, workspace};
 
 /// Runs the steps and returns 0 if all passed; one that cannot run here is reported, and counts as failed if asked for.
 ///
@@ -24,6 +24,9 @@ pub fn run(options: &Test) -> Result<u8> {
     if options.list {
         steps.iter().for_each(|step| println!("{}", step.name));
         return Ok(0);
+    }
+    if options.means_all() {
+        results::forget()?;
     }
     let progress = Progress::new();
     let (ended, result) = lanes::run(steps, &progress);
