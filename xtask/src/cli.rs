@@ -224,7 +224,7 @@ pub struct Test {
 impl Test {
     /// Returns whether no step is left out.
     #[must_use]
-    pub fn means_all(&self) -> bool {
+    pub const fn means_all(&self) -> bool {
         self.steps.is_empty() && !self.host && !self.xen
     }
 }

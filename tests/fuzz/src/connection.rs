@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xen_xenbus::connection::{CallId, Connection, Failure, Incoming, SendError};
 use xen_xenbus::wire::{Header, MESSAGE_MAX, MessageType, PAYLOAD_MAX};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::script::{Script, with_bytes};
 use crate::{Seed, Tally, Target};
@@ -53,6 +53,8 @@ struct Asked {
 struct Player {
     connection: Connection<CALLS>,
     asked: Vec<Asked>,
+    /// What came since the last whole message.
+    message: Vec<u8>,
     numbers: u32,
     now: Duration,
     /// How many pieces may be taken in yet.
@@ -70,6 +72,7 @@ pub fn play(script: &[u8]) -> Tally {
     let mut player = Player {
         connection: Connection::new(),
         asked: Vec::new(),
+        message: Vec::new(),
         numbers: 0,
         now: Duration::ZERO,
         // Each byte of a script brings one of a message at most, and each step a header besides.
@@ -156,6 +159,7 @@ impl Player {
     fn reset(&mut self) {
         self.connection.reset();
         self.asked.clear();
+        self.message.clear();
     }
 
     fn message(&mut self, header: Header, payload: &[u8], piece: usize) {
@@ -172,6 +176,7 @@ impl Player {
             let most = if piece == 0 { bytes.len() } else { piece.min(bytes.len()) };
             let (now, later) = bytes.split_at(most.min(space.len()));
             space[..now.len()].copy_from_slice(now);
+            self.message.extend_from_slice(now);
             bytes = later;
             if !self.received(now.len()) {
                 self.tally.count("violations");
@@ -182,17 +187,26 @@ impl Player {
 
     fn received(&mut self, count: usize) -> bool {
         let Ok(incoming) = self.connection.received(count) else { return false };
+        if matches!(incoming, Incoming::Partial) {
+            return true;
+        }
+        let message = std::mem::take(&mut self.message);
+        let (header, came) = Header::read_from_prefix(&message).expect("a whole message has a header");
         match incoming {
-            Incoming::Partial => {}
             Incoming::Answer { call, result } => {
                 let outcome = match result {
-                    Ok(payload) if payload.len() <= PAYLOAD_MAX => "answers",
+                    Ok(payload) => {
+                        assert!(payload == came && came.len() <= PAYLOAD_MAX, "it is not what came");
+                        "answers"
+                    }
                     Err(Failure::Refused(_)) => "refusals",
-                    _ => "bad",
+                    Err(_) => "bad",
                 };
                 self.tally.count(outcome);
                 let place = self.asked.iter().position(|asked| asked.call == call).expect("it was asked");
-                assert!(self.asked.remove(place).is_awaited, "nobody waits for it");
+                let asked = self.asked.remove(place);
+                assert!(asked.is_awaited, "nobody waits for it");
+                assert_eq!(asked.header.req_id, header.req_id, "it is another one's");
             }
             Incoming::Late { asked: kind, transaction, .. } => {
                 self.tally.count("late");

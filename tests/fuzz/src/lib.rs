@@ -7,7 +7,8 @@
 //! What each target demands, besides that nothing panics: an error is one that a type describes, work is bounded by what the script
 //! holds, and
 //!
-//! * [`connection`]: an answer is for who asked, and a message that makes no sense ends the connection.
+//! * [`connection`]: an answer is that of who asked, as it came; a message that is nobody's is counted and dropped, and one that is too long
+//!   ends the connection.
 //! * [`device`]: a driver is told of each connection in order, nothing is written outside the device's own directory or after the device is
 //!   gone, and a device that is closed ends in time.
 //! * [`receive`]: a packet is no longer than agreed, its bytes are those of slots that were shown, each of them once, and no more

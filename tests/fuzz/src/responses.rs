@@ -1,12 +1,13 @@
 //! What a disk's backend answers.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use block_tests::rig::Rig;
 use xen_blkfront::{Discard, Done, Event, Flushed, Options, Persistent, Request, RequestId, Sector512};
 use xen_hypercall::abi::grant_table::GrantRef;
-use xen_hypercall::abi::io::blkif::{self, Operation, RequestIndirect, Response, Status};
+use xen_hypercall::abi::io::blkif::{self, Operation, RequestDiscard, RequestIndirect, Response, Status};
 use xen_sim::blkback::Options as Offer;
 use xen_xenbus::bus::Problem;
 use zerocopy::{FromBytes, IntoBytes};
@@ -76,16 +77,78 @@ pub fn play(script: &[u8]) -> Tally {
     player.tally
 }
 
+/// What a request is for: pages of the disk, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Work {
+    /// A barrier is a write here.
+    operation: Operation,
+    pages: Range<u64>,
+}
+
+/// What the guest asked for.
+#[derive(Debug)]
+struct Asked {
+    work: Work,
+    /// Flushes that were answered before.
+    flushes: u32,
+    /// How often it has ended.
+    ends: u32,
+}
+
+/// A request in the ring.
+#[derive(Clone, Debug)]
+struct InRing {
+    id: u64,
+    /// What its answer repeats.
+    operation: Operation,
+    work: Work,
+}
+
+/// What answers have said to be done, and no request has ended by yet: pages, each as often as that; and flushes.
+#[derive(Default)]
+struct Good {
+    pages: HashMap<(Operation, u64), u32>,
+    flushes: u32,
+}
+
+impl Work {
+    fn new(operation: Operation, sector: u64, sectors: u64) -> Self {
+        let is_write = operation == Operation::WRITE_BARRIER;
+        let operation = if is_write { Operation::WRITE } else { operation };
+        Self { operation, pages: sector / 8..(sector + sectors).div_ceil(8) }
+    }
+}
+
+impl Good {
+    /// The backend has said that a request is done.
+    fn add(&mut self, Work { operation, pages }: Work) {
+        self.flushes += u32::from(operation == Operation::FLUSH_DISKCACHE);
+        pages.for_each(|page| *self.pages.entry((operation, page)).or_default() += 1);
+    }
+
+    /// Takes what a request needs that is done; answers whether it was there.
+    fn take(&mut self, asked: &Asked) -> bool {
+        let Work { operation, pages } = asked.work.clone();
+        if operation == Operation::FLUSH_DISKCACHE {
+            return self.flushes > asked.flushes;
+        }
+        pages.into_iter().all(|page| {
+            let left = self.pages.get_mut(&(operation, page)).and_then(|count| Some((count.checked_sub(1)?, count)));
+            left.map(|(left, count)| *count = left).is_some()
+        })
+    }
+}
+
 struct Player {
     rig: Rig,
     ring: RawRing,
-    /// Requests that the guest made: each with how often it has ended.
-    asked: HashMap<RequestId, u32>,
+    /// Requests that the guest made.
+    asked: HashMap<RequestId, Asked>,
     order: Vec<RequestId>,
-    /// Requests of the ring that have no answer.
-    waiting: VecDeque<(u64, Operation)>,
-    /// Answers that say that it was done.
-    good: u32,
+    /// Requests of the ring that have no answer, and the last one of each id.
+    waiting: VecDeque<InRing>,
+    sent: HashMap<u64, InRing>,
+    good: Good,
     honest: bool,
     /// Whether the answers are those of the script alone.
     raw: bool,
@@ -103,8 +166,9 @@ impl Player {
         let gref = rig.machine.xenstore().read_text(&format!("{}/ring-ref", rig.device.front_path()));
         let gref = GrantRef(gref.and_then(|text| text.parse().ok()).expect("there is one"));
         let ring = RawRing::new(&rig.machine, &rig.domain, gref, SLOT);
-        let (asked, order, waiting, tally) = (HashMap::new(), Vec::new(), VecDeque::new(), Tally::default());
-        Self { rig, ring, asked, order, waiting, good: 0, honest: true, raw: true, tally }
+        let (asked, order, waiting, sent) = (HashMap::new(), Vec::new(), VecDeque::new(), HashMap::new());
+        let (good, tally) = (Good::default(), Tally::default());
+        Self { rig, ring, asked, order, waiting, sent, good, honest: true, raw: true, tally }
     }
 
     fn step(&mut self, step: u8, rest: &mut Script<'_>) {
@@ -142,16 +206,18 @@ impl Player {
         }
         let (at, bytes) = (Sector512(u64::from(at) * 8), (usize::from(pages) % 40 + 1) * 4096);
         let Some(buffer) = self.rig.front.buffer(bytes) else { return };
-        let request = match what % 5 {
-            0 => Request::read(at, buffer),
-            1 => Request::write(at, buffer),
-            2 => Request::flush(),
-            3 => Request::discard(at, bytes as u64 / 512, Discard::Plain),
-            _ => Request::write_barrier(at, buffer),
+        let sectors = bytes as u64 / 512;
+        let (request, operation) = match what % 5 {
+            0 => (Request::read(at, buffer), Operation::READ),
+            1 => (Request::write(at, buffer), Operation::WRITE),
+            2 => (Request::flush(), Operation::FLUSH_DISKCACHE),
+            3 => (Request::discard(at, sectors, Discard::Plain), Operation::DISCARD),
+            _ => (Request::write_barrier(at, buffer), Operation::WRITE_BARRIER),
         };
         let now = self.rig.now();
         if let Ok(id) = self.rig.front.submit(request, now) {
-            self.asked.insert(id, 0);
+            let (work, flushes) = (Work::new(operation, at.0, sectors), self.good.flushes);
+            self.asked.insert(id, Asked { work, flushes, ends: 0 });
             self.order.push(id);
         }
         self.rig.front.flush_notifications(now);
@@ -160,15 +226,20 @@ impl Player {
     /// Answers one of the requests that are in the ring.
     fn answer(&mut self, which: u8, change: impl FnOnce(Response) -> Response) {
         while let Some(request) = self.ring.request(&self.rig.machine) {
-            self.waiting.push_back(asked(&request));
+            let request = in_ring(&request);
+            self.sent.insert(request.id, request.clone());
+            self.waiting.push_back(request);
         }
         if self.waiting.is_empty() {
             return;
         }
         let place = usize::from(which) % self.waiting.len();
-        let Some((id, operation)) = self.waiting.remove(place) else { return };
+        let Some(InRing { id, operation, .. }) = self.waiting.remove(place) else { return };
         let answer = change(Response { id, operation, ..Response::default() });
-        self.good += u32::from(answer.status == Status::OKAY);
+        let meant = self.sent.get(&answer.id).filter(|sent| sent.operation == answer.operation);
+        if let Some(sent) = meant.filter(|_| answer.status == Status::OKAY) {
+            self.good.add(sent.work.clone());
+        }
         self.ring.put(&self.rig.machine, answer.as_bytes());
     }
 
@@ -178,7 +249,8 @@ impl Player {
             match event {
                 Event::Completed(done) => self.ended(done.id, done.result.ok()),
                 Event::Stalled(id) => {
-                    assert_eq!(self.asked.get(&id), Some(&0), "a request that has ended does not stall");
+                    let ends = self.asked.get(&id).map(|asked| asked.ends);
+                    assert_eq!(ends, Some(0), "a request that has ended does not stall");
                     self.tally.count("stalled");
                 }
                 Event::Trouble(error) => {
@@ -191,11 +263,11 @@ impl Player {
         panic!("events without end");
     }
 
-    /// A request has ended: it was asked for, has not ended before, and was not done by nobody.
+    /// A request has ended: it was asked for, has not ended before, and where it is done, answers have said so of all of it.
     fn ended(&mut self, id: RequestId, done: Option<Done>) {
-        let ends = self.asked.get_mut(&id).expect("it was asked for");
-        *ends += 1;
-        assert_eq!(*ends, 1, "it ends once");
+        let asked = self.asked.get_mut(&id).expect("it was asked for");
+        asked.ends += 1;
+        assert_eq!(asked.ends, 1, "it ends once");
         let outcome = match done {
             Some(Done::Transferred) => "transferred",
             Some(Done::Discarded) => "discarded",
@@ -203,9 +275,7 @@ impl Player {
             _ => "failed",
         };
         if self.raw {
-            if outcome != "failed" {
-                self.good = self.good.checked_sub(1).expect("nobody said that it is done");
-            }
+            assert!(outcome == "failed" || self.good.take(asked), "nobody has said that it is done: {asked:?}");
             self.tally.count(outcome);
         }
     }
@@ -232,7 +302,7 @@ impl Player {
             self.rig.machine.advance(Duration::from_millis(1));
         }
         self.poll();
-        assert!(self.asked.values().all(|ends| *ends == 1), "each request ends: {:?}", self.asked);
+        assert!(self.asked.values().all(|asked| asked.ends == 1), "each request ends: {:?}", self.asked);
     }
 }
 
@@ -253,14 +323,22 @@ const fn options(used: u8) -> Options {
     }
 }
 
-/// The id of a request in the ring, and the operation that its answer repeats.
-fn asked(slot: &[u8]) -> (u64, Operation) {
+/// A request in the ring. Those of this guest have segments of whole pages.
+fn in_ring(slot: &[u8]) -> InRing {
     let request = blkif::Request::read_from_bytes(slot).expect("it is as long");
-    if request.operation != Operation::INDIRECT {
-        return (request.id, request.operation);
-    }
-    let (request, _) = RequestIndirect::read_from_prefix(slot).expect("it is shorter");
-    (request.id, request.indirect_op)
+    let blkif::Request { id, operation, sector_number: sector, .. } = request;
+    let (operation, sectors) = match operation {
+        Operation::INDIRECT => {
+            let (request, _) = RequestIndirect::read_from_prefix(slot).expect("it is shorter");
+            (request.indirect_op, u64::from(request.nr_segments) * 8)
+        }
+        Operation::DISCARD => {
+            let (request, _) = RequestDiscard::read_from_prefix(slot).expect("it is shorter");
+            (operation, request.nr_sectors)
+        }
+        _ => (operation, u64::from(request.nr_segments) * 8),
+    };
+    InRing { id, operation, work: Work::new(operation, sector, sectors) }
 }
 
 fn answer(which: u8, status: i16) -> Vec<u8> {
@@ -273,6 +351,13 @@ fn forge(which: u8, change: Response) -> Vec<u8> {
 
 fn lie(by: i32) -> Vec<u8> {
     [&[step::LIE][..], &by.to_le_bytes(), &[step::POLL]].concat()
+}
+
+/// Reads of pages that follow each other, more than the ring has room for: those that wait become one request.
+fn merged() -> Vec<u8> {
+    let reads = (0..36).flat_map(|at| [step::ASK, 0, at, 0]);
+    let answers = (0..33).flat_map(|_| answer(0, 0).into_iter().chain([step::SHOW, step::POLL]));
+    [0].into_iter().chain(reads).chain(answers).collect()
 }
 
 fn seeds() -> Vec<Seed> {
@@ -302,6 +387,7 @@ fn seeds() -> Vec<Seed> {
             one(0, &[READ, WRITE, READ].concat(), &[answer(2, 0), answer(0, 0), answer(0, 0)].concat()),
             &[("transferred", 3)],
         ),
+        Seed::new("merged", merged(), &[("transferred", 36)]),
         Seed::new("failed", one(0, &READ, &answer(0, -1)), &[("failed", 1)]),
         Seed::new("unsupported", one(0, &FLUSH, &answer(0, -2)), &[("failed", 1)]),
         Seed::new("no-status", one(0, &WRITE, &answer(0, 7)), &[("failed", 1)]),
