@@ -219,7 +219,10 @@ impl Player {
             self.unanswered.clear();
         }
         assert!(self.ended.is_none() && self.front.state() != State::UNKNOWN, "nobody's directory is written");
-        for (path, value) in self.tree.all() {
+        let after = self.tree.all();
+        let is_kept = |path: &String| after.contains_key(path) || path.starts_with("device/vif/0/");
+        assert!(before.keys().all(is_kept), "a node was removed");
+        for (path, value) in after {
             let same = before.get(&path) == Some(&value);
             assert!(same || (done && path.starts_with("device/vif/0/")), "{path} was written");
         }

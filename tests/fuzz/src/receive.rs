@@ -97,6 +97,9 @@ enum Place {
 struct Slot {
     answer: RxResponse,
     page: Vec<u8>,
+    /// What it is, and whether it is the last one of a packet.
+    place: Place,
+    is_last: bool,
 }
 
 impl Place {
@@ -225,16 +228,17 @@ impl Player {
             RxRequest::read_from_bytes(&self.ring.slot(&self.machine, self.ring.next())).expect("it is as long");
         let answer = answer(request.id);
         self.honest &= self.place == Place::Extra || answer.id == request.id;
-        self.place = self.place.after(answer, &mut self.goes_on);
+        let place = self.place;
+        self.place = place.after(answer, &mut self.goes_on);
         let page = self.page(&answer);
         if let Some(buffer) = reachable(&self.machine, &self.domain, request.gref) {
             self.machine.hostile(&self.domain).write(&buffer, 0, &page).expect("it is a buffer");
         }
         self.ring.put(&self.machine, answer.as_bytes());
-        self.slots.push_back(Slot { answer, page });
+        self.slots.push_back(Slot { answer, page, place, is_last: self.place == Place::First });
     }
 
-    /// A page that is like no other, with what the script says where the packet begins.
+    /// A page that differs from the others of a ring, with what the script says where the packet begins.
     fn page(&self, answer: &RxResponse) -> Vec<u8> {
         let number = self.ring.next();
         let mut page: Vec<u8> = (0..PAGE_SIZE as u32).map(|at| (number * 31 + at * 7 + at / 251) as u8).collect();
@@ -284,7 +288,9 @@ impl Player {
         }
         let unwritten = self.ring.next().wrapping_sub(self.ring.shown()) as usize;
         let shown = self.slots.len() - unwritten.min(self.slots.len());
-        let used = last_slot(&self.slots, shown, 0, bytes).expect("its bytes are those of slots that were shown");
+        let mut ends =
+            (0..shown).filter_map(|first| end_of(self.slots.range(first..shown), bytes).map(|len| first + len));
+        let used = ends.next().expect("its bytes are those of slots that were shown, and follow each other");
         self.slots.drain(..used);
     }
 
@@ -348,13 +354,19 @@ const fn options(agreed: u8) -> Options {
     }
 }
 
-/// How many slots there are up to the last one of a packet, if it is made of pieces of slots in their order.
-fn last_slot(slots: &VecDeque<Slot>, shown: usize, from: usize, bytes: &[u8]) -> Option<usize> {
-    if bytes.is_empty() {
-        return Some(from);
+/// How many slots a packet has that begins with the first one, if its bytes are all that is in them.
+fn end_of<'a>(slots: impl Iterator<Item = &'a Slot>, bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    for (at, slot) in slots.enumerate() {
+        if (at == 0) != (slot.place == Place::First) {
+            return None;
+        }
+        if slot.place != Place::Extra {
+            rest = rest.strip_prefix(slot.piece()?)?;
+        }
+        if slot.is_last {
+            return rest.is_empty().then_some(at + 1);
+        }
     }
-    (from..shown).find_map(|at| {
-        let rest = bytes.strip_prefix(slots[at].piece()?)?;
-        last_slot(slots, shown, at + 1, rest)
-    })
+    None
 }
