@@ -101,7 +101,10 @@ pub fn keep<'a>(step: &str, lines: impl Iterator<Item = &'a str>) -> Result<()> 
     }
     paths::make(&folder()?)?;
     let file = folder()?.join(step.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
-    fs::write(&file, format!("{}\n{}\n", commit(&paths::workspace()?), lines.join("\n")))
+    // Others may read it at this moment.
+    let new = paths::target()?.join(paths::unique("test-results.new"));
+    fs::write(&new, format!("{}\n{}\n", commit(&paths::workspace()?), lines.join("\n")))
+        .and_then(|()| fs::rename(&new, &file))
         .with_context(|| format!("cannot write {}", file.display()))
 }
 
@@ -131,6 +134,7 @@ fn table_file(name: &str) -> Result<PathBuf> {
 /// `test module::name ... ok`. One that was ignored has no verdict, and a test in a document has no name.
 fn verdict(line: &str) -> Option<(&str, Verdict)> {
     let (name, end) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let name = name.strip_suffix(" - should panic").unwrap_or(name);
     let verdict = match end.trim() {
         "ok" => Verdict::Passed,
         "FAILED" => Verdict::Failed,
@@ -158,6 +162,7 @@ mod tests {
     fn verdicts_are_read_and_others_are_none() {
         assert_eq!(verdict("test queue::tests::it_wraps ... ok"), Some(("it_wraps", Verdict::Passed)));
         assert_eq!(verdict("test it_wraps ... FAILED"), Some(("it_wraps", Verdict::Failed)));
+        assert_eq!(verdict("test a::b - should panic ... ok"), Some(("b", Verdict::Passed)));
         for other in ["test x ... ignored, why", "test docs/a.md - b (line 3) ... ok", "test result: ok. 1 passed", "x"]
         {
             assert_eq!(verdict(other), None, "{other}");

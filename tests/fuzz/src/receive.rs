@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use xen_event_channel::Channel;
+use xen_grant_table::{GrantTable, Memory};
 use xen_hypercall::abi::frame::PAGE_SIZE;
 use xen_hypercall::abi::grant_table::GrantRef;
 use xen_hypercall::abi::io::netif::{MAX_TX_SIZE, RxFlags, RxRequest, RxResponse, Status};
@@ -331,6 +332,21 @@ impl Player {
             while self.front.poll(self.store.now()).is_some() {}
             self.machine.advance(Duration::from_millis(1));
         }
+        self.check_given_back();
+    }
+
+    /// Whatever it had is the guest's again, once the backend has let go.
+    fn check_given_back(&mut self) {
+        (0..20).for_each(|_| {
+            let _ = self.back.step();
+            self.machine.advance(Duration::from_millis(1));
+        });
+        self.machine.settle();
+        let guest = self.store.platform();
+        let _ = GrantTable::reap(guest, u32::MAX);
+        let table = guest.grant_table().statistics();
+        assert_eq!((table.quarantined, table.free), (0, table.common), "grants are left");
+        assert_eq!(guest.open_ports().len(), 1, "that of the store");
     }
 }
 

@@ -108,10 +108,12 @@ impl Driver<'_> {
     /// Notes what became of a step, and says so, and how many have ended.
     fn note(&self, place: usize, step: Ended, voice: &Progress) -> String {
         let words = step.words();
-        let mut all = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        all[place] = Some(step);
-        let done = all.iter().flatten().count();
-        voice.line("test", format!("{words} ({done} of {})", all.len()));
+        let (done, count) = {
+            let mut all = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            all[place] = Some(step);
+            (all.iter().flatten().count(), all.len())
+        };
+        voice.line("test", format!("{words} ({done} of {count})"));
         words
     }
 }

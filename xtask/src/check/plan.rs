@@ -82,8 +82,13 @@ fn lints(packages: &[Package]) -> Result<Vec<Step>> {
         Step::quiet("clippy, host", workspace_without(&["clippy", "--all-targets"], &guests, &["-D", "warnings"])?),
         Step::quiet("clippy, x86-64 guests", with_targets(GUEST_TARGET)?),
         Step::quiet("clippy, ARM64 libraries", with_targets(ARM_TARGET)?),
-        Step::quiet(DOCUMENTATION, cargo(&["run", "--quiet", "--package", "xtask", "--", "doc"])?),
+        Step::quiet(DOCUMENTATION, documentation(&[])?),
     ])
+}
+
+/// Returns the command that makes the API's pages and the book, with these words.
+pub(super) fn documentation(words: &[&str]) -> Result<Command> {
+    cargo(&[&["run", "--quiet", "--package", "xtask", "--", "doc"], words].concat())
 }
 
 fn host_tests(packages: &[Package]) -> Result<Command> {

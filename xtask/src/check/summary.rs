@@ -24,6 +24,10 @@ impl Summary {
         self.steps.iter().any(|ended| ended.outcome == *outcome)
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.steps.len()
+    }
+
     /// Returns whether the step of this name passed.
     pub(super) fn passed(&self, name: &str) -> bool {
         self.steps.iter().any(|ended| ended.name == name && ended.outcome == Outcome::Passed)

@@ -59,7 +59,8 @@ pub(super) fn parse(text: &str) -> BTreeMap<PathBuf, Lines> {
 /// Returns the line at which a file's own tests begin, which stand last.
 pub(super) fn tests_begin(source: &str) -> Option<u32> {
     let lines: Vec<&str> = source.lines().collect();
-    let is_begin = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{');
+    let is_for_tests = |line: &str| line == "#[cfg(test)]" || line.starts_with("#[cfg(all(test,");
+    let is_begin = |pair: &[&str]| is_for_tests(pair[0]) && pair[1].starts_with("mod ") && pair[1].ends_with('{');
     lines.windows(2).position(is_begin).and_then(|before| u32::try_from(before + 1).ok())
 }
 
@@ -89,6 +90,7 @@ mod tests {
     fn a_files_own_tests_do_not_count() {
         let source = "fn f() {}\n\n#[cfg(test)]\nmod helpers;\n\n#[cfg(test)]\nmod tests {\n}\n";
         assert_eq!((tests_begin(source), tests_begin("fn f() {}")), (Some(6), None));
+        assert_eq!(tests_begin("fn f() {}\n#[cfg(all(test, not(loom)))]\nmod tests {\n"), Some(2));
         let lines = parse(TEXT).remove(&PathBuf::from("/w/a.rs")).unwrap();
         assert_eq!((lines.before(Some(3)).count(), lines.before(None).count()), (2, 5));
     }

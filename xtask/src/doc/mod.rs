@@ -62,7 +62,7 @@ pub fn run(options: &Doc) -> Result<u8> {
 /// # Errors
 ///
 /// When mdBook cannot be run, or the user interrupts.
-pub(crate) fn book(progress: &Progress) -> Result<Vec<String>> {
+fn book(progress: &Progress) -> Result<Vec<String>> {
     let book = paths::target()?.join("doc/book");
     build(&book, progress)?;
     look(&book, progress)
@@ -77,8 +77,23 @@ fn api(progress: &Progress) -> Result<()> {
     for Package { name, .. } in packages.iter().filter(is_documented) {
         command.args(["--package", name]);
     }
+    // Pages of what is gone would let links to it pass.
+    remove_pages(&paths::target()?.join("doc"))?;
     must("rustdoc", command, progress)?;
     progress.line("API", "of all library crates, without a warning");
+    Ok(())
+}
+
+/// Removes the pages of our crates; those of the book's builder and of others stay.
+fn remove_pages(folder: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("xen_"));
+        if is_ours && path.is_dir() {
+            std::fs::remove_dir_all(path)?;
+        }
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::tests_of::Tests;
@@ -38,17 +38,23 @@ pub(super) fn run(words: &[String]) -> Result<()> {
     let root = paths::workspace()?;
     let book = pair.get_mut(1).context("mdBook sent no book")?;
     let mut chapters = Vec::new();
-    collect(&mut book["items"], &mut chapters);
+    collect(&mut book["items"], &mut chapters)?;
     Editor::new(&root, &chapters)?.edit(chapters)?;
     Ok(std::io::stdout().write_all(&serde_json::to_vec(book)?)?)
 }
 
 /// All chapters; none has others below it, as the book's parts are titles.
-fn collect<'a>(items: &'a mut Value, chapters: &mut Vec<&'a mut serde_json::Map<String, Value>>) {
+fn collect<'a>(items: &'a mut Value, chapters: &mut Vec<&'a mut serde_json::Map<String, Value>>) -> Result<()> {
     for item in items.as_array_mut().into_iter().flatten() {
         let Some(chapter) = item.get_mut("Chapter").and_then(Value::as_object_mut) else { continue };
+        ensure!(
+            chapter["sub_items"].as_array().is_none_or(Vec::is_empty),
+            "{}: no chapter is below another",
+            chapter["name"]
+        );
         chapters.push(chapter);
     }
+    Ok(())
 }
 
 /// What all chapters have in common.
@@ -89,13 +95,12 @@ impl<'a> Editor<'a> {
         let own = format!("{BOOK}/src/{chapter}");
         let from = document(self.root, chapter)?.unwrap_or(own);
         let text = markdown::map_links(text, |target| self.target(chapter, place::folder(&from), target));
-        if text.contains(FEATURES) {
-            return Ok(text.replace(FEATURES, &features::table(self.root, &self.tests, &Results::kept()?)?));
+        if !text.contains(FEATURES) && !text.contains(CASES) {
+            return Ok(text);
         }
-        if text.contains(CASES) {
-            return Ok(text.replace(CASES, &cases::table(&self.tests, &Results::kept()?)));
-        }
-        Ok(text)
+        let results = Results::kept()?;
+        let text = text.replace(CASES, &cases::table(&self.tests, &results));
+        Ok(text.replace(FEATURES, &features::table(self.root, &self.tests, &results)?))
     }
 
     /// Where a link of a chapter leads, whose text stands in a folder of the repository.
