@@ -10,7 +10,7 @@ use xen_hypercall::{Clock, vcpu};
 use crate::events;
 use crate::hypercall::{XEN, Xen};
 
-// SAFETY: mapped for good, and only Xen writes it.
+// SAFETY: mapped for good from `events::start` on, and zeros before; of its time, only Xen writes.
 static PVCLOCK: Pvclock = unsafe { Pvclock::of_vcpu(events::vcpu_info()) };
 
 /// A kernel with a clock of its own answers by that one, and `Events::system_time` converts.

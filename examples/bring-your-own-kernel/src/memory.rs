@@ -104,7 +104,7 @@ static ROOM: Pages<64> = Pages::new();
 #[repr(C, align(4096))]
 pub(crate) struct Pages<const N: usize>(UnsafeCell<[[u8; PAGE]; N]>);
 
-// SAFETY: nothing here reaches the bytes.
+// SAFETY: it only says where the pages are; who writes there says why nobody else does.
 unsafe impl<const N: usize> Sync for Pages<N> {}
 
 impl<const N: usize> Pages<N> {

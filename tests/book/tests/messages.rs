@@ -6,7 +6,8 @@ use std::path::Path;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const CHAPTER: &str = include_str!("../../../docs/book/src/troubleshooting.md");
 /// Besides those that the chapter names.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
+    "xtask/src/process.rs",
     "xtask/src/packages/apt.rs",
     "xtask/src/guests.rs",
     "xtask/src/doc/preprocess.rs",

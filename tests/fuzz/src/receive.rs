@@ -127,7 +127,7 @@ impl Slot {
     /// What of its page may be of a packet.
     fn piece(&self) -> Option<&[u8]> {
         let (at, len) = (usize::from(self.answer.offset), usize::try_from(self.answer.status.0).ok()?);
-        self.page.get(at..at + len).filter(|piece| !piece.is_empty())
+        self.page.get(at..at + len)
     }
 }
 

@@ -36,22 +36,24 @@ impl Goal {
 pub(super) struct Verdict {
     what: String,
     goal: Goal,
-    value: f64,
+    /// None, if it was not measured.
+    value: Option<f64>,
 }
 
 impl Verdict {
     /// Compares a row with a goal; without a second guest there may be nothing to compare.
     pub(super) fn of(row: &Row, goal: Goal) -> Option<Self> {
         let value = match goal.of {
-            Of::Ratio => row.ratio()?,
-            Of::First => (*row.values.first()?)?.median,
+            Of::Ratio if row.values.len() < 2 => return None,
+            Of::Ratio => row.ratio(),
+            Of::First => row.values.first()?.map(|spread| spread.median),
         };
         Some(Self { what: format!("{}, {}", row.case, row.figure.name), goal, value })
     }
 
     /// Whether the goal is met.
     pub(super) fn is_met(&self) -> bool {
-        self.goal.better.holds(self.value, self.goal.limit)
+        self.value.is_some_and(|value| self.goal.better.holds(value, self.goal.limit))
     }
 }
 
@@ -63,9 +65,10 @@ impl fmt::Display for Verdict {
             Better::Less => "at most",
         };
         let outcome = if self.is_met() { "met" } else { "NOT MET" };
-        let (value, limit) = (number::ratio(*value), number::ratio(goal.limit));
+        let value = value.map_or_else(|| "was not measured".to_owned(), |value| format!("is {}", number::ratio(value)));
+        let limit = number::ratio(goal.limit);
         let times = if goal.of == Of::Ratio { " times the other's" } else { "" };
-        write!(f, "{outcome}: {what}: {bound} {limit}{times}, and it is {value}")
+        write!(f, "{outcome}: {what}: {bound} {limit}{times}, and it {value}")
     }
 }
 

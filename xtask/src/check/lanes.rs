@@ -81,6 +81,15 @@ struct Driver<'a> {
     ended: &'a Mutex<Vec<Option<Ended>>>,
 }
 
+/// Closes the lane at the end.
+struct Closes<'a>(&'a Driver<'a>);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.stage.close(self.0.number);
+    }
+}
+
 impl Driver<'_> {
     fn drive(&self, steps: Steps, courtesy: i32) -> Result<()> {
         if courtesy > 0 {
@@ -88,9 +97,9 @@ impl Driver<'_> {
             let _ = rustix::process::setpriority_process(None, courtesy);
         }
         let rest = std::iter::from_fn(|| self.rest.lock().unwrap_or_else(PoisonError::into_inner).pop_front());
-        let result = steps.into_iter().chain(rest).try_for_each(|(place, step)| self.step(place, step));
-        self.stage.close(self.number);
-        result
+        // Also if it panics: others want to be heard.
+        let _closes = Closes(self);
+        steps.into_iter().chain(rest).try_for_each(|(place, step)| self.step(place, step))
     }
 
     fn step(&self, place: usize, step: Step) -> Result<()> {

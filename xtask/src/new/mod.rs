@@ -11,11 +11,11 @@ use crate::cli::New;
 use crate::paths;
 use crate::workspace::GUEST_TARGET;
 
-/// The files, and what is in each. `NAME`, `CHECKOUT`, `XTASK` and `CHANNEL` stand for what a package has in their places.
+/// The files, and what is in each. `{{NAME}}`, `{{CHECKOUT}}`, `{{XTASK}}` and `{{CHANNEL}}` stand for what a package has in their places.
 const FILES: [(&str, &str); 6] = [
     ("Cargo.toml", include_str!("template/Cargo.toml")),
     (".cargo/config.toml", include_str!("template/config.toml")),
-    ("rust-toolchain.toml", "[toolchain]\nchannel = \"CHANNEL\"\ntargets = [\"x86_64-unknown-none\"]\n"),
+    ("rust-toolchain.toml", "[toolchain]\nchannel = \"{{CHANNEL}}\"\ntargets = [\"x86_64-unknown-none\"]\n"),
     ("build.rs", include_str!("template/build.rs")),
     ("src/main.rs", include_str!("template/main.rs")),
     (".gitignore", "/target\n"),
@@ -59,7 +59,7 @@ pub fn make(folder: &Path, program: &Path) -> Result<PathBuf> {
     for (file, template) in FILES {
         let content = [("NAME", name.as_str()), ("CHECKOUT", checkout_text), ("XTASK", program), ("CHANNEL", &channel)]
             .into_iter()
-            .fold(template.to_owned(), |content, (key, value)| content.replace(key, value));
+            .fold(template.to_owned(), |content, (key, value)| content.replace(&format!("{{{{{key}}}}}"), value));
         write(&folder.join(file), &content)?;
     }
     // The versions of other crates with which this checkout is tested; cargo takes out what is not needed.

@@ -6,7 +6,10 @@ use anyhow::{Result, bail};
 const TAKEN: &str = "\
     Self abstract alloc as async await become box break build const continue core crate deps do dyn else \
     enum examples extern false final fn for gen if impl in incremental let loop macro match mod move mut \
-    override priv pub ref return self static std struct super test trait true type unsafe use xen-rt";
+    override priv pub ref return self static std struct super test trait true type unsafe use";
+
+/// What the names of the packages begin with that it depends on.
+const OURS: &str = "xen-";
 
 /// Checks that a package can have this name.
 ///
@@ -15,8 +18,10 @@ const TAKEN: &str = "\
 /// Says what is wrong with it, and what would do.
 pub(super) fn check(name: &str) -> Result<()> {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-    if TAKEN.split_whitespace().any(|taken| taken == name) {
-        bail!("a package cannot be called `{name}`, which means something else to Rust or cargo: `my-{name}` would do");
+    if TAKEN.split_whitespace().any(|taken| taken == name) || name.starts_with(OURS) {
+        bail!(
+            "a package cannot be called `{name}`, which means something else to Rust, cargo or this SDK: `my-{name}` would do"
+        );
     }
     if name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.chars().all(allowed) {
         return Ok(());
@@ -58,6 +63,7 @@ mod tests {
             ("fn", "my-fn"),
             ("std", "my-std"),
             ("xen-rt", "my-xen-rt"),
+            ("xen-netfront", "my-xen-netfront"),
         ];
         for (name, better) in cases {
             let answer = check(name).unwrap_err().to_string();

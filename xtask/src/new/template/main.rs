@@ -1,4 +1,4 @@
-//! NAME: a unikernel on Xen.
+//! {{NAME}}: a unikernel on Xen.
 
 #![no_std]
 #![no_main]
@@ -8,7 +8,7 @@ use xen_rt::{Guest, entry, println};
 #[entry]
 fn main(guest: Guest) {
     let boot = guest.boot();
-    println!("Hello from NAME, on {}!", boot.platform);
+    println!("Hello from {{NAME}}, on {}!", boot.platform);
     println!("memory: {} KiB, of which {} are free", 4 * boot.pages, 4 * guest.usage().free_pages);
     println!("command line: {:?}", boot.command_line);
     match guest.store() {
