@@ -118,10 +118,11 @@ fn an_end_can_be_made_anew_after_the_peer_was_replaced() {
 
 #[test]
 fn bytes_cross_between_threads_in_order() {
-    const TOTAL: usize = if cfg!(miri) { 500 } else { 100_000 };
+    const TOTAL: usize = if cfg!(miri) { 500 } else { 20_000 };
     let page = Page::new(64, u32::MAX - 1000);
     let (mut tx, mut rx) = (page.producer(), page.consumer());
-    let deadline = Instant::now() + Duration::from_secs(20);
+    // Only so that it ends: on a machine that is busy with other things each turn may take a while.
+    let deadline = Instant::now() + Duration::from_secs(120);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let mut sent = 0;
