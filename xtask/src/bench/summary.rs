@@ -7,6 +7,9 @@ use crate::picture::{FAINT, HEAD, Letters, MARGIN, PLAIN, Picture, RED as BAD, S
 
 const STEP: usize = 26;
 const BAR: usize = 16;
+/// From a heading to the scale below it, and how far what belongs to another figure is indented.
+const SCALE: usize = 22;
+const INDENT: usize = 24;
 /// Where the bars begin, and what is kept free behind them.
 const BARS: usize = 470;
 const NUMBER: usize = 130;
@@ -45,14 +48,15 @@ impl Picture {
         self.scale();
         for case in report.cases() {
             let behind = case.iter().skip(1).filter(|row| better(row).is_some_and(|better| better < 1.0));
-            case.first().into_iter().for_each(|row| self.bar(row, &row.case));
-            behind.for_each(|row| self.bar(row, &format!("    its {}", row.figure.name)));
+            case.first().into_iter().for_each(|row| self.bar(row, &row.case, MARGIN));
+            behind.for_each(|row| self.bar(row, &format!("its {}", row.figure.name), MARGIN + INDENT));
         }
     }
 
     /// What the places of the bars' ends mean.
     fn scale(&mut self) {
         let (half, faint) = ((WIDTH - MARGIN - NUMBER - BARS) / 2, Letters { colour: FAINT, ..SMALL });
+        self.y += SCALE;
         for (text, at) in [("1/16 ×", 0), ("1/4 ×", half / 2), ("1 ×", half), ("4 ×", half * 3 / 2), ("16 ×", half * 2)]
         {
             self.write(BARS + at - 12, text, faint);
@@ -60,7 +64,7 @@ impl Picture {
         self.y += 8;
     }
 
-    fn bar(&mut self, row: &Row, name: &str) {
+    fn bar(&mut self, row: &Row, name: &str, left: usize) {
         let Some(better) = better(row) else { return };
         let half = (WIDTH - MARGIN - NUMBER - BARS) / 2;
         let length = ((better.clamp(1.0 / MOST, MOST).ln().abs() / MOST.ln()) * half as f64).round() as usize;
@@ -70,7 +74,7 @@ impl Picture {
         self.rectangle(start, length.max(2), BAR, colour);
         self.rectangle(middle - 1, 2, BAR, FAINT);
         self.y += 13;
-        self.write(MARGIN, name, PLAIN);
+        self.write(left, name, PLAIN);
         self.write(WIDTH - MARGIN - NUMBER + 10, &format!("{} ×", number::ratio(better)), Letters { colour, ..PLAIN });
         self.y += STEP - 21;
     }
