@@ -322,9 +322,7 @@ impl Player {
                 assert!(value.is_none_or(|mac| mac[0] & 1 == 0 && mac != [0; 6]), "it is one station's");
             }),
             keys.text("mode").map(|value| {
-                assert!(value.is_none_or(
-                    |text| text.len() <= KEY_LENGTH && text.bytes().all(|byte| (b' '..0x7f).contains(&byte))
-                ));
+                assert!(value.is_none_or(|text| text.len() <= KEY_LENGTH && !text.chars().any(char::is_control)));
             }),
         ];
         for result in results {
