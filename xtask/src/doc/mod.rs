@@ -24,8 +24,6 @@ use crate::{paths, process};
 pub(crate) const FEATURES: &str = "xen-blkfront/adapters,xen-netfront/adapters";
 /// The book, from the root of the workspace.
 const BOOK: &str = "docs/book";
-/// It is for tests, and not published apart from its sources.
-const SIMULATOR: &str = "xen-sim";
 /// Where a reader begins in the API.
 const FIRST_CRATE: &str = "xen_hypercall/index.html";
 
@@ -68,13 +66,12 @@ fn book(progress: &Progress) -> Result<Vec<String>> {
     look(&book, progress)
 }
 
-/// The pages of what others use: the crates, and the simulator.
+/// The pages of what others use.
 fn api(progress: &Progress) -> Result<()> {
     let packages = workspace::packages()?;
-    let is_documented = |package: &&Package| package.is_published() || package.name == SIMULATOR;
     let mut command = workspace::cargo()?;
     command.args(["doc", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings");
-    for Package { name, .. } in packages.iter().filter(is_documented) {
+    for Package { name, .. } in packages.iter().filter(|package| package.is_published()) {
         command.args(["--package", name]);
     }
     // Pages of what is gone would let links to it pass.
