@@ -133,7 +133,8 @@ pub struct Step {
 /// Says what a step does once it takes long; while it is there, the step goes on.
 #[derive(Debug)]
 struct Patience {
-    text: Sender<String>,
+    /// What it does now; nothing, if that was said already.
+    text: Sender<Option<String>>,
 }
 
 /// How long a step may take until something is said.
@@ -147,7 +148,8 @@ impl Patience {
             let end = Instant::now() + LONG;
             loop {
                 match texts.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                    Ok(next) => text = next,
+                    Ok(Some(next)) => text = next,
+                    Ok(None) => return,
                     Err(RecvTimeoutError::Timeout) => return progress.note(name, format!("{text} ...")),
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -163,7 +165,7 @@ impl Step {
         let text = text.into();
         if let Some(patience) = &self.patience {
             // Who has spoken is gone.
-            let _ = patience.text.send(text.clone());
+            let _ = patience.text.send(Some(text.clone()));
         }
         self.bar.set_message(text);
     }
@@ -172,7 +174,10 @@ impl Step {
     pub fn announce(&self, text: impl AsRef<str>) {
         match &self.progress.style {
             Style::Terminal => self.update(text.as_ref()),
-            Style::Lines | Style::Quiet | Style::To(_) => self.progress.note(self.name, text),
+            Style::Lines | Style::Quiet | Style::To(_) => {
+                self.progress.note(self.name, text);
+                let _ = self.patience.as_ref().map(|patience| patience.text.send(None));
+            }
         }
     }
 
