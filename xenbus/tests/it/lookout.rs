@@ -89,3 +89,34 @@ fn an_answer_that_nobody_has_taken_ends_a_wait() {
     assert!(store.now() - start < SOON);
     assert!(call.try_wait().is_some());
 }
+
+#[test]
+fn the_wanted_device_of_the_lowest_number_is_found_or_none_in_time() {
+    let (machine, domain, store, mut lookout) = setup(5);
+    let until = store.now() + SECOND;
+    assert_eq!(lookout.find(&store, |_| true, until).unwrap(), None);
+    assert!((until..until + SOON).contains(&store.now()));
+    for number in [9, 7, 8] {
+        machine.xenstore().plug(&Device::new("vif", number, domain.id(), DomId(0)));
+    }
+    let mut find = |from: u32| {
+        let found = lookout.find(&store, |device| device.name().id >= from, store.now() + SECOND).unwrap();
+        found.map(|device| device.name().id)
+    };
+    assert_eq!((find(0), find(8), find(10)), (Some(7), Some(8), None));
+}
+
+/// Something changes with each look.
+#[test]
+fn changes_without_end_do_not_prolong_a_search() {
+    let (machine, domain, store, mut lookout) = setup(6);
+    machine.xenstore().plug(&device(&domain, "vif"));
+    let path = format!("/local/domain/{}/device/vif/7/news", domain.id());
+    let until = store.now() + SECOND / 10;
+    let refuses = |_: &xen_xenbus::bus::Device| {
+        machine.xenstore().write(&path, "some");
+        false
+    };
+    assert_eq!(lookout.find(&store, refuses, until).unwrap(), None);
+    assert!((until..until + 10 * SOON).contains(&store.now()), "{:?}", store.now() - until);
+}

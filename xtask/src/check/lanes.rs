@@ -50,19 +50,19 @@ fn run_all(steps: Vec<Step>, ended: &Mutex<Vec<Option<Ended>>>, progress: &Progr
 /// The steps of a lane, with their places among all.
 type Steps = Vec<(usize, Step)>;
 
-/// Returns the lanes, and what is for any that has done its own. One processor has nothing to gain from a second lane, and with two or
-/// three there is none for Miri alone.
+/// Returns the lanes, and what is for any that has done its own: boots, of which the second lane does nothing else. One processor has
+/// nothing to gain from a second lane, and with two or three there is none for Miri alone.
 fn arrange(steps: Vec<Step>, processors: usize) -> (Vec<Steps>, Steps) {
     let (count, boots, miri) = match processors {
-        0..2 => (1, 0, Some(0)),
-        2..4 => (2, 1, None),
-        _ => (3, 1, Some(2)),
+        0..2 => (1, Some(0), Some(0)),
+        2..4 => (2, None, None),
+        _ => (3, None, Some(2)),
     };
     let (mut lanes, mut rest): (Vec<Steps>, _) = ((0..count).map(|_| Steps::new()).collect(), Steps::new());
     for (place, step) in steps.into_iter().enumerate() {
         let lane = match step.lane() {
             Lane::Builds => Some(0),
-            Lane::Boots => Some(boots),
+            Lane::Boots => boots,
             Lane::Miri => miri,
         };
         lane.map_or(&mut rest, |lane| &mut lanes[lane]).push((place, step));
@@ -96,10 +96,16 @@ impl Driver<'_> {
             // It holds for this thread and what it starts. Should the system refuse it, all goes on as well, if less evenly.
             let _ = rustix::process::setpriority_process(None, courtesy);
         }
-        let rest = std::iter::from_fn(|| self.rest.lock().unwrap_or_else(PoisonError::into_inner).pop_front());
+        let rest = std::iter::from_fn(|| self.next());
         // Also if it panics: others want to be heard.
         let _closes = Closes(self);
         steps.into_iter().chain(rest).try_for_each(|(place, step)| self.step(place, step))
+    }
+
+    /// The next of what is for any lane. Who builds comes last, and begins at the end: so all lanes end at about the same time.
+    fn next(&self) -> Option<(usize, Step)> {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.number == 0 { rest.pop_back() } else { rest.pop_front() }
     }
 
     fn step(&self, place: usize, step: Step) -> Result<()> {
@@ -171,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn boots_and_miri_have_lanes_of_their_own_if_there_are_processors() {
+    fn boots_are_for_all_lanes_and_miri_has_one_of_its_own_if_there_are_processors() {
         let places = |processors| -> Vec<Vec<usize>> {
             let mut steps = steps();
             steps.insert(0, Step::miri("Miri", Command::new("true")));
@@ -180,8 +186,8 @@ mod tests {
         };
         // The last are those for any lane.
         assert_eq!(places(1), [vec![0, 1, 2, 3, 4], vec![]]);
-        assert_eq!(places(2), [vec![1, 3, 4], vec![2], vec![0]]);
-        assert_eq!(places(4), [vec![1, 3, 4], vec![2], vec![0], vec![]]);
+        assert_eq!(places(2), [vec![1, 3, 4], vec![], vec![0, 2]]);
+        assert_eq!(places(4), [vec![1, 3, 4], vec![], vec![0], vec![2]]);
     }
 
     #[test]
