@@ -106,7 +106,8 @@ impl<P: Platform> Lookout<P> {
     }
 
     /// Waits until one of the wanted devices is there, and answers with that of the lowest number; with `None` if there is none
-    /// until then, however often something else changes.
+    /// by `until` (by [`Store::now`]), however often something else changes: whoever may write below `device` cannot prolong it. Blocks
+    /// for as long as xenstore's last answers take besides.
     ///
     /// # Errors
     ///
