@@ -50,7 +50,7 @@ fn run_all(steps: Vec<Step>, ended: &Mutex<Vec<Option<Ended>>>, progress: &Progr
 /// The steps of a lane, with their places among all.
 type Steps = Vec<(usize, Step)>;
 
-/// Returns the lanes, and what is for any that has done its own: boots, of which the second lane does nothing else. One processor has
+/// Returns the lanes, and what is for any that has done its own: boots above all, which the second lane has from the start. One processor has
 /// nothing to gain from a second lane, and with two or three there is none for Miri alone.
 fn arrange(steps: Vec<Step>, processors: usize) -> (Vec<Steps>, Steps) {
     let (count, boots, miri) = match processors {
@@ -188,6 +188,18 @@ mod tests {
         assert_eq!(places(1), [vec![0, 1, 2, 3, 4], vec![]]);
         assert_eq!(places(2), [vec![1, 3, 4], vec![], vec![0, 2]]);
         assert_eq!(places(4), [vec![1, 3, 4], vec![], vec![0], vec![2]]);
+    }
+
+    #[test]
+    fn who_builds_takes_what_is_left_from_the_end() {
+        let (rest, ended) = (Mutex::new(VecDeque::from_iter(steps().into_iter().enumerate())), Mutex::new(Vec::new()));
+        let stage = Arc::new(Stage::new(2, Box::new(Status(Progress::quiet().status("test", "")))));
+        let next = |number| {
+            let stage = Arc::clone(&stage);
+            let driver = Driver { number, stage, progress: Progress::quiet(), rest: &rest, ended: &ended };
+            driver.next().map(|(place, _)| place)
+        };
+        assert_eq!([next(0), next(1), next(1), next(0), next(0)], [Some(3), Some(0), Some(1), Some(2), None]);
     }
 
     #[test]

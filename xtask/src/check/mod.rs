@@ -42,9 +42,14 @@ pub fn run(options: &Test) -> Result<u8> {
 fn remake_book(summary: &Summary, progress: &Progress) -> Result<()> {
     if summary.passed(plan::DOCUMENTATION) && summary.len() > 1 {
         let finished = process::capture(plan::documentation(&["--book"])?, None)?;
-        let said =
-            if finished.status.success() { "made again, with marks" } else { "could not be made again, with marks" };
-        progress.note("book", said);
+        let why = process::last_lines(&finished.stderr, 3);
+        progress.note(
+            "book",
+            match finished.status.success() {
+                true => "made again, with marks".to_owned(),
+                false => format!("could not be made again, with marks (`cargo xtask doc --book` repeats it): {why}"),
+            },
+        );
     }
     Ok(())
 }

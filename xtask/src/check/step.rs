@@ -286,6 +286,8 @@ mod tests {
             let ended = ended.run(&Progress::quiet()).unwrap();
             assert_eq!(ended.outcome, Outcome::Failed);
             assert_eq!((ended.last.len(), ended.last.last().map(String::as_str)), (LAST, Some("100")));
+            let words = ended.words();
+            assert!(words.starts_with("talk FAILED in ") && words.ends_with(" s: 100"), "{words}");
         }
         assert!(Step::quiet("talk", shell("echo word")).run(&Progress::quiet()).unwrap().last.is_empty());
     }

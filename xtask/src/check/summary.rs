@@ -80,6 +80,7 @@ impl Display for Summary {
 
 #[cfg(test)]
 mod tests {
+    use super::super::step::Step;
     use super::*;
 
     fn summary(outcomes: &[Outcome]) -> Summary {
@@ -108,6 +109,13 @@ mod tests {
         let text = summary.to_string();
         assert!(summary.has_gaps() && text.contains("NOT RUN: loom: no network"), "{text}");
         assert!(!text.contains("everything passed") && text.contains("NOT COMPLETE"), "{text}");
+    }
+
+    #[test]
+    fn what_an_interruption_kept_from_running_is_told() {
+        let steps = vec![Step::interrupted("loom".into()), Step::interrupted("Miri".into())];
+        let text = Summary::new(steps, Duration::ZERO).to_string();
+        assert!(text.contains("NOT RUN: loom; Miri: interrupted") && !text.contains("everything passed"), "{text}");
     }
 
     #[test]
