@@ -7,15 +7,13 @@ use anyhow::Result;
 use crate::coverage::Tools;
 use crate::packages::{self, DOM0, HYPERVISOR, QEMU, Set, VALGRIND};
 use crate::progress::Progress;
-use crate::qemu::{Accelerator, Program};
+use crate::qemu::{self, Accelerator, Program};
 use crate::workspace::GUEST_TARGET;
 use crate::{boot, miri, paths, process};
 
 /// What unpacked packages, images and builds take, in bytes: to run a guest, and to run all tests.
 const SPACE: u64 = 2_000_000_000;
 const SPACE_OF_TESTS: u64 = 10_000_000_000;
-
-const QEMU_PROGRAM: &str = "qemu-system-x86_64";
 
 /// Examines the machine, prints what it found, and returns 0 if nothing needed is missing.
 ///
@@ -124,7 +122,7 @@ fn qemu() -> Finding {
     if !has_qemu() {
         return Finding::new(State::Without, "QEMU", "not installed; the first run unpacks it from packages");
     }
-    let whence = if process::find(QEMU_PROGRAM).is_some() { "installed" } else { "unpacked" };
+    let whence = if process::find(qemu::PROGRAM).is_some() { "installed" } else { "unpacked" };
     match Program::find(&Progress::quiet()).and_then(|program| program.version()) {
         Ok(version) => Finding::new(State::Good, "QEMU", format!("{whence}, version {version}")),
         Err(error) => Finding::new(State::Missing, "QEMU", format!("{error:#}")),
@@ -133,7 +131,7 @@ fn qemu() -> Finding {
 
 /// Whether there is one without a download.
 fn has_qemu() -> bool {
-    process::find(QEMU_PROGRAM).is_some() || packages::is_ready(&QEMU)
+    process::find(qemu::PROGRAM).is_some() || packages::is_ready(&QEMU)
 }
 
 fn valgrind() -> Finding {

@@ -143,6 +143,9 @@ impl Qemu {
     }
 }
 
+/// The executable's name.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+
 /// A QEMU executable: the installed one, or the one unpacked from packages.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -165,7 +168,7 @@ impl Program {
     ///
     /// When none is installed and the packages cannot be fetched.
     pub fn find(progress: &Progress) -> Result<Self> {
-        match process::find("qemu-system-x86_64") {
+        match process::find(PROGRAM) {
             Some(path) => Ok(Self { path, unpacked: None }),
             None => Self::unpack(progress),
         }
@@ -192,10 +195,10 @@ impl Program {
 
     fn unpack(progress: &Progress) -> Result<Self> {
         let tree = packages::ensure(&QEMU, progress).context("QEMU is not installed")?;
-        let path = tree.elf("qemu-system-x86_64")?;
+        let path = tree.elf(PROGRAM)?;
         let folders = ["usr/share/qemu", "usr/share/seabios"];
         let unpacked = Unpacked {
-            libraries: packages::library_path(&tree, "qemu-system-x86_64")?,
+            libraries: packages::library_path(&tree, PROGRAM)?,
             modules: tree.path("usr/lib/x86_64-linux-gnu/qemu"),
             firmware: folders.iter().flat_map(|folder| tree.paths(folder)).collect(),
         };

@@ -93,4 +93,15 @@ mod tests {
         let verdict = Verdict::of(instructions, own).unwrap();
         assert_eq!(verdict.to_string(), "NOT MET: small, instructions: at most 2,999, and it is 3,000");
     }
+
+    #[test]
+    fn what_was_not_measured_is_not_met_and_one_guest_has_nothing_to_compare() {
+        let (mut without, mut alone) = (example().rows[0].clone(), example().rows[0].clone());
+        without.values[1] = None;
+        alone.values.truncate(1);
+        let verdict = |row| Verdict::of(row, Goal::ratio(Better::More, 1.0));
+        let missed = verdict(&without).unwrap();
+        assert!(!missed.is_met() && missed.to_string().ends_with("and it was not measured"), "{missed}");
+        assert!(verdict(&alone).is_none());
+    }
 }
